@@ -1,0 +1,65 @@
+"""Looking inside: what the attention layers of a model weigh, for one or several calls of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agdt_layers.attention import AttentionWeights, GlobalConvolutionalAttention
+from agdt_layers.temporal import DifferentialTemporalEnhancer, EncoderLayer
+
+
+@contextmanager
+def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights | Tensor]]:
+    """Collect the attention of every layer in model while the context lasts.
+
+    Args:
+        model: any module that holds layers of this package.
+
+    Yields:
+        A dict that every call of the model fills anew, by the layers' names in the model. For AGA and GCA an
+        :class:`AttentionWeights` with (B, T) in front: channel, gate and context (B, T, C), spatial (B, T, H, W). For
+        DTE its gate, (B, T, C). For an encoder layer its attention weights, (B, heads, queries, T + 1), token 0 the
+        class token. All are detached. The weights are computed beside the model's own, so that the model's graph is
+        the same with and without capture.
+
+    Example:
+        >>> from agdt_layers import build_agdtnet
+        >>> net = build_agdtnet(num_frames=4).eval()
+        >>> with capture_attention(net) as maps:
+        ...     scores = net(torch.randn(2, 4, 3, 64, 64))
+        >>> maps["attention.layer3"].spatial.shape
+        torch.Size([2, 4, 4, 4])
+        >>> maps["temporal.layers.0"].shape
+        torch.Size([2, 8, 5, 5])
+    """
+    maps: dict[str, AttentionWeights | Tensor] = {}
+    hooks = []
+    for name, module in model.named_modules():
+        if isinstance(module, (GlobalConvolutionalAttention, DifferentialTemporalEnhancer, EncoderLayer)):
+            hooks.append(module.register_forward_hook(_recorder(name, maps), with_kwargs=True))
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _recorder(name: str, maps: dict[str, AttentionWeights | Tensor]) -> Any:
+    @torch.no_grad()
+    def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        if isinstance(module, GlobalConvolutionalAttention):
+            weights = module.attention_weights(*args, **kwargs)
+            num_frames = module.clip_length(args[0], kwargs.get("num_frames"))
+            clips = (None if w is None else w.unflatten(0, (-1, num_frames)) for w in weights)
+            maps[name] = AttentionWeights(*clips)  # type: ignore[arg-type]
+        elif isinstance(module, DifferentialTemporalEnhancer):
+            maps[name] = module.gate(*args, **kwargs)
+        elif isinstance(module, EncoderLayer):
+            maps[name] = module.attention_weights(*args, **kwargs)
+
+    return record

@@ -1,0 +1,87 @@
+"""FrameWise: any model of images as a model of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agdt_layers import checks
+from agdt_layers.clip_axis import call_with_clip_axis
+
+
+class FrameWise(nn.Module):
+    """Run a model of images over every frame of a clip, with the frames of a clip known to the attention inside.
+
+    Every AGA inside learns T, and which frames are padding, from this very call: nothing is stored between calls,
+    threads do not see each other, and torch.compile traces one full graph for a fixed and for a changing T.
+
+    Args:
+        model: takes images (N, C, H, W). State-dict keys are the model's, with ``model.`` in front.
+
+    Raises:
+        TypeError, ValueError: the model is no module, or holds nn.DataParallel, whose threads would not know T; the
+            clips or the mask do not fit.
+
+    Note:
+        Activation checkpointing runs parts of the model again in the backward pass, after the call: there, give the
+        attention its number of frames when it is inserted (``insert_attention(..., num_frames=T)``).
+
+    Example:
+        >>> from agdt_layers import ResNet18
+        >>> encoder = FrameWise(ResNet18())
+        >>> encoder(torch.randn(2, 4, 3, 64, 64)).shape
+        torch.Size([2, 4, 512, 2, 2])
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"FrameWise expects a torch.nn.Module, got {type(model).__name__}.")
+        if any(isinstance(module, nn.DataParallel) for module in model.modules()):
+            raise ValueError(
+                "FrameWise got a model with nn.DataParallel inside, which would cut clips apart. "
+                "Wrap the other way round: nn.DataParallel(FrameWise(model))."
+            )
+        self.model = model
+
+    def forward(self, clips: Tensor, *, mask: Tensor | None = None) -> Any:
+        """Encode clips.
+
+        Args:
+            clips: (B, T, C, H, W).
+            mask: bool (B, T), True where a frame is real; honoured by the attention inside.
+
+        Returns:
+            The model's output, every tensor (B*T, ...) in it unfolded to (B, T, ...); tuples, lists and dicts keep
+            their type.
+        """
+        name = type(self).__name__
+        checks.floating(name, clips)
+        if clips.ndim != 5:
+            raise ValueError(
+                f"{name} expects clips (B, T, C, H, W); got {clips.ndim} axes, {tuple(clips.shape)}."
+                + (" One clip is x.unsqueeze(0)." if clips.ndim == 4 else "")
+            )
+        checks.frame_mask(name, mask, clips.shape[0], clips.shape[1])
+        if mask is not None:
+            clips = torch.where(mask[:, :, None, None, None], clips, 0)
+        return _unfold(call_with_clip_axis(self.model, clips, mask), clips.shape[0], clips.shape[1])
+
+
+def _unfold(output: Any, batch: int, num_frames: int) -> Any:
+    if isinstance(output, Tensor):
+        if output.ndim == 0 or output.shape[0] != batch * num_frames:
+            raise ValueError(
+                f"FrameWise expects outputs with the B*T = {batch * num_frames} frames on axis 0; "
+                f"got {tuple(output.shape)}."
+            )
+        return output.unflatten(0, (batch, num_frames))
+    if isinstance(output, Mapping):
+        return type(output)({key: _unfold(value, batch, num_frames) for key, value in output.items()})  # type: ignore[call-arg]
+    if isinstance(output, (tuple, list)):
+        parts = [_unfold(value, batch, num_frames) for value in output]
+        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
+    return output

@@ -1,0 +1,247 @@
+"""The mathematics of AGDTNet as pure functions of tensors, one function an equation group.
+
+Axes: B clips, T frames, C channels, H height, W width, N = B*T frames of all clips. The equation numbers are
+those of Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
+Differential Temporal Transformer", CAAI Transactions on Intelligence Technology, 2026.
+
+Weights are computed in float32 where the input is half precision: products of two statistics overflow
+float16, and a sigmoid rounded to bfloat16 has lost what the next product needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from agdt_layers.feature_maps import reach
+
+
+def channel_weights(
+    average: Tensor,
+    peak: Tensor,
+    local_weight: Tensor,
+    fc_weight: Tensor,
+    fc_bias: Tensor,
+    gate_weight: Tensor | None = None,
+    gate_bias: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    r"""Adaptive channel weights sigmoid(f_att) and the gate w (eqs. 1-7).
+
+    .. math::
+        l_1 = \mathrm{Conv1d}(f_{avg}), \quad l_2 = \mathrm{Linear}(f_{max}), \quad
+        a = l_1 \, \overline{l_2}, \quad b = l_2 \, \overline{l_1}, \\
+        w = \sigma(\mathrm{Conv1d}([a, b])), \quad f_{att} = w a + (1 - w) b
+
+    The correlation matrices :math:`A = l_1 l_2^T` and :math:`B = A^T` have rank one: the mean of row i of A is
+    :math:`l_{1,i}` times the mean of :math:`l_2`, so neither matrix is formed.
+
+    Args:
+        average: mean of every channel over H and W, (N, C).
+        peak: maximum of every channel over H and W, (N, C).
+        local_weight: (1, 1, k), the convolution along the channel axis.
+        fc_weight, fc_bias: (C, C) and (C).
+        gate_weight, gate_bias: (1, 2, k) and (1); without them f_att = (a + b) / 2.
+
+    Returns:
+        The weights in (0, 1), (N, C), and w, (N, C), or None without a gate.
+    """
+    local = _convolve_channels(average[None], local_weight)
+    spread = F.linear(peak, fc_weight, fc_bias)
+    a = local * spread.mean(dim=1, keepdim=True)
+    b = spread * local.mean(dim=1, keepdim=True)
+    if gate_weight is None:
+        return torch.sigmoid((a + b) / 2), None
+    gate = torch.sigmoid(_convolve_channels(torch.stack([a, b]), gate_weight, gate_bias))
+    return torch.sigmoid(torch.lerp(b, a, gate)), gate
+
+
+def _convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolve along the channel axis: x (inputs, N, C), weight (1, inputs, k), result (N, C)."""
+    # The N rows as one image with a 1 x k kernel: an order of magnitude less overhead than N one-row Conv1d.
+    kernel_size = weight.shape[2]
+    return F.conv2d(x[None], weight[:, :, None], bias, padding=(0, kernel_size // 2))[0, 0]
+
+
+def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
+    r"""Spatial weights :math:`\sigma(\mathrm{Conv2d}([z_{avg}, z_{max}]))` (eq. 10, CBAM's spatial attention).
+
+    Args:
+        pooled: mean and maximum of Xc over the channels, (N, 2, H, W).
+        weight: (1, 2, k, k).
+
+    Returns:
+        Weights in (0, 1), (N, 1, H, W).
+    """
+    return torch.sigmoid(F.conv2d(pooled, weight, padding=weight.shape[2] // 2))
+
+
+def context_weights(windows: Tensor, area: int, horizontal: Tensor, vertical: Tensor, bias: Tensor) -> Tensor:
+    r"""Global context of the whole map (eq. 12).
+
+    .. math:: z_{gc} = \sigma(\mathrm{GAP}(\mathrm{Conv}_{1 \times k}(X) + \mathrm{Conv}_{k \times 1}(X)))
+
+    Pooling is linear, so the convolutions are applied to k windowed sums a direction and never run over the map.
+
+    Args:
+        windows: the windowed sums of :func:`agdt_layers.feature_maps.pool_windows`, (N, C, 2k).
+        area: H * W.
+        horizontal, vertical: (C, C / groups, 1, k) and (C, C / groups, k, 1).
+        bias: (C), shared by both directions.
+
+    Returns:
+        Weights in (0, 1), (N, C).
+    """
+    kernel = torch.cat([horizontal.flatten(2), vertical.flatten(2)], dim=2)
+    channels, inputs, taps = kernel.shape
+    if inputs == 1:
+        pooled = (windows * kernel[:, 0]).sum(dim=2)
+    else:
+        groups = channels // inputs
+        grouped = windows.unflatten(1, (groups, inputs)).flatten(2)
+        pooled = torch.einsum("ngi,goi->ngo", grouped, kernel.reshape(groups, inputs, inputs * taps)).flatten(1)
+    return torch.sigmoid(pooled / area + bias)
+
+
+def clip_context(context: Tensor, num_frames: int, mask: Tensor | None = None, window: int | None = None) -> Tensor:
+    r"""Temporal modulation :math:`z_{gc} \cdot \mathrm{GAP}_t(z_{gc})`, GAP_t a clip's mean over time (eq. 13).
+
+    Args:
+        context: z_gc, (B*T, C).
+        num_frames: T.
+        mask: (B, T), True where a frame is real.
+        window: GAP_t of a frame is the mean over this many frames, itself the last (fewer at the clip's start), as
+            a camera has them; by default the mean over the whole clip.
+
+    Returns:
+        (B*T, C), in (0, 1).
+    """
+    clips = context.unflatten(0, (-1, num_frames))
+    if window is not None:
+        real = torch.ones_like(clips[:, :, :1]) if mask is None else mask[:, :, None].to(clips.dtype)
+        count = _sum_of_last(real, window)
+        return (clips * _sum_of_last(clips * real, window) / count.clamp(min=1)).flatten(0, 1)
+    if mask is None:
+        average = clips.mean(dim=1, keepdim=True)
+    else:
+        real = mask[:, :, None].to(clips.dtype)
+        average = (clips * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
+    return (clips * average).flatten(0, 1)
+
+
+def _sum_of_last(x: Tensor, window: int) -> Tensor:
+    """Sum x (B, T, C) over the last ``window`` frames up to each frame."""
+    total = x.cumsum(dim=1)
+    return total - F.pad(total, (0, 0, window, 0))[:, : x.shape[1]]
+
+
+def stream_context(context: Tensor, past: Sequence[Tensor]) -> Tensor:
+    r"""The newest frame's row of :func:`clip_context` with a window: :math:`z_{gc}` times its mean over the window.
+
+    Args:
+        context: z_gc of the newest frame, (B, C).
+        past: z_gc of the frames before it that are in the window, (B, C) each.
+
+    Returns:
+        (B, C), in (0, 1).
+    """
+    return context * torch.stack([*past, context]).mean(dim=0)
+
+
+def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    r"""Frame vectors :math:`\mathrm{GAP}(\mathrm{Conv}_{3 \times 3}(X))`, depthwise, without running the convolution.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (C, 1, k, k).
+        bias: (C).
+
+    Returns:
+        (N, C).
+    """
+    # A tap touches all positions but those that zero padding cuts off, so pooling the convolution equals
+    # weighing every position with the sum of the taps that reach it.
+    height, width = x.shape[2:]
+    rows = reach(height, weight.shape[2], weight)
+    columns = reach(width, weight.shape[3], weight)
+    weighing = rows.T @ weight[:, 0] @ columns
+    return (x * weighing).sum(dim=(2, 3)) / (height * width) + bias
+
+
+def temporal_difference(
+    x: Tensor,
+    alpha_forward: Tensor,
+    alpha_backward: Tensor,
+    step: int = 1,
+    boundary: str = "zero",
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Weighted temporal difference :math:`d = \alpha_f \Delta_f + \alpha_b \Delta_b` (eqs. 14-18).
+
+    .. math:: \Delta_f[t] = x[t + s] - x[t], \quad \Delta_b[t] = x[t] - x[t - s]
+
+    Args:
+        x: frame vectors, (B, T, C).
+        alpha_forward, alpha_backward: scalars.
+        step: s, in frames.
+        boundary: "zero" leaves the differences beyond the ends zero, "wrap" takes the clip as a cycle.
+        mask: (B, T), True where a frame is real; a difference that touches a padded frame is zero, and a
+            cycle closes after the last real frame.
+
+    Returns:
+        d, (B, T, C).
+    """
+    num_frames = x.shape[1]
+    if boundary == "wrap":
+        time = _cycle(torch.arange(num_frames, device=x.device) + step, num_frames, mask)
+        back = _cycle(torch.arange(num_frames, device=x.device) - step, num_frames, mask)
+        forward, backward = _at(x, time) - x, x - _at(x, back)
+        if mask is not None:
+            forward = forward * (mask & mask.gather(1, time))[:, :, None]
+            backward = backward * (mask & mask.gather(1, back))[:, :, None]
+        return alpha_forward * forward + alpha_backward * backward
+    step = min(step, num_frames)
+    change = x[:, step:] - x[:, : num_frames - step]
+    if mask is not None:
+        change = change * (mask[:, step:] & mask[:, : num_frames - step])[:, :, None]
+    return alpha_forward * F.pad(change, (0, 0, 0, step)) + alpha_backward * F.pad(change, (0, 0, step, 0))
+
+
+def temporal_gate(
+    difference: Tensor, weight: Tensor, bias: Tensor, boundary: str = "zero", mask: Tensor | None = None
+) -> Tensor:
+    r"""Gate :math:`G = \sigma(\mathrm{Conv1d}(d))`, depthwise over time (eqs. 19-20).
+
+    Args:
+        difference: d, (B, T, C).
+        weight: (C, 1, k).
+        bias: (C).
+        boundary: "zero" pads with zeros, "wrap" takes the clip as a cycle, as in :func:`temporal_difference`.
+        mask: (B, T), True where a frame is real; says how long a cycle is.
+
+    Returns:
+        (B, T, C), in (0, 1).
+    """
+    channels, _, kernel_size = weight.shape
+    margin = kernel_size // 2
+    if boundary == "wrap":
+        num_frames = difference.shape[1]
+        time = torch.arange(-margin, num_frames + margin, device=difference.device)
+        difference, margin = _at(difference, _cycle(time, num_frames, mask)), 0
+    smoothed = F.conv1d(difference.transpose(1, 2), weight, bias, padding=margin, groups=channels)
+    return torch.sigmoid(smoothed.transpose(1, 2))
+
+
+def _cycle(time: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
+    """Wrap frame indices (L) into a cycle of every clip's real length: (1, L) without a mask, else (B, L)."""
+    if mask is None:
+        return time[None] % num_frames
+    ends = torch.arange(1, num_frames + 1, device=mask.device)
+    return time[None] % (mask * ends).amax(dim=1, keepdim=True)
+
+
+def _at(x: Tensor, time: Tensor) -> Tensor:
+    """Take the frames of x (B, T, C) at the indices time (B, L) or (1, L): (B, L, C)."""
+    return x.gather(1, time[:, :, None].expand(x.shape[0], -1, x.shape[2]))

@@ -1,0 +1,21 @@
+"""Half precision: feature maps may be stored in it, weights are computed above it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+
+def raised(x: Tensor) -> Tensor:
+    """Give x in float32, or in float64 if it is that already."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Suspend autocast on x's device, which would round the weights between two products to half precision."""
+    device = x.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()

@@ -1,0 +1,352 @@
+"""From frame vectors to one vector a clip: differential temporal enhancement (DTE) and the DTFormer.
+
+The paper's symbols and the names here: alpha_f and alpha_b are ``alpha_forward`` and ``alpha_backward``, the shift s is
+``step``, the depthwise convolution of eq. 19 is ``conv``; Z is ``tokens``, M is ``depth``.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.functional import linear, pad, scaled_dot_product_attention
+
+from agdt_layers import checks
+from agdt_layers import functional as F
+from agdt_layers.precision import full_precision, raised
+
+
+class DifferentialTemporalEnhancer(nn.Module):
+    r"""Differential temporal enhancement (DTE): add the gated change between frames to each frame vector.
+
+    .. math::
+        \Delta_f[t] = x[t + s] - x[t], \quad \Delta_b[t] = x[t] - x[t - s], \quad
+        d = \alpha_f \Delta_f + \alpha_b \Delta_b, \\
+        y = x + \sigma(\mathrm{Conv1d}(d)) \cdot d
+
+    A clip of identical frames passes unchanged, and a vector added to every frame is added to the output. Both
+    alphas start at 0.5, where d is the central difference.
+
+    Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
+    Differential Temporal Transformer", 2026, eqs. 14-21. The paper's Roll(X, +s) means the frame s later, as its
+    text says; torch.roll's sign is the opposite. The printed ranges leave out the wrapped frames, so differences
+    beyond the ends are zero unless ``boundary="wrap"``.
+
+    Args:
+        channels: C.
+        step: s, in frames.
+        kernel_size: of the depthwise convolution over time, odd.
+        boundary: "zero", or "wrap", which takes the clip as a cycle in the differences and in the convolution, so
+            that the layer commutes with cyclic shifts of time.
+        device, dtype: of the parameters.
+
+    Raises:
+        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
+
+    State dict:
+        ``alpha_forward`` (), ``alpha_backward`` (), ``conv.weight`` (C, 1, 3), ``conv.bias`` (C).
+
+    Example:
+        >>> enhancer = DifferentialTemporalEnhancer(512)
+        >>> still = torch.ones(2, 16, 512)
+        >>> torch.equal(enhancer(still), still)
+        True
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        step: int = 1,
+        kernel_size: int = 3,
+        boundary: str = "zero",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        checks.positive_integer(name, "channels", channels)
+        checks.positive_integer(name, "step", step)
+        checks.odd_kernel(name, "kernel_size", kernel_size)
+        checks.one_of(name, "boundary", boundary, ("zero", "wrap"))
+        self.channels = channels
+        self.step = step
+        self.boundary = boundary
+        self.alpha_forward = nn.Parameter(torch.empty((), device=device, dtype=dtype))
+        self.alpha_backward = nn.Parameter(torch.empty((), device=device, dtype=dtype))
+        self.conv = nn.Conv1d(
+            channels,
+            channels,
+            kernel_size,
+            padding=kernel_size // 2,
+            groups=channels,
+            device=device,
+            dtype=dtype,
+        )
+        self._reset_alphas()
+
+    def reset_parameters(self) -> None:
+        """Set both alphas to 0.5 and draw the convolution anew, as nn.Conv1d does."""
+        self._reset_alphas()
+        self.conv.reset_parameters()
+
+    def _reset_alphas(self) -> None:
+        nn.init.constant_(self.alpha_forward, 0.5)
+        nn.init.constant_(self.alpha_backward, 0.5)
+
+    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Enhance frame vectors.
+
+        Args:
+            x: (B, T, C).
+            mask: bool (B, T), True where a frame is real; a difference that touches a padded frame is zero.
+
+        Returns:
+            (B, T, C), in x's dtype.
+        """
+        self._check(x, mask)
+        if x.shape[0] == 0:
+            return x.clone()
+        with full_precision(x):
+            difference, gate = self._gated(x, mask)
+            return (raised(x) + gate * difference).to(x.dtype)
+
+    def gate(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Give the gate G = sigmoid(Conv1d(d)) that :meth:`forward` applies to the same input, (B, T, C)."""
+        self._check(x, mask)
+        with full_precision(x):
+            return self._gated(x, mask)[1]
+
+    def _check(self, x: Tensor, mask: Tensor | None) -> None:
+        checks.sequence(type(self).__name__, x, self.channels)
+        checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1])
+
+    def _gated(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        x = raised(x)
+        if mask is not None:
+            x = torch.where(mask[:, :, None], x, 0)
+        forward, backward = self.alpha_forward.to(x.dtype), self.alpha_backward.to(x.dtype)
+        difference = F.temporal_difference(x, forward, backward, self.step, self.boundary, mask)
+        weight, bias = self.conv.weight.to(x.dtype), self.conv.bias.to(x.dtype)  # type: ignore[union-attr]
+        return difference, F.temporal_gate(difference, weight, bias, self.boundary, mask)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, step={self.step}, boundary={self.boundary!r}"
+
+
+class EncoderLayer(nn.Module):
+    r"""One pre-norm encoder layer (eqs. 23-24).
+
+    .. math:: Z = Z + \mathrm{MHSA}(\mathrm{LN}(Z)), \quad Z = Z + \mathrm{MLP}(\mathrm{LN}(Z))
+
+    MLP is Linear, GELU, Linear; scores are scaled by 1 / sqrt(C / heads).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        mlp_channels: int,
+        dropout: float,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(channels, device=device, dtype=dtype)
+        self.query_key_value = nn.Linear(channels, 3 * channels, device=device, dtype=dtype)
+        self.projection = nn.Linear(channels, channels, device=device, dtype=dtype)
+        self.mlp_norm = nn.LayerNorm(channels, device=device, dtype=dtype)
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, mlp_channels, device=device, dtype=dtype),
+            nn.GELU(),
+            nn.Linear(mlp_channels, channels, device=device, dtype=dtype),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self._reset_linears()
+
+    def reset_parameters(self) -> None:
+        self.attention_norm.reset_parameters()
+        self.mlp_norm.reset_parameters()
+        self._reset_linears()
+
+    def _reset_linears(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, tokens: Tensor, *, mask: Tensor | None = None, num_queries: int | None = None) -> Tensor:
+        """Update the first num_queries tokens (by default all) from all tokens: (B, L, C) -> (B, num_queries, C).
+
+        mask is bool (B, L), True where a token may be attended to.
+        """
+        query, key, value = self._heads(tokens, num_queries)
+        may_attend = None if mask is None else mask[:, None, None, :]
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=may_attend)
+        attended = self.projection(rearrange(attended, "b heads l c -> b l (heads c)"))
+        updated = tokens[:, :num_queries] + self.dropout(attended)
+        return updated + self.dropout(self.mlp(self.mlp_norm(updated)))
+
+    def attention_weights(
+        self, tokens: Tensor, *, mask: Tensor | None = None, num_queries: int | None = None
+    ) -> Tensor:
+        """Give the softmax that :meth:`forward` applies to the same input, (B, heads, num_queries, L)."""
+        query, key, _ = self._heads(tokens, num_queries)
+        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
+        return scores.softmax(dim=-1)
+
+    def _heads(self, tokens: Tensor, num_queries: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        normed = self.attention_norm(tokens)
+        channels = tokens.shape[2]
+        weight, bias = self.query_key_value.weight, self.query_key_value.bias
+        query = linear(normed[:, :num_queries], weight[:channels], bias[:channels])
+        key, value = linear(normed, weight[channels:], bias[channels:]).chunk(2, dim=-1)
+        query, key, value = (
+            rearrange(part, "b l (heads c) -> b heads l c", heads=self.heads) for part in (query, key, value)
+        )
+        return query, key, value
+
+
+class DTFormer(nn.Module):
+    r"""Differential temporal transformer: one vector a clip from its frame vectors.
+
+    .. math::
+        Z_0 = [\mathrm{cls}; \mathrm{DTE}(x)] + P, \quad Z_m = \mathrm{Encoder}_m(Z_{m-1}), \quad
+        y = Z_M[\mathrm{cls}]
+
+    Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
+    Differential Temporal Transformer", 2026, eqs. 14-25. The paper prints no sizes; the defaults are those of the
+    T-Former of Former-DFER, whose design it extends.
+
+    Args:
+        channels: C.
+        depth: M, the number of encoder layers.
+        heads: attention heads; divides C.
+        mlp_channels: width of the MLP.
+        max_frames: the longest clip; shorter clips use the first positions.
+        dropout: probability after attention and after the MLP, in [0, 1).
+        differential: False leaves the enhancement out (the paper's TFormer).
+        step, boundary: of :class:`DifferentialTemporalEnhancer`.
+        device, dtype: of the parameters.
+
+    Raises:
+        ValueError, TypeError: a setting or an input that does not fit (more frames than max_frames, say).
+
+    State dict:
+        ``class_token`` (1, 1, C), ``position`` (1, max_frames + 1, C), ``enhancer.*`` of the enhancer, and a layer m
+        ``layers.m.attention_norm.*``, ``layers.m.query_key_value.*``, ``layers.m.projection.*``,
+        ``layers.m.mlp_norm.*``, ``layers.m.mlp.0.*``, ``layers.m.mlp.2.*``.
+
+    Example:
+        >>> former = DTFormer(64, depth=2, heads=4, mlp_channels=128, max_frames=16)
+        >>> former(torch.randn(2, 11, 64)).shape
+        torch.Size([2, 64])
+    """
+
+    def __init__(
+        self,
+        channels: int = 512,
+        *,
+        depth: int = 3,
+        heads: int = 8,
+        mlp_channels: int = 1024,
+        max_frames: int = 16,
+        dropout: float = 0.0,
+        differential: bool = True,
+        step: int = 1,
+        boundary: str = "zero",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        for setting, value in (("channels", channels), ("depth", depth), ("mlp_channels", mlp_channels)):
+            checks.positive_integer(name, setting, value)
+        checks.positive_integer(name, "max_frames", max_frames)
+        checks.divides(name, "heads", heads, "channels", channels)
+        checks.probability(name, "dropout", dropout)
+        self.channels = channels
+        self.max_frames = max_frames
+        self.enhancer = (
+            DifferentialTemporalEnhancer(channels, step=step, boundary=boundary, device=device, dtype=dtype)
+            if differential
+            else None
+        )
+        self.class_token = nn.Parameter(torch.empty(1, 1, channels, device=device, dtype=dtype))
+        self.position = nn.Parameter(torch.empty(1, max_frames + 1, channels, device=device, dtype=dtype))
+        self.layers = nn.ModuleList(
+            EncoderLayer(channels, heads, mlp_channels, dropout, device, dtype) for _ in range(depth)
+        )
+        self._reset_embeddings()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew: embeddings normal with deviation 0.02, linear maps Xavier uniform."""
+        self._reset_embeddings()
+        if self.enhancer is not None:
+            self.enhancer.reset_parameters()
+        for layer in self.layers:
+            layer.reset_parameters()  # type: ignore[operator]
+
+    def _reset_embeddings(self) -> None:
+        nn.init.normal_(self.class_token, std=0.02)
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Summarise frame vectors.
+
+        Args:
+            x: (B, T, C), T at most max_frames.
+            mask: bool (B, T), True where a frame is real. A clip padded at its end gives what it gives unpadded.
+
+        Returns:
+            The class token's output, (B, C).
+        """
+        name = type(self).__name__
+        checks.sequence(name, x, self.channels)
+        checks.frame_mask(name, mask, x.shape[0], x.shape[1])
+        checks.parameter_dtype(name, x, self.class_token)
+        num_frames = x.shape[1]
+        if num_frames > self.max_frames:
+            raise ValueError(
+                f"{name} was made for at most max_frames={self.max_frames} frames, got {tuple(x.shape)}: T = "
+                f"{num_frames}. Sample fewer frames or make it with max_frames={num_frames}."
+            )
+        if x.shape[0] == 0:
+            return x.new_empty(0, self.channels)
+        may_attend = None
+        if mask is not None:
+            # Masked scores alone would let NaN and inf of padded frames through the values.
+            x = torch.where(mask[:, :, None], x, 0)
+            may_attend = pad(mask, (1, 0), value=True)
+        if self.enhancer is not None:
+            x = self.enhancer(x, mask=mask)
+        tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
+        tokens = tokens + self.position[:, : num_frames + 1].to(x.dtype)
+        for layer in self.layers[:-1]:
+            tokens = layer(tokens, mask=may_attend)
+        # Only the class token leaves the last layer, so only its row is computed there.
+        return self.layers[-1](tokens, mask=may_attend, num_queries=1)[:, 0]
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, max_frames={self.max_frames}"
+
+
+class TemporalMean(nn.Module):
+    """Plain averaging over the real frames of a clip, the simplest baseline: (B, T, C) -> (B, C).
+
+    Example:
+        >>> TemporalMean()(torch.tensor([[[1.0], [3.0]]]))
+        tensor([[2.]])
+    """
+
+    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Average x (B, T, C) over the frames where mask (B, T) is True, by default over all."""
+        checks.sequence(type(self).__name__, x, x.shape[-1])
+        checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1])
+        if mask is None:
+            return x.mean(dim=1)
+        real = torch.where(mask[:, :, None], x, 0)
+        return real.sum(dim=1) / mask.sum(dim=1, keepdim=True).to(x.dtype)
