@@ -134,7 +134,11 @@ CONFIGURATIONS: dict[str, tuple[Callable[[], object], type[Exception], tuple[str
         ("temporal", "lstm", "dtformer", "tformer", "mean"),
     ),
     "network: no classes": (lambda: build_agdtnet(0), ValueError, ("num_classes", "0")),
-    "network: no frames": (lambda: build_agdtnet(num_frames=0), ValueError, ("max_frames", "0")),
+    "network: no frames": (
+        lambda: build_agdtnet(num_frames=0),
+        ValueError,
+        ("build_agdtnet", "num_frames", "0"),
+    ),
     "squeeze-and-excitation: no channels": (
         lambda: SqueezeExcitation(0),
         ValueError,
@@ -268,6 +272,16 @@ TENSORS: dict[str, tuple[Callable[[], object], type[Exception], tuple[str, ...]]
         lambda: CBAM(16)(zeros(2, 4, 7, 11)),
         ValueError,
         ("CBAM", "axis 1", "16 channels", "(2, 4, 7, 11)"),
+    ),
+    "squeeze-and-excitation: another dtype than the weights": (
+        lambda: SqueezeExcitation(16)(zeros(2, 16, 7, 11, dtype=torch.float64)),
+        TypeError,
+        ("SqueezeExcitation", "torch.float64", "torch.float32"),
+    ),
+    "cbam: another dtype than the weights": (
+        lambda: CBAM(16)(zeros(2, 16, 7, 11, dtype=torch.float64)),
+        TypeError,
+        ("CBAM", "torch.float64", "torch.float32"),
     ),
     "enhancer: a clip": (
         lambda: enhancer()(zeros(2, 3, 5, 7, 11)),

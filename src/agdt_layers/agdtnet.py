@@ -179,7 +179,7 @@ def build_agdtnet(
     Example:
         >>> net = build_agdtnet(7, attention="se", temporal="mean")
         >>> sum(p.numel() for p in net.parameters())
-        11189715
+        11195871
     """
     if backbone is not None and attention is not None:
         raise ValueError(

@@ -52,7 +52,7 @@ def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
     horizontal = reach(width, kernel_size, like)[:, None, :].expand(-1, height, -1)
     vertical = reach(height, kernel_size, like)[:, :, None].expand(-1, -1, width)
     taps = torch.cat([horizontal, vertical]).flatten(1)
-    sums, peak = _Paired.apply(_windows, _windows_derivative, True, x, taps.expand(x.shape[0], -1, -1))
+    sums, peak = _paired(_windows, _windows_derivative, True, x, taps.expand(x.shape[0], -1, -1))
     return sums.transpose(1, 2), peak
 
 
@@ -82,7 +82,7 @@ def pool_channels(x: Tensor, channel: Tensor) -> Tensor:
     Returns:
         (N, 2, H, W), the mean first.
     """
-    (pooled,) = _Paired.apply(_channels, _channels_derivative, True, x, channel)
+    (pooled,) = _paired(_channels, _channels_derivative, True, x, channel)
     return pooled
 
 
@@ -93,6 +93,8 @@ def _channels(x: Tensor, channel: Tensor) -> tuple[Tensor]:
 
 def _peak(x: Tensor) -> Tensor:
     """Maximum over the channels."""
+    if torch.compiler.is_compiling():
+        return x.amax(dim=1)
     # On maps of few positions torch's amax runs value by value on a CPU; pairwise maxima run in vectors.
     while x.shape[2] * x.shape[3] < 64 <= x.shape[1]:
         half = (x.shape[1] + 1) // 2
@@ -119,7 +121,7 @@ def rescale(x: Tensor, channel: Tensor, position: Tensor) -> Tensor:
     Returns:
         (N, C, H, W).
     """
-    (out,) = _Paired.apply(_rescaled, _rescaled_derivative, False, x, channel, position)
+    (out,) = _paired(_rescaled, _rescaled_derivative, False, x, channel, position)
     return out
 
 
@@ -136,6 +138,13 @@ def _rescaled_derivative(x: Tensor, channel: Tensor, position: Tensor, d_out: Te
     d_position = (channel[:, None, :] @ d_gate).view(position.shape)
     d_x = (d_out * channel[:, :, None, None]).mul_(position).add_(d_out)
     return d_x.to(x.dtype), d_channel, d_position
+
+
+def _paired(value: Pass, derivative: Pass, keep_values: bool, *tensors: Tensor) -> tuple[Any, ...]:
+    # A compiler derives and fuses the passes itself, and a loop over groups would tie its graph to one N.
+    if torch.compiler.is_compiling():
+        return value(*tensors)
+    return _Paired.apply(value, derivative, keep_values, *tensors)
 
 
 class _Paired(Function):
@@ -176,8 +185,7 @@ def _in_groups(function: Pass, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...
     x = tensors[0]
     frames = x.shape[0]
     per_group = max(1, _GROUP // x[0].numel())
-    # A compiler fuses the passes itself, and a loop over groups would tie its graph to one number of frames.
-    if per_group >= frames or torch.compiler.is_compiling():
+    if per_group >= frames:
         return function(*tensors)
     results: list[Tensor | None] = []
     for start in range(0, frames, per_group):

@@ -60,9 +60,8 @@ def channel_weights(
 
 def _convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolve along the channel axis: x (inputs, N, C), weight (1, inputs, k), result (N, C)."""
-    # The N rows as one image with a 1 x k kernel: an order of magnitude less overhead than N one-row Conv1d.
-    kernel_size = weight.shape[2]
-    return F.conv2d(x[None], weight[:, :, None], bias, padding=(0, kernel_size // 2))[0, 0]
+    out = _convolve_in_strips(x[None], weight[:, :, None])[0, 0]
+    return out if bias is None else out + bias
 
 
 def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
@@ -75,7 +74,28 @@ def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
     Returns:
         Weights in (0, 1), (N, 1, H, W).
     """
-    return torch.sigmoid(F.conv2d(pooled, weight, padding=weight.shape[2] // 2))
+    return torch.sigmoid(_convolve_in_strips(pooled, weight))
+
+
+def _convolve_in_strips(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolve x (N, inputs, H, W) with one kernel (1, inputs, k, l) and zero padding: (N, 1, H, W).
+
+    One matrix product: rows are cut into strips of 16 positions, and a strip's outputs are the k rows of inputs
+    around it times the banded (Toeplitz) matrix of the kernel.
+    """
+    # torch's convolution is made for many output channels: with one, its derivative takes up to twice as long on a
+    # CPU, and a compiled graph is tied to the number of frames by the choice of its algorithm.
+    strip = 16
+    batch, inputs, height, width = x.shape
+    rows, columns = weight.shape[2:]
+    length = strip + columns - 1
+    padded = F.pad(x, (columns // 2, columns // 2 + (-width) % strip, rows // 2, rows // 2))
+    around = padded.unfold(3, length, strip).unfold(2, rows, 1).permute(0, 2, 3, 1, 5, 4)
+    # A row of the kernel with `strip` zeros behind it, repeated, is a Toeplitz matrix when cut into rows one shorter.
+    band = F.pad(weight[0], (0, strip))[:, :, None, :].expand(-1, -1, strip, -1).flatten(2)
+    band = band[:, :, : strip * length].unflatten(2, (strip, length)).permute(2, 0, 1, 3).reshape(strip, -1)
+    out = around.reshape(-1, inputs * rows * length) @ band.T
+    return out.reshape(batch, 1, height, -1)[:, :, :, :width]
 
 
 def context_weights(windows: Tensor, area: int, horizontal: Tensor, vertical: Tensor, bias: Tensor) -> Tensor:

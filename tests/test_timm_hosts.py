@@ -1,0 +1,137 @@
+"""The real libraries as hosts: timm and torchvision. Skipped where they cannot be imported."""
+
+import copy
+import functools
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agdt_layers import (
+    AdaptiveGlobalAttention,
+    FrameWise,
+    TimmAttention,
+    capture_attention,
+    insert_attention,
+    remove_attention,
+)
+
+timm = pytest.importorskip("timm", reason="timm is not installed")
+torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed")
+
+FAMILIES = {
+    "resnet18": ["layer2", "layer3"],
+    "resnext50_32x4d": ["layer2.*", "layer3"],
+    "convnext_atto": ["stages.1", "stages.2"],
+    "efficientnet_b0": ["blocks.2", "blocks.4"],
+    "mobilenetv3_small_100": ["blocks.2", "blocks.4"],
+    "regnety_002": ["s2", "s3"],
+    "densenet121": ["features.denseblock1", "features.denseblock2"],
+    "repvgg_a0": ["stages.1", "stages.2"],
+    "dla34": ["level3", "level4"],
+    "hrnet_w18_small": ["layer1", "stage2.0.branches.*"],
+    "vovnet39a": ["stages.1", "stages.2"],
+    "cspresnet50": ["stages.1", "stages.2"],
+    "xception41": ["blocks.3", "blocks.6"],
+    "mobilevit_xxs": ["stages.1", "stages.3"],
+    "poolformer_s12": ["stages.1"],
+    "torchvision/googlenet": ["inception3b", "inception4a"],
+    "torchvision/resnet18": ["layer2", "layer3"],
+    "torchvision/squeezenet1_1": ["features.4", "features.7"],
+    "torchvision/shufflenet_v2_x0_5": ["stage2", "stage3"],
+}
+
+
+def made(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    if name.startswith("torchvision/"):
+        settings = {"init_weights": False} if "googlenet" in name else {}
+        return torchvision.models.get_model(name.partition("/")[2], weights=None, **settings).eval()
+    return timm.create_model(name, pretrained=False).eval()
+
+
+def relative(left: Tensor, right: Tensor) -> float:
+    return ((left - right).norm() / right.norm()).item()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@torch.no_grad()
+def test_a_host_of_every_family(name: str) -> None:
+    model, images = made(name), torch.randn(4, 3, 64, 64)
+    before, state = model(images), copy.deepcopy(model.state_dict())
+    plan = insert_attention(model, FAMILIES[name], example_input=images[:1])
+    assert [key for key in model.state_dict() if "agdt_attention" not in key] == list(state)
+    report = model.load_state_dict(state, strict=False)
+    assert not report.unexpected_keys
+    assert all("agdt_attention" in key for key in report.missing_keys)
+    with capture_attention(model) as maps:
+        attended = model(images)
+    assert len(maps) == len(plan.placements), "every place is attended to"
+    clips = images.unflatten(0, (2, 2))
+    encoded = FrameWise(model)(clips)
+    # Random hosts may forget their input on the way; then both are alike.
+    assert relative(encoded[:1], FrameWise(model)(clips[:1])) < 1e-4, "clips do not see each other"
+    assert encoded.flatten(0, 1).shape == attended.shape
+    remove_attention(model)
+    assert list(model.state_dict()) == list(state)
+    assert torch.equal(model(images), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "size", "message"),
+    [
+        ("swin_tiny_patch4_window7_224", "layers.1", 224, r"'layers.1', \(1, 28, 28, 192\), has its channels last"),
+        ("vit_tiny_patch16_224", "blocks.3", 224, r"The output of 'blocks.3' is \(1, 197, 192\)"),
+        ("hrnet_w18_small", "stage2", 64, r"The output of 'stage2' is list"),
+    ],
+)
+def test_a_place_without_feature_maps_is_refused(name: str, place: str, size: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        insert_attention(made(name), [place], example_input=torch.zeros(1, 3, size, size))
+
+
+def test_attn_layer_of_timm_resnets() -> None:
+    layer = functools.partial(AdaptiveGlobalAttention, residual_scale=True)
+    torch.manual_seed(0)
+    model = timm.create_model("resnet18", block_args={"attn_layer": layer}, zero_init_last=False).eval()
+    layers = [module for module in model.modules() if isinstance(module, AdaptiveGlobalAttention)]
+    assert [module.channels for module in layers] == [64, 64, 128, 128, 256, 256, 512, 512]
+    bare = timm.create_model("resnet18").eval()
+    bare.load_state_dict({key: value for key, value in model.state_dict().items() if ".se." not in key})
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(model(images), bare(images)), "timm drew the convolutions anew, the scale is still 0"
+    model(images).sum().backward()
+    assert all(module.residual_scale.grad != 0 for module in layers)
+
+
+def test_attn_layer_needs_no_settings_and_takes_clips() -> None:
+    net = FrameWise(timm.create_model("resnet18", block_args={"attn_layer": AdaptiveGlobalAttention})).eval()
+    assert net(torch.randn(1, 3, 3, 64, 64)).shape == (1, 3, 1000)
+
+
+def test_se_layer_of_timm_efficientnets() -> None:
+    net = timm.create_model("efficientnet_b0", se_layer=TimmAttention).eval()
+    layers = [module for module in net.modules() if isinstance(module, TimmAttention)]
+    assert len(layers) == 16
+    assert FrameWise(net)(torch.randn(1, 2, 3, 64, 64)).isfinite().all()
+
+
+def test_the_script_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    script = Path(__file__).with_name("readme_timm.py")
+    assert sum(bool(line.strip()) for line in script.read_text().splitlines()) < 15
+    monkeypatch.chdir(tmp_path)
+    host = timm.create_model("resnet50", num_classes=7)
+    torch.save(host.state_dict(), "host.pth")
+    net = runpy.run_path(str(script))["net"]
+    assert torch.equal(net.model.layer1[0].conv1.weight, host.layer1[0].conv1.weight)
+    assert Path("map.png").is_file()
+    session = onnxruntime.InferenceSession("net.onnx")
+    for shape in ((1, 1, 3, 112, 112), (3, 5, 3, 96, 128), (1, 2, 3, 224, 192)):
+        clips = torch.randn(shape)
+        (scores,) = session.run(None, {session.get_inputs()[0].name: clips.numpy()})
+        with torch.no_grad():
+            assert relative(torch.from_numpy(scores), net(clips)) < 1e-4
