@@ -369,7 +369,7 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
 
     with s_c in (0, 1) a frame and channel (:class:`AdaptiveChannelAttention`), s_hw in (0, 1) a frame and position,
     and g in (0, 1) a frame and channel (:class:`GlobalConvolutionalAttention`). So M keeps the sign of X, and
-    |X| <= |M| <= 2 |X|. Clips do not see each other; the frames of a clip share only the mean GAP_t.
+    ``|X| <= |M| <= 2 |X|``. Clips do not see each other; the frames of a clip share only the mean GAP_t.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 1-13.

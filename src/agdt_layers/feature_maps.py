@@ -67,7 +67,7 @@ def _windows_derivative(
     # Compared in place: a comparison that makes a bool tensor and converts it takes ten times as long on a CPU.
     top = raised(x).clone().eq_(peak[:, :, None, None])
     share = d_peak / top.sum(dim=(2, 3))
-    d_x = top.mul_(share[:, :, None, None])
+    d_x = top * share[:, :, None, None]
     d_x.flatten(2).baddbmm_(d_sums.transpose(1, 2), taps)
     return d_x.to(x.dtype), None
 
@@ -106,7 +106,7 @@ def _channels_derivative(x: Tensor, channel: Tensor, pooled: Tensor, d_pooled: T
     frames, channel = raised(x), channel[:, :, None, None]
     top = (frames * channel).eq_(pooled[:, 1:])
     share = d_pooled[:, 1:] / top.sum(dim=1, keepdim=True)
-    d_weighted = top.mul_(share).add_(d_pooled[:, :1] / x.shape[1])
+    d_weighted = (top * share).add_(d_pooled[:, :1] / x.shape[1])
     return (d_weighted * channel).to(x.dtype), (d_weighted * frames).sum(dim=(2, 3))
 
 

@@ -84,7 +84,10 @@ def _convolve_in_strips(x: Tensor, weight: Tensor) -> Tensor:
     around it times the banded (Toeplitz) matrix of the kernel.
     """
     # torch's convolution is made for many output channels: with one, its derivative takes up to twice as long on a
-    # CPU, and a compiled graph is tied to the number of frames by the choice of its algorithm.
+    # CPU, and a compiled graph is tied to the number of frames by the choice of its algorithm. An exported graph is
+    # read by other engines, which know their own best convolution.
+    if torch.compiler.is_exporting():
+        return F.conv2d(x, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
     strip = 16
     batch, inputs, height, width = x.shape
     rows, columns = weight.shape[2:]
@@ -257,7 +260,8 @@ def temporal_gate(
 def _cycle(time: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
     """Wrap frame indices (L) into a cycle of every clip's real length: (1, L) without a mask, else (B, L)."""
     if mask is None:
-        return time[None] % num_frames
+        # A remainder by a tensor, because ONNX has none by a number that is known only when the graph runs.
+        return time[None] % torch.full_like(time[:1], num_frames)
     ends = torch.arange(1, num_frames + 1, device=mask.device)
     return time[None] % (mask * ends).amax(dim=1, keepdim=True)
 

@@ -99,6 +99,7 @@ class ResNet18(nn.Module):
             yield name, self.get_submodule(name)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Give the last feature map: (N, 3, H, W) -> (N, 512, H / 32, W / 32), rounded up."""
         x = self.stem(x)
         for _, stage in self.stages():
             x = stage(x)

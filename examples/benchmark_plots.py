@@ -1,0 +1,54 @@
+"""The benchmark's pictures: ratios as bars against their targets, growth as lines."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from atomic_files import whole_file
+
+OURS, OVER, PEER = "#2a6f97", "#c8553d", "#8d99ae"
+
+
+def draw_ratios(path: Path, report: dict[str, Any]) -> None:
+    """Bars of ours / peer, for the rows that have a target; the tick on each bar is the target."""
+    rows = [row for row in report["rows"] if row["bound"] is not None][::-1]
+    figure, axes = plt.subplots(figsize=(9, 0.6 + 0.27 * len(rows)), layout="constrained")
+    met = [row["ratio"] <= row["bound"] for row in rows]
+    axes.barh(
+        range(len(rows)), [row["ratio"] for row in rows], color=[OURS if good else OVER for good in met], height=0.62
+    )
+    for place, row in enumerate(rows):
+        axes.plot([row["bound"]] * 2, [place - 0.42, place + 0.42], color="black", linewidth=1.6)
+        axes.text(row["ratio"] + 0.02, place, f"{row['ratio']:.2f}", va="center", fontsize=7.5, color="#333333")
+    axes.set_yticks(range(len(rows)), [f"{row['case']}  /  {row['peer']}" for row in rows], fontsize=7.5)
+    axes.axvline(1.0, color=PEER, linewidth=0.8, linestyle=":")
+    axes.set_xlabel("ours / peer, lower is better; black tick: target; red: target missed", fontsize=8.5)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    with whole_file(path) as whole:
+        figure.savefig(whole, dpi=150, format="png")
+    plt.close(figure)
+
+
+def draw_growth(path: Path, report: dict[str, Any]) -> None:
+    """Time against each axis, doubly logarithmic, with a line of slope 1 to compare."""
+    curves = report["growth"]
+    figure, panels = plt.subplots(1, len(curves), figsize=(2.7 * len(curves), 2.9), layout="constrained")
+    for axes, curve in zip(panels, curves, strict=True):
+        sizes, times = curve["sizes"], curve["milliseconds"]
+        axes.loglog(sizes, [times[-1] * size / sizes[-1] for size in sizes], color=PEER, linestyle=":", label="linear")
+        axes.loglog(sizes, times, color=OURS, marker="o", markersize=4, label=f"slope {curve['slope']:.2f}")
+        axes.set_title(f"{curve['layer']} against {curve['axis']}", fontsize=9)
+        axes.set_xticks(sizes, [str(size) for size in sizes], fontsize=7, rotation=45)
+        axes.minorticks_off()
+        axes.tick_params(axis="y", labelsize=7)
+        axes.legend(fontsize=7, frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("milliseconds", fontsize=8.5)
+    with whole_file(path) as whole:
+        figure.savefig(whole, dpi=150, format="png")
+    plt.close(figure)
