@@ -71,3 +71,39 @@ def test_nothing_is_left_behind() -> None:
     assert all(maps[name] is captured[name] for name in captured)
     assert set(layer.__dict__) == before
     assert not any(module._forward_hooks for module in layer.modules())
+
+
+def autograd_nodes(tensor: Tensor) -> list[str]:
+    """The names of the nodes behind a tensor, in the order of a walk from it."""
+    names, waiting, seen = [], [tensor.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            names.append(node.name())
+            waiting.extend(following for following, _ in node.next_functions)
+    return names
+
+
+def test_the_graph_is_the_same_with_and_without_capture() -> None:
+    net = build_agdtnet(3, num_frames=2).eval()
+    clips = random_tensor((1, 2, 3, 32, 48), 1, torch.float32)
+    before = autograd_nodes(net(clips))
+    with capture_attention(net):
+        during = autograd_nodes(net(clips))
+    assert during == before == autograd_nodes(net(clips))
+
+
+def test_nothing_more_is_computed_when_it_is_not_used() -> None:
+    net = build_agdtnet(3, num_frames=2).eval()
+    clips = random_tensor((1, 2, 3, 32, 48), 1, torch.float32)
+
+    def operations() -> list[str]:
+        with torch.profiler.profile() as profiled, torch.no_grad():
+            net(clips)
+        return [event.name for event in profiled.events()]
+
+    fresh = operations()
+    with capture_attention(net):
+        assert len(operations()) > len(fresh)
+    assert operations() == fresh

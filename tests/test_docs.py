@@ -1,0 +1,68 @@
+"""The pages: their code runs and prints what they say, their places exist, and no public name is left out."""
+
+import contextlib
+import doctest
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import agdt_layers
+
+DOCS = Path(__file__).parents[1] / "docs"
+sys.path.append(str(DOCS))
+from places import place_of_line, place_of_test  # noqa: E402
+
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+BLOCK = re.compile(r"^```\{(testcode|testoutput)\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ROLE = re.compile(r"\{(line|test)\}`([^`]+)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_prints_what_the_page_says(page: Path) -> None:
+    names = {"torch": torch}
+    printed = io.StringIO()
+    for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if kind == "testcode":
+            with contextlib.redirect_stdout(printed):
+                exec(compile(text, page.name, "exec"), names)
+        else:
+            assert doctest.OutputChecker().check_output(text, printed.getvalue(), doctest.ELLIPSIS), printed.getvalue()
+            printed = io.StringIO()
+    assert not printed.getvalue()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_lines_and_tests_that_a_page_names_exist(page: Path) -> None:
+    for role, target in ROLE.findall(page.read_text(encoding="utf-8")):
+        place = place_of_line(target) if role == "line" else place_of_test(target)
+        assert place.line > 0
+
+
+def test_a_wrong_place_is_found_out() -> None:
+    for wrong in ("functional.no_such", "nowhere.channel_weights", "functional.channel_weights :: no such text"):
+        with pytest.raises(LookupError):
+            place_of_line(wrong)
+
+
+def test_the_ledger_has_every_equation() -> None:
+    ledger = (DOCS / "paper_to_code.md").read_text(encoding="utf-8")
+    assert [int(number) for number in re.findall(r"^\| (\d+) \|", ledger, re.MULTILINE)] == list(range(1, 26))
+
+
+def test_every_public_name_is_on_the_api_page() -> None:
+    entries = re.findall(r"^   (\w+)$", (DOCS / "api" / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(entries) == sorted(agdt_layers.__all__)
+
+
+def test_every_public_class_documents_its_public_methods() -> None:
+    for name in agdt_layers.__all__:
+        public = getattr(agdt_layers, name)
+        assert (public.__doc__ or "").strip(), name
+        if isinstance(public, type):
+            for method, value in vars(public).items():
+                if not method.startswith("_") and method != "extra_repr" and callable(value):
+                    assert (value.__doc__ or "").strip(), f"{name}.{method}"
