@@ -248,7 +248,7 @@ def import_time(settings: Settings) -> Iterator[Row]:
         return lambda: subprocess.run([sys.executable, "-c", f"import {modules}"], check=True)
 
     medians = interleaved_medians(
-        {"both": seconds("torch, agdt_layers"), "torch": seconds("torch")}, seconds=20, device="cpu"
+        {"both": seconds("torch, agdt_layers"), "torch": seconds("torch")}, seconds=10, device="cpu"
     )
     yield Row(9, "import torch, agdt_layers", "import torch", "ms", medians["both"], medians["torch"])
 

@@ -46,7 +46,7 @@ def draw_confusion(path: Path, confusion: Tensor, names: Sequence[str], title: s
     side = 1.8 + 0.62 * len(names)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(side, side))
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
         for row, column in torch.cartesian_prod(torch.arange(len(names)), torch.arange(len(names))).tolist():
             value = float(share[row, column])
             axes.text(
@@ -90,9 +90,10 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], best_epoch: int
             label="validation",
         )
         losses.set(title="Cross-entropy", xlabel="epoch", ylim=(0, None))
-        for name, colour in (("uar", GREEN), ("war", BLUE)):
+        # WAR is dashed and on top: with as many clips of every class the two are one line.
+        for name, colour, dash in (("uar", GREEN, "-"), ("war", ORANGE, "--")):
             values = [100 * row[f"validation_{name}"] for row in history]
-            metrics.plot(epochs, values, color=colour, marker="o", markersize=3, label=name.upper())
+            metrics.plot(epochs, values, color=colour, linestyle=dash, marker="o", markersize=3, label=name.upper())
         metrics.axvline(best_epoch, color=MUTED, linestyle=":", linewidth=1.2, label=f"kept: epoch {best_epoch}")
         metrics.set(title="Validation, %", xlabel="epoch", ylim=(0, 102))
         for axes in (losses, metrics):
@@ -114,22 +115,23 @@ def draw_attention(path: Path, clips: Tensor, weights: Tensor, captions: Sequenc
     low, high = weights.amin(dim=(1, 2, 3), keepdim=True), weights.amax(dim=(1, 2, 3), keepdim=True)
     heat = (weights - low) / (high - low).clamp(min=1e-12)
     heat = interpolate(heat, size=(height, width), mode="bicubic", align_corners=False).clamp(0, 1)
+    across = min(B, 2)
+    down = -(-B // across)
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(
-            2 * B,
-            T,
-            figsize=(1.05 * T, 2.12 * B * height / width),
-            squeeze=False,
-            gridspec_kw={"wspace": 0.04, "hspace": 0.04},
-        )
+        figure = plt.figure(figsize=(1.1 * T * across, 2.28 * down * height / width))
+        blocks = figure.add_gridspec(down, across, wspace=0.08, hspace=0.16)
         for clip in range(B):
+            grid = blocks[divmod(clip, across)].subgridspec(2, T, wspace=0.04, hspace=0.04).subplots(squeeze=False)
             for frame in range(T):
-                plain, under = grid[2 * clip, frame], grid[2 * clip + 1, frame]
+                plain, under = grid[:, frame]
                 picture = clips[clip, frame].permute(1, 2, 0)
-                plain.imshow(picture, interpolation="bicubic")
-                under.imshow((picture * 0.55 + 0.25).mean(dim=-1), cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
-                under.imshow(heat[clip, frame], cmap="inferno", alpha=0.55, vmin=0, vmax=1, interpolation="bicubic")
+                grey = (picture * 0.55 + 0.25).mean(dim=-1)
+                plain.imshow(picture.numpy(), interpolation="bicubic")
+                under.imshow(grey.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
+                under.imshow(
+                    heat[clip, frame].numpy(), cmap="inferno", alpha=0.5, vmin=0, vmax=1, interpolation="bicubic"
+                )
                 plain.set_axis_off()
                 under.set_axis_off()
-            grid[2 * clip, 0].set_title(captions[clip], loc="left", fontsize=9, pad=4)
+            grid[0, 0].set_title(captions[clip], loc="left", fontsize=9, pad=4)
         _save(figure, path)

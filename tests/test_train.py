@@ -67,7 +67,7 @@ def run_train(arguments: list[str], *, kill_at: Path | None = None) -> None:
 
 
 def test_a_killed_run_resumes_to_the_same_weights(footage: Path, tmp_path: Path) -> None:
-    flags = listed(footage, "few", frames=4, size=32, epochs=3, dropout=0.2, **{"batch-size": 6})
+    flags = listed(footage, "few", frames=4, size=32, epochs=2, dropout=0.2, **{"batch-size": 6})
     run_train([*flags, "--out", str(tmp_path / "whole")])
     run_train([*flags, "--out", str(tmp_path / "killed")], kill_at=tmp_path / "killed" / "last.ckpt")
     assert not (tmp_path / "killed" / "weights.safetensors").exists()
