@@ -1,0 +1,98 @@
+"""Sphinx configuration. Build: sphinx-build -W -b html docs docs/_build/html. Needs no network."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+# The gallery draws with the house style and the rendered faces of examples/ and the real footage of tests/.
+sys.path[:0] = [str(path) for path in (ROOT / "src", ROOT / "examples", ROOT / "tests", DOCS)]
+
+from sphinx.application import Sphinx  # noqa: E402
+
+import agdt_layers  # noqa: E402
+
+project = "agdt-layers"
+author = copyright = "The agdt-layers authors"
+version = release = agdt_layers.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+    "mathml",
+    "place_roles",
+]
+exclude_patterns = ["_build", "gallery_src", "benchmark"]
+templates_path = ["_templates"]
+nitpicky = True
+# Objects of torch and of the standard library are documented elsewhere, and the build must not need the network.
+nitpick_ignore_regex = [(r"py:.*", r"(?!agdt_layers\.).*")]
+
+BENCHMARK = json.loads((DOCS / "benchmark" / "benchmark.json").read_text(encoding="utf-8"))
+
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "substitution"]
+myst_substitutions = {
+    "benchmark_machine": f"{BENCHMARK['machine']}, {BENCHMARK['threads']} threads, "
+    f"{BENCHMARK['bandwidth_gb_per_s']:.1f} GB/s in one pass over memory, torch {BENCHMARK['versions']['torch']}"
+}
+myst_heading_anchors = 3
+
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autosummary_generate = True
+napoleon_google_docstring = True
+napoleon_use_ivar = True
+viewcode_line_numbers = True
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+# The examples in docstrings may use what their own module imports.
+doctest_global_setup = """
+import torch
+from torch import nn
+from agdt_layers import *
+from agdt_layers.feature_maps import reach
+"""
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["gallery_src/tasks", "gallery_src/pictures"],
+    "gallery_dirs": ["gallery/tasks", "gallery/pictures"],
+    "filename_pattern": r"/\w+\.py",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,
+    "reset_modules": ("matplotlib",),
+    "image_scrapers": ("matplotlib",),
+    "matplotlib_animations": False,
+    "capture_repr": (),
+    "write_computation_times": False,
+}
+
+html_math_renderer = "mathml"
+html_theme = "furo"
+html_title = f"agdt-layers {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+html_theme_options = {"source_edit_link": "", "top_of_page_buttons": []}
+
+
+def _without_lone_full_stops(
+    _app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    """Docutils takes a description that is "C." alone for an enumerated list."""
+    lines[:] = [re.sub(r"^(:param \w+: [A-Z])\.$", r"\1", line) for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    # After napoleon, which makes the :param: lines.
+    app.connect("autodoc-process-docstring", _without_lone_full_stops, priority=900)

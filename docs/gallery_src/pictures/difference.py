@@ -1,0 +1,109 @@
+r"""
+What changes between frames: the differential enhancement
+=========================================================
+
+Differential temporal enhancement (DTE) adds to every frame vector its gated change over time:
+:math:`y = x + \sigma(\mathrm{Conv1d}(d)) \cdot d` with
+:math:`d[t] = \alpha_f (x[t + 1] - x[t]) + \alpha_b (x[t] - x[t - 1])`. Both :math:`\alpha` start at 0.5: then
+:math:`d` is the central difference. Here the frame vectors are plain pixels, so that :math:`d` can be looked at.
+"""
+
+import matplotlib.pyplot as plt
+import torch
+
+from agdt_layers import DifferentialTemporalEnhancer
+from agdt_layers.functional import temporal_difference
+from augmentation import to_unit
+from face_motion import EXPRESSIONS
+from pictures import BLUE, INK, ORANGE, STYLE
+from real_footage import talking_face
+from rendered_faces import render_clips
+
+plt.rcParams.update(STYLE)
+half = torch.tensor(0.5)
+
+
+def enhancer_by_hand(channels, boundary="zero"):
+    """A gate that opens where a pixel became brighter over three frames, and closes where it became darker."""
+    enhancer = DifferentialTemporalEnhancer(channels, boundary=boundary)
+    torch.nn.init.constant_(enhancer.conv.weight, 10.0)
+    torch.nn.init.zeros_(enhancer.conv.bias)
+    return enhancer
+
+
+def difference_and_gate(clip, boundary="zero"):
+    """d and G of every pixel's brightness, (T, H * W) each."""
+    vectors = clip.mean(dim=1).flatten(1)[None]
+    with torch.no_grad():
+        gate = enhancer_by_hand(vectors.shape[2], boundary).gate(vectors)[0]
+        return temporal_difference(vectors, half, half, boundary=boundary)[0], gate
+
+
+def draw(clip, title):
+    """Frames, the difference signal and the gate."""
+    difference, gate = (values.view(len(clip), *clip.shape[-2:]) for values in difference_and_gate(clip))
+    gaps = {"wspace": 0.03, "hspace": 0.03, "left": 0.03, "right": 0.93, "bottom": 0.02, "top": 0.94}
+    figure, grid = plt.subplots(3, len(clip), figsize=(1.45 * len(clip), 4.3), gridspec_kw=gaps)
+    limit = difference.abs().quantile(0.995)
+    for t in range(len(clip)):
+        grid[0, t].imshow(clip[t].permute(1, 2, 0), interpolation="bicubic")
+        changes = grid[1, t].imshow(difference[t], cmap="RdBu_r", vmin=-limit, vmax=limit)
+        gates = grid[2, t].imshow(gate[t], cmap="PuOr_r", vmin=0, vmax=1)
+        for axes in grid[:, t]:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+    grid[0, 0].set_ylabel("x")
+    grid[1, 0].set_ylabel("d")
+    grid[0, 0].set_title(title)
+    grid[2, 0].set_ylabel("G")
+    figure.colorbar(changes, cax=figure.add_axes((0.94, 0.34, 0.008, 0.27)))
+    figure.colorbar(gates, cax=figure.add_axes((0.94, 0.03, 0.008, 0.27)))
+    plt.show()
+
+
+# %%
+# A rendered smile
+# ----------------
+# Red becomes brighter, blue darker. The ends of a clip have one neighbour, so their difference is half as large.
+rendered = render_clips("expressions", people=5, frames=8, size=64, seed=3)
+smile = to_unit(rendered.clips[rendered.labels == EXPRESSIONS.index("happy")][1])
+draw(smile, "From rest to a smile")
+
+# %%
+# Real footage
+# ------------
+# The public test sequence *carphone*; every third frame.
+footage = [frame.crop((36, 10, 156, 130)).resize((64, 64)) for frame in talking_face()[30::3][:8]]
+pixels = [torch.frombuffer(bytearray(frame.tobytes()), dtype=torch.uint8).view(64, 64, 3) for frame in footage]
+talking = to_unit(torch.stack(pixels).permute(0, 3, 1, 2))
+draw(talking, "Carphone")
+
+
+# %%
+# Zero ends against wrapped ends
+# ------------------------------
+# The paper prints the differences for the frames that have a neighbour. With ``boundary="zero"`` (the default) the
+# others are zero; ``boundary="wrap"`` takes the clip as a cycle, so the last frame's successor is the first. Over a
+# smile, which does not end as it begins, the wrapped ends see a change that never happened.
+figure, panels = plt.subplots(2, 2, figsize=(9, 5), sharex=True, sharey="row", layout="constrained")
+for column, (name, clip) in enumerate({"Rendered smile": smile, "Carphone": talking}.items()):
+    for boundary, colour, marker in (("wrap", ORANGE, "s"), ("zero", BLUE, "o")):
+        difference, gate = difference_and_gate(clip, boundary)
+        panels[0, column].plot(
+            difference.abs().mean(dim=1), color=colour, marker=marker, label=f'boundary="{boundary}"'
+        )
+        low, high = gate.quantile(0.05, dim=1), gate.quantile(0.95, dim=1)
+        panels[1, column].fill_between(range(len(low)), low, high, color=colour, alpha=0.22, linewidth=0)
+        panels[1, column].plot(gate.median(dim=1).values, color=colour, marker=marker)
+    panels[0, column].set(title=name)
+    panels[1, column].axhline(0.5, color=INK, linewidth=0.7, alpha=0.4)
+    panels[1, column].set(xlabel="frame")
+panels[0, 0].set_ylabel("mean |d|")
+panels[1, 0].set_ylabel("gate G\n(median, 90 % of pixels)")
+panels[0, 0].legend(frameon=False)
+plt.show()
+
+# %%
+# A clip of identical frames passes unchanged, bit for bit, whatever the weights are:
+still = smile[:1].mean(dim=1).flatten(1).expand(8, -1)[None]
+print(torch.equal(DifferentialTemporalEnhancer(still.shape[2])(still), still))

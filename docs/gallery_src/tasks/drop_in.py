@@ -1,0 +1,113 @@
+"""
+Drop it into your CNN
+=====================
+
+Attention goes behind any submodule of any 2-D CNN that gives a feature map (N, C, H, W). The CNN's code stays as it
+is, its pretrained file loads before and after, and the attention comes out again without a trace.
+"""
+
+import functools
+
+import torch
+from torch import nn
+
+from agdt_layers import (
+    AdaptiveGlobalAttention,
+    FrameWise,
+    ResNet18,
+    build_agdtnet,
+    insert_attention,
+    remove_attention,
+)
+
+# %%
+# By hand: one layer, one line
+# ----------------------------
+# If you write the CNN yourself, the layer is a module like any other. It keeps shape, dtype and memory format. Images
+# and clips go through the same layer; clips whose frames are folded into the batch need to be told how many frames
+# they have.
+attention = AdaptiveGlobalAttention(64)
+print(attention(torch.rand(2, 64, 28, 28)).shape)
+print(attention(torch.rand(2, 8, 64, 28, 28)).shape)
+print(attention(torch.rand(2 * 8, 64, 28, 28), num_frames=8).shape)
+
+# %%
+# Into a model that exists
+# ------------------------
+# ``dry_run=True`` shows what would happen: where, how many channels, at what cost. Any example input will do; the
+# model itself is not run, a copy without values is.
+host = ResNet18()
+print(insert_attention(host, ["layer2", "layer3"], example_input=torch.rand(1, 3, 112, 112), dry_run=True))
+
+# %%
+# A name may hold ``*``: ``layer3.*`` is every block of layer3. Settings go in through a ``functools.partial``. With
+# ``residual_scale=True`` the layer is the identity until training moves it, so that a pretrained host starts from
+# exactly what it was.
+identity = functools.partial(AdaptiveGlobalAttention, residual_scale=True)
+images = torch.rand(2, 3, 112, 112)
+with torch.no_grad():
+    before = host.eval()(images)
+    insert_attention(host, {"layer2": identity, "layer3.*": identity}, example_input=images)
+    after = host(images)
+print("same output, bit for bit:", torch.equal(before, after))
+print("new keys:", *sorted(key for key in host.state_dict() if "layer2.agdt" in key)[:3], "...")
+
+# %%
+# And out again.
+remove_attention(host)
+print(any("agdt" in key for key in host.state_dict()))
+
+# %%
+# Clips through an image model
+# ----------------------------
+# :class:`~agdt_layers.FrameWise` runs an image model over every frame and tells the attention inside which frames
+# belong together, for this one call. Padded frames are marked in a mask: True where a frame is real.
+insert_attention(host, ["layer2", "layer3"], example_input=images)
+encoder = FrameWise(host).eval()
+clips = torch.rand(2, 6, 3, 64, 64)
+mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+with torch.no_grad():
+    print(encoder(clips, mask=mask).shape)
+
+# %%
+# The whole network around your backbone
+# --------------------------------------
+# ``build_agdtnet`` puts frame vectors, DTFormer and a classifier on any backbone that ends in a feature map.
+mine = nn.Sequential(
+    nn.Conv2d(3, 32, 3, stride=4, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, stride=4, padding=1), nn.ReLU()
+)
+insert_attention(mine, ["1"], example_input=images)
+net = build_agdtnet(num_classes=7, num_frames=6, backbone=mine).eval()
+with torch.no_grad():
+    print(net(clips, mask=mask).shape)
+
+# %%
+# timm and mmcv
+# -------------
+# ``insert_attention`` works on timm's models as on any other. Where a library makes the attention itself, these
+# classes have the signatures it calls (``tests/test_timm_hosts.py`` runs the timm lines):
+#
+# .. code-block:: python
+#
+#     import timm
+#     from agdt_layers import AdaptiveGlobalAttention, TimmAttention
+#
+#     timm.create_model("resnet18", block_args=dict(attn_layer=AdaptiveGlobalAttention))
+#     timm.create_model("efficientnet_b0", se_layer=TimmAttention)
+#
+#     # mmcv: register once, then name it in the config
+#     MODELS.register_module(module=MMCVAttention)
+#     plugins = [dict(cfg=dict(type="MMCVAttention"), stages=(False, True, True, False), position="after_conv3")]
+#
+# When something does not fit
+# ---------------------------
+# Every error names what was expected, what came, and the mend.
+for misuse in (
+    lambda: AdaptiveGlobalAttention(64)(torch.rand(2, 28, 28, 64)),
+    lambda: insert_attention(ResNet18(), ["layer_2"], example_input=images),
+    lambda: AdaptiveGlobalAttention(64, num_frames=8)(torch.rand(12, 64, 28, 28)),
+):
+    try:
+        misuse()
+    except ValueError as error:
+        print(error, end="\n\n")

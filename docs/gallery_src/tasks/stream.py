@@ -1,0 +1,82 @@
+"""
+Stream from a camera
+====================
+
+``AGDTStream`` takes one frame at a time and answers each time, at the cost of one frame of the backbone and one pass
+of the temporal encoder, not of the whole window.
+"""
+
+import matplotlib.pyplot as plt
+import torch
+
+from agdt_layers import AGDTStream, build_agdtnet
+from augmentation import normalise, to_unit
+from face_motion import EXPRESSIONS
+from pictures import BLUE, ORANGE, STYLE
+from rendered_faces import render_clips
+from timing import interleaved_medians
+
+plt.rcParams.update(STYLE)
+torch.manual_seed(0)
+
+# %%
+# With ``causal=True`` attention averages over the frames up to each frame, which is all a camera has. Such a net
+# streams exactly: the stream's answer is that of the net on the frames so far.
+net = build_agdtnet(len(EXPRESSIONS), num_frames=8, causal=True).eval()
+stream = AGDTStream(net, num_frames=8)
+rendered = render_clips("expressions", people=1, frames=8, size=64, seed=4)
+clip = normalise(to_unit(rendered.clips[:1]))
+with torch.no_grad():
+    for t in range(8):
+        scores = stream.push(clip[:, t])
+        offline = net(clip[:, : t + 1])
+        print(f"frame {t}: largest difference to the net on {t + 1} frames {(scores - offline).abs().max():.1e}")
+
+# %%
+# ``reset()`` forgets everything, for a new face. A net that was not made causal streams too, approximately: the
+# :class:`~agdt_layers.AGDTStream` page says by how much.
+stream.reset()
+
+# %%
+# What an answer costs
+# --------------------
+# Median time of an answer by the stream and by the net on the whole window, at 112 x 112, for windows of 4 to 16
+# frames.
+windows = (4, 8, 16)
+times = {"stream": [], "whole window": []}
+for window in windows:
+    net = build_agdtnet(7, num_frames=window, causal=True).eval()
+    stream = AGDTStream(net, num_frames=window)
+    frame, whole = torch.rand(1, 3, 112, 112), torch.rand(1, window, 3, 112, 112)
+    for _ in range(window):
+        stream.push(frame)
+    with torch.no_grad():
+        runs = {"stream": lambda s=stream, x=frame: s.push(x), "whole window": lambda n=net, x=whole: n(x)}
+        medians = interleaved_medians(runs, seconds=1.0, device="cpu")
+    for name, milliseconds in medians.items():
+        times[name].append(milliseconds)
+
+figure, axes = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
+for (name, each), colour in zip(times.items(), (BLUE, ORANGE), strict=True):
+    axes.plot(windows, each, color=colour, marker="o", label=name)
+    axes.text(windows[-1] + 0.3, each[-1], f"{each[-1]:.0f} ms", va="center", color=colour)
+axes.set(title="One answer", xlabel="frames in the window", ylabel="milliseconds")
+axes.set(xticks=windows, ylim=(0, None), xlim=(3.5, 18))
+axes.grid(axis="y")
+axes.legend(frameon=False)
+plt.show()
+
+# %%
+# A camera loop
+# -------------
+# The frames must be faces, cropped as in training, RGB, and normalised; which camera library brings them does not
+# matter.
+#
+# .. code-block:: python
+#
+#     for picture in camera:                                   # H x W x 3, uint8, RGB, the face cropped
+#         face = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+#         scores = stream.push((face - mean) / std)
+#         print(names[scores.argmax()])
+#
+# Several cameras go through together: ``push`` takes (B, 3, H, W), one frame of each.

@@ -1,0 +1,58 @@
+"""Print the table "class by way of use" as Markdown: a cell says yes where a test is marked as its proof.
+
+Run from the root of the project: python docs/usage_table.py
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+class Proofs:
+    """A plug-in of pytest that notes what the collected tests are marked to prove: (class, way of use)."""
+
+    def __init__(self) -> None:
+        self.noted: dict[tuple[str, str], str] = {}
+
+    def pytest_collection_modifyitems(self, items: Iterable[pytest.Item]) -> None:
+        for item in items:
+            for mark in item.iter_markers("proves"):
+                self.noted.setdefault(mark.args, item.path.name)
+
+
+def table(proofs: Proofs) -> str:
+    names = sorted({name for name, _ in proofs.noted})
+    files = {way: file for (_, way), file in proofs.noted.items()}
+    lines = [
+        "| | " + " | ".join(files) + " |",
+        "|---" * (len(files) + 1) + "|",
+        *(
+            f"| `{name}` | " + " | ".join("yes" if (name, way) in proofs.noted else "" for way in files) + " |"
+            for name in names
+        ),
+        "| proved in | " + " | ".join(f"`tests/{file}`" for file in files.values()) + " |",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    proofs = Proofs()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        status = pytest.main(["--collect-only", "-q", "-n0", str(ROOT / "tests")], plugins=[proofs])
+    if status != pytest.ExitCode.OK:
+        print("usage_table.py: the tests cannot be collected; see: python -m pytest --collect-only", file=sys.stderr)
+        return 2
+    print(table(proofs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
