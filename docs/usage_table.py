@@ -30,7 +30,9 @@ class Proofs:
 
 def table(proofs: Proofs) -> str:
     names = sorted({name for name, _ in proofs.noted})
-    files = {way: file for (_, way), file in proofs.noted.items()}
+    files: dict[str, dict[str, None]] = {}
+    for (_, way), file in proofs.noted.items():
+        files.setdefault(way, {})[f"`{file}`"] = None
     lines = [
         "| | " + " | ".join(files) + " |",
         "|---" * (len(files) + 1) + "|",
@@ -38,7 +40,7 @@ def table(proofs: Proofs) -> str:
             f"| `{name}` | " + " | ".join("yes" if (name, way) in proofs.noted else "" for way in files) + " |"
             for name in names
         ),
-        "| proved in | " + " | ".join(f"`tests/{file}`" for file in files.values()) + " |",
+        "| proved in | " + " | ".join(", ".join(proving) for proving in files.values()) + " |",
     ]
     return "\n".join(lines)
 

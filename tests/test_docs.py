@@ -4,6 +4,7 @@ import contextlib
 import doctest
 import io
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,3 +67,8 @@ def test_every_public_class_documents_its_public_methods() -> None:
             for method, value in vars(public).items():
                 if not method.startswith("_") and method != "extra_repr" and callable(value):
                     assert (value.__doc__ or "").strip(), f"{name}.{method}"
+
+
+def test_the_table_of_uses_is_that_of_the_tests() -> None:
+    run = subprocess.run([sys.executable, str(DOCS / "usage_table.py")], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() in (DOCS / "usage.md").read_text(encoding="utf-8")

@@ -124,6 +124,7 @@ def test_attention_is_captured_as_clips() -> None:
     assert maps["model.own.agdt_attention"].spatial.shape == (2, 3, 8, 12)
 
 
+@pytest.mark.proves("FrameWise", "torch.compile")
 def test_one_graph_for_every_number_of_frames() -> None:
     net = encoder()
     compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
@@ -134,6 +135,7 @@ def test_one_graph_for_every_number_of_frames() -> None:
         assert torch.equal(net.model(x[0]), told(net.model, x[:1], 1)[0])
 
 
+@pytest.mark.proves("FrameWise", "torch.export")
 def test_export_with_dynamic_clips() -> None:
     net = encoder()
     auto = torch.export.Dim.AUTO
