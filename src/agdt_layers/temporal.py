@@ -344,7 +344,8 @@ class TemporalMean(nn.Module):
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Average x (B, T, C) over the frames where mask (B, T) is True, by default over all."""
-        checks.sequence(type(self).__name__, x, x.shape[-1])
+        checks.floating(type(self).__name__, x)
+        checks.sequence(type(self).__name__, x, x.shape[-1] if x.ndim else 0)
         checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1])
         if mask is None:
             return x.mean(dim=1)
