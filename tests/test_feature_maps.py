@@ -27,7 +27,7 @@ def test_windows_leave_out_what_zero_padding_cuts_off() -> None:
     sums, peak = pool_windows(x, 3)
     columns, rows = x.sum(dim=2), x.sum(dim=3)
     expected = [columns[..., :-1], columns, columns[..., 1:], rows[..., :-1], rows, rows[..., 1:]]
-    torch.testing.assert_close(sums, torch.stack([window.sum(dim=-1) for window in expected], dim=-1))
+    torch.testing.assert_close(sums, torch.stack([window.sum(dim=-1) for window in expected], dim=1))
     assert torch.equal(peak, x.flatten(2).max(dim=2).values)
 
 

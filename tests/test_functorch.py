@@ -1,10 +1,13 @@
 """torch.func: vmap, grad and their compositions see the layers as the functions that they are."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 import torch
 from torch import Tensor
 from torch.autograd.functional import jacobian
-from torch.func import functional_call, grad, jacrev, vmap
+from torch.func import functional_call, grad, jacrev, stack_module_state, vmap
 
 from agdt_layers import AdaptiveGlobalAttention
 from agreement import randomised
@@ -46,6 +49,25 @@ def test_gradients_of_the_parameters_for_every_clip() -> None:
         expected = torch.autograd.grad(energy(parameters, clip), list(parameters.values()))
         for (name, gradient), wanted in zip(each.items(), expected, strict=True):
             torch.testing.assert_close(gradient[number], wanted, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+@pytest.mark.parametrize("mapped", ["spatial.conv.weight", "context.bias", "channel.fc.weight", None])
+def test_many_layers_on_one_clip(mapped: str | None, mode: Callable[[], AbstractContextManager[None]]) -> None:
+    layers = [randomised(AdaptiveGlobalAttention(5), seed) for seed in range(3)]
+    parameters, _ = stack_module_state(layers)  # type: ignore[arg-type]
+    clip = random_tensor((1, 2, 5, 7, 3), 1)
+    dims = {name: 0 if mapped in (name, None) else None for name in parameters}
+    values = {name: value if dims[name] == 0 else value[0] for name, value in parameters.items()}
+
+    def run(weights: dict[str, Tensor]) -> Tensor:
+        return functional_call(layers[0], weights, (clip,))
+
+    with mode():
+        each = vmap(run, in_dims=(dims,))(values)
+    for number, result in enumerate(each):
+        wanted = run({name: value if dims[name] is None else value[number] for name, value in values.items()})
+        torch.testing.assert_close(result, wanted)
 
 
 def test_jacobians_and_second_derivatives() -> None:

@@ -346,7 +346,7 @@ class GlobalConvolutionalAttention(nn.Module):
         """Give the weights before the frames of a clip see each other: context is z_gc."""
         area = frames.shape[2] * frames.shape[3]
         windows, peak = pool_windows(frames, self.context_kernel_size)
-        average = windows[:, :, self.context_kernel_size // 2] / area
+        average = windows[:, self.context_kernel_size // 2] / area
         channel, gate = self._channel_weights(average, peak)
         pooled = pool_channels(frames, torch.ones_like(average) if channel is None else channel)
         spatial = self.spatial.weights(pooled)[:, 0]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from agdt_layers.precision import raised
+from agdt_layers.precision import raised, raised_dtype
 
 # Elements in a group of frames, 4 MiB in float32: smaller groups pay more calls, larger ones leave the cache.
 _GROUP = 2**20
@@ -33,8 +33,8 @@ def reach(size: int, kernel_size: int, like: Tensor) -> Tensor:
             [0., 1., 1., 1.]])
     """
     margin = kernel_size // 2
-    ones = torch.ones(kernel_size, size, dtype=like.dtype, device=like.device)
-    return ones.triu(-margin).tril(size - 1 - margin)
+    ones = torch.ones(kernel_size, size, dtype=raised_dtype(like.dtype), device=like.device)
+    return ones.triu_(-margin).tril_(size - 1 - margin)
 
 
 def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
@@ -45,20 +45,19 @@ def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
         kernel_size: k, odd.
 
     Returns:
-        Sums (N, C, 2k), the horizontal taps first; tap k // 2 is the plain sum over H and W. Maxima (N, C).
+        Sums (N, 2k, C), the horizontal taps first; tap k // 2 is the plain sum over H and W. Maxima (N, C).
     """
     height, width = x.shape[2:]
-    like = x.new_empty(0, dtype=torch.promote_types(x.dtype, torch.float32))
-    horizontal = reach(width, kernel_size, like)[:, None, :].expand(-1, height, -1)
-    vertical = reach(height, kernel_size, like)[:, :, None].expand(-1, -1, width)
+    horizontal = reach(width, kernel_size, x).unsqueeze(1).expand(-1, height, -1)
+    vertical = reach(height, kernel_size, x).unsqueeze(2).expand(-1, -1, width)
     taps = torch.cat([horizontal, vertical]).flatten(1)
     sums, peak = _paired(_windows, _windows_derivative, True, x, taps.expand(x.shape[0], -1, -1))
-    return sums.transpose(1, 2), peak
+    return sums, peak
 
 
 def _windows(x: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
     flat = raised(x).flatten(2)
-    return taps @ flat.transpose(1, 2), flat.amax(dim=2)
+    return torch.bmm(taps, flat.transpose(1, 2)), flat.amax(dim=2)
 
 
 def _windows_derivative(
@@ -93,12 +92,9 @@ def _channels(x: Tensor, channel: Tensor) -> tuple[Tensor]:
 
 def _peak(x: Tensor) -> Tensor:
     """Maximum over the channels."""
-    if torch.compiler.is_compiling():
-        return x.amax(dim=1)
-    # On maps of few positions torch's amax runs value by value on a CPU; pairwise maxima run in vectors.
-    while x.shape[2] * x.shape[3] < 64 <= x.shape[1]:
-        half = (x.shape[1] + 1) // 2
-        x = torch.maximum(x[:, :half], x[:, -half:])
+    # torch runs in vectors only along rows of whole vectors, which eight small maps together always are.
+    if not torch.compiler.is_compiling() and x.is_contiguous() and x.shape[1] % 8 == 0:
+        x = x.unflatten(1, (-1, 8)).amax(dim=1)
     return x.amax(dim=1)
 
 
@@ -144,7 +140,11 @@ def _paired(value: Pass, derivative: Pass, keep_values: bool, *tensors: Tensor) 
     # A compiler derives and fuses the passes itself, and a loop over groups would tie its graph to one N.
     if torch.compiler.is_compiling():
         return value(*tensors)
-    return _Paired.apply(value, derivative, keep_values, *tensors)
+    differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    # Asked as Function.apply asks it: torch has no public name for the question.
+    if differentiated or torch._C._are_functorch_transforms_active():
+        return _Paired.apply(value, derivative, keep_values, *tensors)
+    return _in_groups(value, tensors)
 
 
 class _Paired(Function):

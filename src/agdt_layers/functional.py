@@ -49,19 +49,22 @@ def channel_weights(
         The weights in (0, 1), (N, C), and w, (N, C), or None without a gate.
     """
     local = _convolve_channels(average[None], local_weight)
-    spread = F.linear(peak, fc_weight, fc_bias)
-    a = local * spread.mean(dim=1, keepdim=True)
-    b = spread * local.mean(dim=1, keepdim=True)
+    statistics = torch.stack([local, F.linear(peak, fc_weight, fc_bias)])
+    rows = statistics * statistics.mean(dim=2, keepdim=True).flip(0)
+    a, b = rows
     if gate_weight is None:
         return torch.sigmoid((a + b) / 2), None
-    gate = torch.sigmoid(_convolve_channels(torch.stack([a, b]), gate_weight, gate_bias))
+    gate = torch.sigmoid(_convolve_channels(rows, gate_weight, gate_bias))
     return torch.sigmoid(torch.lerp(b, a, gate)), gate
 
 
 def _convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolve along the channel axis: x (inputs, N, C), weight (1, inputs, k), result (N, C)."""
-    out = _convolve_in_strips(x[None], weight[:, :, None])[0, 0]
-    return out if bias is None else out + bias
+    # A graph that inductor compiles would be tied to N by the choice of the convolution's algorithm.
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+        out = _convolve_in_strips(x[None], weight[:, :, None])[0, 0]
+        return out if bias is None else out + bias
+    return F.conv2d(x[None], weight[:, :, None], bias, padding=(0, weight.shape[2] // 2))[0, 0]
 
 
 def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
@@ -84,8 +87,7 @@ def _convolve_in_strips(x: Tensor, weight: Tensor) -> Tensor:
     around it times the banded (Toeplitz) matrix of the kernel.
     """
     # torch's convolution is made for many output channels: with one, its derivative takes up to twice as long on a
-    # CPU, and a compiled graph is tied to the number of frames by the choice of its algorithm. An exported graph is
-    # read by other engines, which know their own best convolution.
+    # CPU. An exported graph is read by other engines, which know their own best convolution.
     if torch.compiler.is_exporting():
         return F.conv2d(x, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
     strip = 16
@@ -94,11 +96,10 @@ def _convolve_in_strips(x: Tensor, weight: Tensor) -> Tensor:
     length = strip + columns - 1
     padded = F.pad(x, (columns // 2, columns // 2 + (-width) % strip, rows // 2, rows // 2))
     around = padded.unfold(3, length, strip).unfold(2, rows, 1).permute(0, 2, 3, 1, 5, 4)
-    # A row of the kernel with `strip` zeros behind it, repeated, is a Toeplitz matrix when cut into rows one shorter.
-    band = F.pad(weight[0], (0, strip))[:, :, None, :].expand(-1, -1, strip, -1).flatten(2)
-    band = band[:, :, : strip * length].unflatten(2, (strip, length)).permute(2, 0, 1, 3).reshape(strip, -1)
-    out = around.reshape(-1, inputs * rows * length) @ band.T
-    return out.reshape(batch, 1, height, -1)[:, :, :, :width]
+    # The windows of a row of the kernel between zeros are the rows of its Toeplitz matrix, the last output's first.
+    band = F.pad(weight[0], (strip - 1, strip - 1)).unfold(2, length, 1).permute(0, 1, 3, 2)
+    out = around.reshape(-1, inputs * rows * length) @ band.reshape(-1, strip)
+    return out.flip(1).view(batch, 1, height, -1)[:, :, :, :width]
 
 
 def context_weights(windows: Tensor, area: int, horizontal: Tensor, vertical: Tensor, bias: Tensor) -> Tensor:
@@ -109,7 +110,7 @@ def context_weights(windows: Tensor, area: int, horizontal: Tensor, vertical: Te
     Pooling is linear, so the convolutions are applied to k windowed sums a direction and never run over the map.
 
     Args:
-        windows: the windowed sums of :func:`agdt_layers.feature_maps.pool_windows`, (N, C, 2k).
+        windows: the windowed sums of :func:`agdt_layers.feature_maps.pool_windows`, (N, 2k, C).
         area: H * W.
         horizontal, vertical: (C, C / groups, 1, k) and (C, C / groups, k, 1).
         bias: (C), shared by both directions.
@@ -117,15 +118,17 @@ def context_weights(windows: Tensor, area: int, horizontal: Tensor, vertical: Te
     Returns:
         Weights in (0, 1), (N, C).
     """
-    kernel = torch.cat([horizontal.flatten(2), vertical.flatten(2)], dim=2)
-    channels, inputs, taps = kernel.shape
+    channels, inputs = horizontal.shape[:2]
     if inputs == 1:
-        pooled = (windows * kernel[:, 0]).sum(dim=2)
+        kernel = torch.cat([horizontal.flatten(1).T, vertical.flatten(1).T])
+        pooled = (windows * kernel).sum(dim=1)
     else:
         groups = channels // inputs
-        grouped = windows.unflatten(1, (groups, inputs)).flatten(2)
-        pooled = torch.einsum("ngi,goi->ngo", grouped, kernel.reshape(groups, inputs, inputs * taps)).flatten(1)
-    return torch.sigmoid(pooled / area + bias)
+        kernel = torch.cat([horizontal.flatten(2), vertical.flatten(2)], dim=2)
+        pooled = torch.einsum(
+            "nkgi,goik->ngo", windows.unflatten(2, (groups, inputs)), kernel.unflatten(0, (groups, inputs))
+        ).flatten(1)
+    return torch.sigmoid(torch.add(bias, pooled, alpha=1 / area))
 
 
 def clip_context(context: Tensor, num_frames: int, mask: Tensor | None = None, window: int | None = None) -> Tensor:

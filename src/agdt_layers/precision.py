@@ -8,9 +8,14 @@ import torch
 from torch import Tensor
 
 
+def raised_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Give float64 for float64, and float32 for everything narrower."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 def raised(x: Tensor) -> Tensor:
     """Give x in float32, or in float64 if it is that already."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x.to(raised_dtype(x.dtype))
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
