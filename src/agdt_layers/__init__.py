@@ -1,13 +1,10 @@
 """Adaptive global attention and differential temporal transformer layers for PyTorch."""
 
 from agdt_layers.agdtnet import AGDTNet, build_agdtnet
-from agdt_layers.attention import (
-    AdaptiveChannelAttention,
-    AdaptiveGlobalAttention,
-    AttentionWeights,
-    GlobalConvolutionalAttention,
-)
+from agdt_layers.attention import AdaptiveGlobalAttention
 from agdt_layers.capture import capture_attention
+from agdt_layers.channel_attention import AdaptiveChannelAttention
+from agdt_layers.convolutional_attention import AttentionWeights, GlobalConvolutionalAttention
 from agdt_layers.framewise import FrameWise
 from agdt_layers.insertion import insert_attention, remove_attention
 from agdt_layers.insertion_plan import InsertionPlan, Placement
@@ -15,7 +12,8 @@ from agdt_layers.plugins import MMCVAttention, TimmAttention
 from agdt_layers.resnet import ResNet18
 from agdt_layers.rivals import CBAM, SqueezeExcitation
 from agdt_layers.streaming import AGDTStream
-from agdt_layers.temporal import DifferentialTemporalEnhancer, DTFormer, TemporalMean
+from agdt_layers.temporal import DTFormer, TemporalMean
+from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
 from agdt_layers.weights import WeightsReport, load_weights
 
 __version__ = "0.1.0"

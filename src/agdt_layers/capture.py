@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agdt_layers.attention import AttentionWeights, GlobalConvolutionalAttention
-from agdt_layers.temporal import DifferentialTemporalEnhancer, EncoderLayer
+from agdt_layers.convolutional_attention import AttentionWeights, GlobalConvolutionalAttention
+from agdt_layers.temporal import EncoderLayer
+from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agdt_layers.attention import AdaptiveGlobalAttention, GlobalConvolutionalAttention
+from agdt_layers.attention import AdaptiveGlobalAttention
+from agdt_layers.convolutional_attention import GlobalConvolutionalAttention
 from agdt_layers.insertion_plan import FURTHER_UP, OWN, InsertionPlan, Placement, plan_insertion
 
 _HANDLE = "_agdt_handle"

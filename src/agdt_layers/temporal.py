@@ -1,7 +1,6 @@
-"""From frame vectors to one vector a clip: differential temporal enhancement (DTE) and the DTFormer.
+"""From frame vectors to one vector a clip: the differential temporal transformer (DTFormer).
 
-The paper's symbols and the names here: alpha_f and alpha_b are ``alpha_forward`` and ``alpha_backward``, the shift s is
-``step``, the depthwise convolution of eq. 19 is ``conv``; Z is ``tokens``, M is ``depth``.
+The paper's symbols and the names here: Z is ``tokens``, M is ``depth``.
 """
 
 from __future__ import annotations
@@ -12,126 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad, scaled_dot_product_attention
 
 from agdt_layers import checks
-from agdt_layers import functional as F
-from agdt_layers.precision import full_precision, raised
-
-
-class DifferentialTemporalEnhancer(nn.Module):
-    r"""Differential temporal enhancement (DTE): add the gated change between frames to each frame vector.
-
-    .. math::
-        \Delta_f[t] = x[t + s] - x[t], \quad \Delta_b[t] = x[t] - x[t - s], \quad
-        d = \alpha_f \Delta_f + \alpha_b \Delta_b, \\
-        y = x + \sigma(\mathrm{Conv1d}(d)) \cdot d
-
-    A clip of identical frames passes unchanged, and a vector added to every frame is added to the output. Both
-    alphas start at 0.5, where d is the central difference.
-
-    Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
-    Differential Temporal Transformer", 2026, eqs. 14-21. The paper's Roll(X, +s) means the frame s later, as its
-    text says; torch.roll's sign is the opposite. The printed ranges leave out the wrapped frames, so differences
-    beyond the ends are zero unless ``boundary="wrap"``.
-
-    Args:
-        channels: C.
-        step: s, in frames.
-        kernel_size: of the depthwise convolution over time, odd.
-        boundary: "zero", or "wrap", which takes the clip as a cycle in the differences and in the convolution, so
-            that the layer commutes with cyclic shifts of time.
-        device, dtype: of the parameters.
-
-    Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
-
-    State dict:
-        ``alpha_forward`` (), ``alpha_backward`` (), ``conv.weight`` (C, 1, 3), ``conv.bias`` (C).
-
-    Example:
-        >>> enhancer = DifferentialTemporalEnhancer(512)
-        >>> still = torch.ones(2, 16, 512)
-        >>> torch.equal(enhancer(still), still)
-        True
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        *,
-        step: int = 1,
-        kernel_size: int = 3,
-        boundary: str = "zero",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        name = type(self).__name__
-        checks.positive_integer(name, "channels", channels)
-        checks.positive_integer(name, "step", step)
-        checks.odd_kernel(name, "kernel_size", kernel_size)
-        checks.one_of(name, "boundary", boundary, ("zero", "wrap"))
-        self.channels = channels
-        self.step = step
-        self.boundary = boundary
-        self.alpha_forward = nn.Parameter(torch.empty((), device=device, dtype=dtype))
-        self.alpha_backward = nn.Parameter(torch.empty((), device=device, dtype=dtype))
-        self.conv = nn.Conv1d(
-            channels,
-            channels,
-            kernel_size,
-            padding=kernel_size // 2,
-            groups=channels,
-            device=device,
-            dtype=dtype,
-        )
-        self._reset_alphas()
-
-    def reset_parameters(self) -> None:
-        """Set both alphas to 0.5 and draw the convolution anew, as nn.Conv1d does."""
-        self._reset_alphas()
-        self.conv.reset_parameters()
-
-    def _reset_alphas(self) -> None:
-        nn.init.constant_(self.alpha_forward, 0.5)
-        nn.init.constant_(self.alpha_backward, 0.5)
-
-    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        """Enhance frame vectors.
-
-        Args:
-            x: (B, T, C).
-            mask: bool (B, T), True where a frame is real; a difference that touches a padded frame is zero.
-
-        Returns:
-            (B, T, C), in x's dtype.
-        """
-        self._check(x, mask)
-        if x.shape[0] == 0:
-            return x.clone()
-        with full_precision(x):
-            difference, gate = self._gated(x, mask)
-            return (raised(x) + gate * difference).to(x.dtype)
-
-    def gate(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        """Give the gate G = sigmoid(Conv1d(d)) that :meth:`forward` applies to the same input, (B, T, C)."""
-        self._check(x, mask)
-        with full_precision(x):
-            return self._gated(x, mask)[1]
-
-    def _check(self, x: Tensor, mask: Tensor | None) -> None:
-        checks.sequence(type(self).__name__, x, self.channels)
-        checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1])
-
-    def _gated(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = raised(x)
-        if mask is not None:
-            x = torch.where(mask[:, :, None], x, 0)
-        forward, backward = self.alpha_forward.to(x.dtype), self.alpha_backward.to(x.dtype)
-        difference = F.temporal_difference(x, forward, backward, self.step, self.boundary, mask)
-        weight, bias = self.conv.weight.to(x.dtype), self.conv.bias.to(x.dtype)  # type: ignore[union-attr]
-        return difference, F.temporal_gate(difference, weight, bias, self.boundary, mask)
-
-    def extra_repr(self) -> str:
-        return f"{self.channels}, step={self.step}, boundary={self.boundary!r}"
+from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
 
 
 class EncoderLayer(nn.Module):

@@ -1,0 +1,106 @@
+"""Adaptive channel attention (ACA): the first half of adaptive global attention.
+
+The paper's symbols and the names here: l1 is ``local``, l2 is ``fc``, the gate w is ``gate``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from agdt_layers import checks
+from agdt_layers import functional as F
+from agdt_layers.precision import full_precision, raised
+
+
+class AdaptiveChannelAttention(nn.Module):
+    r"""Adaptive channel attention (ACA): gated local and global channel statistics.
+
+    .. math::
+        X_c = X \cdot \sigma(w a + (1 - w) b), \quad a = \overline{\mathrm{rows}}(l_1 l_2^T), \quad
+        b = \overline{\mathrm{rows}}(l_2 l_1^T)
+
+    with l1 a convolution along the channels of the mean and l2 a linear map of the maximum over H and W.
+
+    Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
+    Differential Temporal Transformer", 2026, eqs. 1-7.
+
+    Args:
+        channels: C.
+        kernel_size: k of both convolutions along the channel axis, odd; by default ECA's
+            t = floor((log2 C + 1) / 2), made odd: 3 at C = 64, 5 at 128 to 512.
+        gate: False replaces the gate by (a + b) / 2 (the paper's row "w/o gate").
+        device, dtype: of the parameters.
+
+    Raises:
+        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
+
+    State dict:
+        ``local.weight`` (1, 1, k), ``fc.weight`` (C, C), ``fc.bias`` (C), ``gate.weight`` (1, 2, k), ``gate.bias`` (1).
+
+    Example:
+        >>> attention = AdaptiveChannelAttention(64)
+        >>> attention(torch.randn(2, 64, 14, 14)).shape
+        torch.Size([2, 64, 14, 14])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel_size: int | None = None,
+        gate: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        checks.positive_integer(type(self).__name__, "channels", channels)
+        if kernel_size is None:
+            kernel_size = _local_kernel_size(channels)
+        checks.odd_kernel(type(self).__name__, "kernel_size", kernel_size)
+        self.channels = channels
+        self.kernel_size = kernel_size
+        self.local = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False, device=device, dtype=dtype)
+        self.fc = nn.Linear(channels, channels, device=device, dtype=dtype)
+        self.gate = nn.Conv1d(2, 1, kernel_size, padding=kernel_size // 2, device=device, dtype=dtype) if gate else None
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, each as its torch layer does."""
+        self.local.reset_parameters()
+        self.fc.reset_parameters()
+        if self.gate is not None:
+            self.gate.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh the channels of images or frames: (N, C, H, W) -> (N, C, H, W)."""
+        checks.images(type(self).__name__, x, self.channels)
+        if x.shape[0] == 0:
+            return x.clone()
+        with full_precision(x):
+            frames = raised(x)
+            weights, _ = self.weights(frames.mean(dim=(2, 3)), frames.amax(dim=(2, 3)))
+            return (frames * weights[:, :, None, None]).to(x.dtype)
+
+    def weights(self, average: Tensor, peak: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Give sigmoid(f_att) and the gate w, (N, C) each, from a map's mean and maximum over H and W, (N, C) each."""
+        dtype = average.dtype
+        gate = () if self.gate is None else (self.gate.weight.to(dtype), self.gate.bias.to(dtype))  # type: ignore[union-attr]
+        return F.channel_weights(
+            average,
+            peak,
+            self.local.weight.to(dtype),
+            self.fc.weight.to(dtype),
+            self.fc.bias.to(dtype),
+            *gate,
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, kernel_size={self.kernel_size}, gate={self.gate is not None}"
+
+
+def _local_kernel_size(channels: int) -> int:
+    """ECA's rule: the kernel grows with the logarithm of the channels."""
+    size = math.floor((math.log2(channels) + 1) / 2)
+    return size if size % 2 else size + 1
