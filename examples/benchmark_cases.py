@@ -1,6 +1,7 @@
 """What the benchmark compares: each case gives rows of ratios, ours against a named peer."""
 
 import importlib
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from agdt_layers import AdaptiveGlobalAttention, AGDTNet, DTFormer, build_agdtnet
+from agdt_layers import AdaptiveGlobalAttention, AGDTNet, AGDTStream, DTFormer, build_agdtnet
 from timing import interleaved_medians, peak_bytes
 
 SHAPES = ((16, 64, 28, 28), (16, 128, 14, 14), (16, 256, 7, 7), (16, 512, 7, 7), (16, 256, 56, 56))
@@ -128,6 +130,33 @@ def against_rivals(settings: Settings) -> Iterator[Row]:
                         )
 
 
+def operator_calls(settings: Settings) -> Iterator[Row]:
+    """What bounds target 1 on small maps: how many operators are called, views included."""
+    shape = SHAPES[2]
+    layers = {"AGA": AdaptiveGlobalAttention(shape[1], num_frames=shape[0]), **rivals(shape[1])}
+    x = maps(shape, "NCHW", settings.device)
+    for way, prepare in (("forward", forward), ("forward + backward", forward_backward)):
+        calls = {}
+        for name, layer in layers.items():
+            run = prepare(layer.to(settings.device), x)
+            with _Calls() as counter:
+                run()
+            calls[name] = counter.number
+        if "CbamModule" in calls:
+            case = f"operator calls of AGA {_named(shape)} {way}"
+            yield Row(1, case, "CbamModule", "calls", calls["AGA"], calls["CbamModule"])
+
+
+class _Calls(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.number += 1
+        return func(*args, **(kwargs or {}))
+
+
 class _Scale(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -241,16 +270,29 @@ def half_precision(settings: Settings) -> Iterator[Row]:
 
 
 def import_time(settings: Settings) -> Iterator[Row]:
-    """Target 9: what `import agdt_layers` adds to `import torch`, in fresh processes."""
+    """Target 9: what `import agdt_layers` takes after `import torch`, in fresh processes."""
     del settings
+    command = [sys.executable, "-X", "importtime", "-c", "import torch, agdt_layers"]
+    milliseconds = []
+    for _ in range(9):
+        log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+        # A line is "import time: self | cumulative | module", in microseconds; those of submodules are indented.
+        total = next(line.split("|")[1] for line in log.splitlines() if line.endswith("| agdt_layers"))
+        milliseconds.append(int(total) / 1e3)
+    yield Row(9, "import agdt_layers, after torch", "0.1 s", "ms", statistics.median(milliseconds), 100, 1.0)
 
-    def seconds(modules: str) -> Callable[[], object]:
-        return lambda: subprocess.run([sys.executable, "-c", f"import {modules}"], check=True)
 
-    medians = interleaved_medians(
-        {"both": seconds("torch, agdt_layers"), "torch": seconds("torch")}, seconds=10, device="cpu"
-    )
-    yield Row(9, "import torch, agdt_layers", "import torch", "ms", medians["both"], medians["torch"])
+def stream(settings: Settings) -> Iterator[Row]:
+    """A camera's next answer against the whole clip again."""
+    net = build_agdtnet(causal=True).to(settings.device).eval()
+    camera = AGDTStream(net)
+    frame = torch.randn(1, 3, 112, 112, device=settings.device)
+    clip = torch.randn(1, camera.num_frames, 3, 112, 112, device=settings.device)
+    for _ in range(camera.num_frames):
+        camera.push(frame)
+    medians = settings.medians({"frame": lambda: camera.push(frame), "clip": forward(net, clip)})
+    case = f"AGDTStream, a frame after {camera.num_frames}"
+    yield Row(10, case, "the whole clip", "ms", medians["frame"], medians["clip"], 1 / 8)
 
 
 def _named(shape: tuple[int, ...]) -> str:
@@ -259,6 +301,7 @@ def _named(shape: tuple[int, ...]) -> str:
 
 CASES = {
     "rivals": against_rivals,
+    "calls": operator_calls,
     "literal": against_the_literal_form,
     "memory": memory,
     "nets": whole_nets,
@@ -266,4 +309,5 @@ CASES = {
     "compiled": compiled,
     "bfloat16": half_precision,
     "import": import_time,
+    "stream": stream,
 }

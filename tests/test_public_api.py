@@ -176,6 +176,8 @@ before = {name.partition(".")[0] for name in sys.modules}
 import agdt_layers
 after = {name.partition(".")[0] for name in sys.modules}
 print(*sorted(after - before - set(sys.stdlib_module_names)))
+# Where torch is built for CUDA, it brings in triton, which takes a quarter of a second.
+assert "torch.utils.flop_counter" not in sys.modules
 """
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 # The name of the child that is the attention: after its own parent, or after a submodule further up.
 OWN, FURTHER_UP = "agdt_attention", "agdt_attention_further_up"
@@ -173,6 +172,9 @@ def _cost(
     if not isinstance(layer, nn.Module):
         raise TypeError(f"The attention for {name!r} made {type(layer).__name__}, expected a torch.nn.Module.")
     layer.eval()
+    # Not above: with torch's CUDA builds it imports triton, which takes longer than the rest of this package.
+    from torch.utils.flop_counter import FlopCounterMode
+
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         for height, width in sizes:
             x = torch.empty(1, channels, height, width, device="meta")

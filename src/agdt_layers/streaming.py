@@ -29,9 +29,6 @@ class AGDTStream:
       Freshly made, the two scores differ by less than 2e-4 of their norm on random frames; trained nets may differ
       by more.
 
-    At T = 16 and 112 x 112, one clip, an answer took 47 ms where the whole clip took 377 ms, 8.1 times as long (medians
-    of 25 interleaved runs, processor time of one CPU core, torch 2.13.0).
-
     Args:
         net: an :class:`AGDTNet` in eval mode, on the ResNet18 of this package.
         num_frames: T, the window; at most the net's longest clip.
