@@ -149,7 +149,7 @@ def operator_calls(settings: Settings) -> Iterator[Row]:
 
 class _Calls(TorchDispatchMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.number = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
