@@ -58,7 +58,7 @@ doctest_global_setup = """
 import torch
 from torch import nn
 from agdt_layers import *
-from agdt_layers.feature_maps import reach
+from agdt_layers.functional import reach
 """
 
 sphinx_gallery_conf = {

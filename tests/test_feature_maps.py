@@ -1,33 +1,24 @@
-"""The passes over a feature map: windowed sums, extremes, and the one rescaling."""
+"""The passes over a feature map: it is summed up, and attended to."""
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import vmap
+from torch.nn.functional import conv2d
 
 from agdt_layers import AdaptiveGlobalAttention, feature_maps
-from agdt_layers.feature_maps import pool_channels, pool_windows, reach, rescale
-from agreement import gradients, leaves_of
+from agdt_layers.feature_maps import attend, pool_channels, pool_windows
+from agreement import assert_agrees, gradients, leaves_of
 from strategies import LAYOUTS, laid_out, random_tensor
-
-
-@given(st.integers(1, 12), st.sampled_from((1, 3, 7, 9)))
-def test_reach_says_which_positions_a_tap_touches(size: int, kernel_size: int) -> None:
-    expected = torch.zeros(kernel_size, size)
-    for tap in range(kernel_size):
-        for output in range(size):
-            position = output + tap - kernel_size // 2
-            if 0 <= position < size:
-                expected[tap, position] = 1
-    assert torch.equal(reach(size, kernel_size, torch.ones(())), expected)
 
 
 def test_windows_leave_out_what_zero_padding_cuts_off() -> None:
     x = random_tensor((2, 3, 4, 5), 0)
-    sums, peak = pool_windows(x, 3)
+    windows, peak = pool_windows(x, 3)
     columns, rows = x.sum(dim=2), x.sum(dim=3)
     expected = [columns[..., :-1], columns, columns[..., 1:], rows[..., :-1], rows, rows[..., 1:]]
-    torch.testing.assert_close(sums, torch.stack([window.sum(dim=-1) for window in expected], dim=1))
+    torch.testing.assert_close(windows, torch.stack([window.sum(dim=-1) / 20 for window in expected], dim=1))
     assert torch.equal(peak, x.flatten(2).max(dim=2).values)
 
 
@@ -38,19 +29,41 @@ def test_channels_are_pooled_after_they_are_weighed() -> None:
     torch.testing.assert_close(pool_channels(x, channel), expected)
 
 
-def test_rescaling_is_the_printed_product_and_residual() -> None:
-    x, channel, position = (
-        random_tensor((2, 5, 3, 7), 0),
-        random_tensor((2, 5), 1),
-        random_tensor((2, 1, 3, 7), 2),
-    )
-    torch.testing.assert_close(rescale(x, channel, position), x + x * channel[:, :, None, None] * position)
+def literal(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> Tensor:
+    x_c = x * channel[:, :, None, None]
+    z_att = conv2d(torch.stack([x_c.mean(dim=1), x_c.amax(dim=1)], dim=1), weight, padding=weight.shape[2] // 2)
+    return x + x_c * torch.sigmoid(z_att) * context[:, :, None, None]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("channels", [5, 16])
+@pytest.mark.parametrize("large", [0, 2**23])
+def test_attending_is_the_printed_products_and_the_residual(
+    large: int, channels: int, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_maps, "_LARGE", large)
+    monkeypatch.setattr(feature_maps, "_GROUP", 2 * channels * 3 * 7)
+    leaves = {
+        "x": laid_out(random_tensor((5, channels, 3, 7), 0), layout),
+        "channel": random_tensor((5, channels), 1),
+        "context": random_tensor((5, channels), 2),
+        "weight": random_tensor((1, 2, 3, 3), 3),
+    }
+    for leaf in leaves.values():
+        leaf.requires_grad_()
+    assert_agrees(attend(*leaves.values()), literal(*leaves.values()), leaves)
+
+
+def test_second_derivatives_of_attending() -> None:
+    shapes = ((2, 3, 2, 4), (2, 3), (2, 3), (1, 2, 3, 3))
+    inputs = tuple(random_tensor(shape, number).requires_grad_() for number, shape in enumerate(shapes))
+    assert torch.autograd.gradgradcheck(attend, inputs)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("channels", [1, 2, 5])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_groups_of_frames_give_what_all_frames_give_at_once(
+def test_groups_of_frames_derive_what_all_frames_derive_at_once(
     channels: int, dtype: torch.dtype, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer = AdaptiveGlobalAttention(channels, dtype=dtype)
@@ -58,23 +71,40 @@ def test_groups_of_frames_give_what_all_frames_give_at_once(
     leaves = leaves_of(layer, x)
     expected = layer(x)
     wanted = gradients(expected, leaves)
+    monkeypatch.setattr(feature_maps, "_LARGE", 0)
     monkeypatch.setattr(feature_maps, "_GROUP", 4 * x[0, 0].numel())
-    enhanced = layer(x)
-    assert enhanced.stride() == expected.stride()
     tolerance = 8 * torch.finfo(dtype).eps
-    torch.testing.assert_close(enhanced, expected, rtol=tolerance, atol=0)
-    for name, gradient in gradients(enhanced, leaves).items():
+    for name, gradient in gradients(layer(x), leaves).items():
         assert gradient.dtype == dtype
         torch.testing.assert_close(gradient, wanted[name], rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 5])
-def test_groups_of_frames_keep_float32_statistics(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("channels", [1, 2, 8])
+def test_statistics_are_float32(channels: int) -> None:
     x = random_tensor((6, channels, 7, 11), 0, torch.bfloat16)
-    monkeypatch.setattr(feature_maps, "_GROUP", x[0].numel())
     assert {part.dtype for part in pool_windows(x, 7)} == {torch.float32}
-    assert pool_channels(x, torch.ones(6, channels)).dtype == torch.float32
-    assert rescale(x, torch.ones(6, channels), torch.ones(6, 1, 7, 11)).dtype == torch.bfloat16
+    ones = torch.ones(6, channels)
+    assert pool_channels(x, ones).dtype == torch.float32
+    assert attend(x, ones, ones, torch.ones(1, 2, 3, 3)).dtype == torch.bfloat16
+
+
+def test_taps_that_are_remembered_serve_every_kind_of_call() -> None:
+    x = random_tensor((2, 3, 6, 9), 0)
+    expected, _ = pool_windows(x.clone().requires_grad_(), 5)
+    feature_maps._remembered_taps.cache_clear()
+    with FakeTensorMode() as fake:
+        pool_windows(fake.from_tensor(x), 5)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        pool_windows(x, 5)
+    vmap(lambda part: pool_windows(part, 5)[0])(x[None])
+    pool_windows(x.to("meta"), 5)
+    assert feature_maps._remembered_taps.cache_info().currsize == 0
+    with torch.inference_mode():
+        pool_windows(x, 5)
+    windows, _ = pool_windows(x.requires_grad_(), 5)
+    windows.sum().backward()
+    torch.testing.assert_close(windows, expected)
+    assert feature_maps._remembered_taps.cache_info().hits == 1
 
 
 def test_equal_maxima_share_the_gradient() -> None:

@@ -31,10 +31,21 @@ def test_pooled_windows_equal_the_pooled_convolution(sizes: list[int], kernel_si
     }
     x = random_tensor((batch, 4, height, width), 0).requires_grad_()
     windows, peak = pool_windows(x, kernel_size)
-    weights = functional.context_weights(windows, height * width, *state.values())
+    weights = functional.context_weights(windows, *state.values())
     assert_agrees(weights, reference.context_weights(x, state), {"x": x, **state})
     assert torch.equal(peak, x.flatten(2).max(dim=2).values)
-    torch.testing.assert_close(windows[:, kernel_size // 2], x.sum(dim=(2, 3)))
+    torch.testing.assert_close(windows[:, kernel_size // 2], x.mean(dim=(2, 3)))
+
+
+@given(st.integers(1, 12), st.sampled_from((1, 3, 7, 9)))
+def test_reach_says_which_positions_a_tap_touches(size: int, kernel_size: int) -> None:
+    expected = torch.zeros(kernel_size, size)
+    for tap in range(kernel_size):
+        for output in range(size):
+            position = output + tap - kernel_size // 2
+            if 0 <= position < size:
+                expected[tap, position] = 1
+    assert torch.equal(functional.reach(size, kernel_size, torch.float32), expected)
 
 
 @given(st.permutations(SIZES))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from agdt_layers import checks
 from agdt_layers import functional as F
-from agdt_layers.precision import full_precision, raised
+from agdt_layers.precision import full_precision, in_dtype, raised
 
 
 class AdaptiveChannelAttention(nn.Module):
@@ -85,16 +85,10 @@ class AdaptiveChannelAttention(nn.Module):
 
     def weights(self, average: Tensor, peak: Tensor) -> tuple[Tensor, Tensor | None]:
         """Give sigmoid(f_att) and the gate w, (N, C) each, from a map's mean and maximum over H and W, (N, C) each."""
-        dtype = average.dtype
-        gate = () if self.gate is None else (self.gate.weight.to(dtype), self.gate.bias.to(dtype))  # type: ignore[union-attr]
-        return F.channel_weights(
-            average,
-            peak,
-            self.local.weight.to(dtype),
-            self.fc.weight.to(dtype),
-            self.fc.bias.to(dtype),
-            *gate,
-        )
+        parameters = [self.local.weight, self.fc.weight, self.fc.bias]
+        if self.gate is not None:
+            parameters += [self.gate.weight, self.gate.bias]  # type: ignore[list-item]
+        return F.channel_weights(average, peak, *in_dtype(average.dtype, *parameters))
 
     def extra_repr(self) -> str:
         return f"{self.channels}, kernel_size={self.kernel_size}, gate={self.gate is not None}"

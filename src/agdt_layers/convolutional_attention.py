@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from agdt_layers import checks
 from agdt_layers import functional as F
 from agdt_layers.clip_axis import current_clip_axis
-from agdt_layers.feature_maps import pool_channels, pool_windows, rescale
-from agdt_layers.precision import full_precision
+from agdt_layers.feature_maps import attend, pool_channels, pool_windows
+from agdt_layers.precision import full_precision, in_dtype
 
 
 class AttentionWeights(NamedTuple):
@@ -44,9 +44,6 @@ class _SpatialAttention(nn.Module):
 
     def reset_parameters(self) -> None:
         self.conv.reset_parameters()
-
-    def weights(self, pooled: Tensor) -> Tensor:
-        return F.spatial_weights(pooled, self.conv.weight.to(pooled.dtype))
 
 
 class _GlobalContext(nn.Module):
@@ -90,15 +87,9 @@ class _GlobalContext(nn.Module):
         self.vertical.reset_parameters()
         nn.init.zeros_(self.bias)
 
-    def weights(self, windows: Tensor, area: int) -> Tensor:
-        dtype = windows.dtype
-        return F.context_weights(
-            windows,
-            area,
-            self.horizontal.weight.to(dtype),
-            self.vertical.weight.to(dtype),
-            self.bias.to(dtype),
-        )
+    def weights(self, windows: Tensor) -> Tensor:
+        parameters = in_dtype(windows.dtype, self.horizontal.weight, self.vertical.weight, self.bias)
+        return F.context_weights(windows, *parameters)
 
 
 class GlobalConvolutionalAttention(nn.Module):
@@ -198,7 +189,8 @@ class GlobalConvolutionalAttention(nn.Module):
             return x.clone()
         with full_precision(x):
             real = _without_padding(frames, mask)
-            out = self._rescale(real, self._weigh(real, num_frames, mask))
+            channel, _, context = self._vectors(real)
+            out = self._attend(real, channel, F.clip_context(context, num_frames, mask, self.context_window))
         if mask is not None:
             out = torch.where(mask.flatten()[:, None, None, None], out, frames)
         return out.view_as(x) if x.ndim == 5 else out
@@ -213,7 +205,12 @@ class GlobalConvolutionalAttention(nn.Module):
         """
         frames, num_frames, mask = self._frames(x, num_frames, mask)
         with full_precision(x):
-            return self._weigh(_without_padding(frames, mask), num_frames, mask)
+            frames = _without_padding(frames, mask)
+            channel, gate, context = self._vectors(frames)
+            pooled = pool_channels(frames, torch.ones_like(context) if channel is None else channel)
+            spatial = F.spatial_weights(pooled, *in_dtype(pooled.dtype, self.spatial.conv.weight))[:, 0]
+            context = F.clip_context(context, num_frames, mask, self.context_window)
+            return AttentionWeights(channel, gate, spatial, context)
 
     def step(self, x: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Rescale the newest frame of a stream.
@@ -227,10 +224,8 @@ class GlobalConvolutionalAttention(nn.Module):
         """
         checks.images(type(self).__name__, x, self.channels)
         with full_precision(x):
-            weights = self._weigh_frames(x)
-            context = F.stream_context(weights.context, past)
-            out = self._rescale(x, AttentionWeights(weights.channel, weights.gate, weights.spatial, context))
-        return out, weights.context
+            channel, _, context = self._vectors(x)
+            return self._attend(x, channel, F.stream_context(context, past)), context
 
     def clip_length(self, x: Tensor, num_frames: int | None = None) -> int:
         """Give T, the number of frames a clip, that :meth:`forward` takes for the same input."""
@@ -250,26 +245,17 @@ class GlobalConvolutionalAttention(nn.Module):
     def _channel_weights(self, average: Tensor, peak: Tensor) -> tuple[Tensor | None, Tensor | None]:
         return None, None
 
-    def _weigh(self, frames: Tensor, num_frames: int, mask: Tensor | None) -> AttentionWeights:
-        weights = self._weigh_frames(frames)
-        context = F.clip_context(weights.context, num_frames, mask, self.context_window)
-        return AttentionWeights(weights.channel, weights.gate, weights.spatial, context)
-
-    def _weigh_frames(self, frames: Tensor) -> AttentionWeights:
-        """Give the weights before the frames of a clip see each other: context is z_gc."""
-        area = frames.shape[2] * frames.shape[3]
+    def _vectors(self, frames: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
+        """Give s_c, the gate w and z_gc, (N, C) each: all that attention knows of a frame, before clips come in."""
         windows, peak = pool_windows(frames, self.context_kernel_size)
-        average = windows[:, self.context_kernel_size // 2] / area
-        channel, gate = self._channel_weights(average, peak)
-        pooled = pool_channels(frames, torch.ones_like(average) if channel is None else channel)
-        spatial = self.spatial.weights(pooled)[:, 0]
-        return AttentionWeights(channel, gate, spatial, self.context.weights(windows, area))
+        channel, gate = self._channel_weights(windows[:, self.context_kernel_size // 2], peak)
+        return channel, gate, self.context.weights(windows)
 
-    def _rescale(self, frames: Tensor, weights: AttentionWeights) -> Tensor:
-        scale = weights.context if weights.channel is None else weights.channel * weights.context
+    def _attend(self, frames: Tensor, channel: Tensor | None, context: Tensor) -> Tensor:
         if self.residual_scale is not None:
-            scale = scale * self.residual_scale.to(scale.dtype)
-        return rescale(frames, scale, weights.spatial[:, None])
+            context = context * self.residual_scale.to(context.dtype)
+        channel = torch.ones_like(context) if channel is None else channel
+        return attend(frames, channel, context, *in_dtype(context.dtype, self.spatial.conv.weight))
 
     def extra_repr(self) -> str:
         return f"{self.channels}, num_frames={self.num_frames}"

@@ -1,78 +1,94 @@
-"""The three passes over a feature map that attention needs: two reductions and one rescaling.
+"""The two passes over a feature map that attention needs: it is summed up, and then attended to.
 
-They are the only operations of the block that touch all of (N, C, H, W); everything between them works on
-vectors and on one (H, W) map a frame. Each is written as a pair, a value and its derivative, for two reasons.
-Autograd would keep every full-size intermediate; here it keeps x alone. And a pair can go group by group of
-frames, so that its intermediates stay in the processor's cache: on a large map a fresh tensor costs more than
-the arithmetic done on it.
+They are the only operations of the block that touch all of (N, C, H, W); what is between them works on vectors. Each
+is written as a pair, a value and its derivative, for two reasons. Autograd would keep every full-size intermediate;
+here it keeps x alone. And a derivative can go group by group of frames, so that its intermediates stay in the
+processor's cache: on a large map a fresh tensor costs more than the arithmetic done on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from agdt_layers.functional import reach, spatial_weights
 from agdt_layers.precision import raised, raised_dtype
+from agdt_layers.strips import convolve, weight_gradient
 
-# Elements in a group of frames, 4 MiB in float32: smaller groups pay more calls, larger ones leave the cache.
+# In elements, 32 MiB in float32: a CPU's allocator fetches memory for larger tensors from the operating system every
+# time, which costs more than all that is done in it.
+_LARGE = 2**23
+# The groups in which such maps are derived, 4 MiB: smaller groups pay more calls, larger ones leave the cache.
 _GROUP = 2**20
 
 Pass = Callable[..., tuple[Any, ...]]
 
 
-def reach(size: int, kernel_size: int, like: Tensor) -> Tensor:
-    """Say which of ``size`` positions every tap of a zero-padded kernel reaches: (kernel_size, size), 1 or 0.
-
-    >>> reach(4, 3, torch.ones(()))
-    tensor([[1., 1., 1., 0.],
-            [1., 1., 1., 1.],
-            [0., 1., 1., 1.]])
-    """
-    margin = kernel_size // 2
-    ones = torch.ones(kernel_size, size, dtype=raised_dtype(like.dtype), device=like.device)
-    return ones.triu_(-margin).tril_(size - 1 - margin)
-
-
 def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
-    """Sum x over the positions that every tap of a 1 x k and of a k x 1 kernel reaches, and take its maximum.
+    """What every tap of a 1 x k and of a k x 1 kernel reaches of x, on average over H and W; and the maximum of x.
 
     Args:
         x: (N, C, H, W).
         kernel_size: k, odd.
 
     Returns:
-        Sums (N, 2k, C), the horizontal taps first; tap k // 2 is the plain sum over H and W. Maxima (N, C).
+        Sums over the positions that a tap reaches, divided by H * W, (N, 2k, C), the horizontal taps first; tap k // 2
+        reaches all, so that it is the mean. Maxima, (N, C).
     """
-    height, width = x.shape[2:]
-    horizontal = reach(width, kernel_size, x).unsqueeze(1).expand(-1, height, -1)
-    vertical = reach(height, kernel_size, x).unsqueeze(2).expand(-1, -1, width)
-    taps = torch.cat([horizontal, vertical]).flatten(1)
-    sums, peak = _paired(_windows, _windows_derivative, True, x, taps.expand(x.shape[0], -1, -1))
-    return sums, peak
+    size = (x.shape[2], x.shape[3], kernel_size, raised_dtype(x.dtype))
+    taps = _remembered_taps(*size) if _is_plain(x) else _taps(*size, x.device)
+    windows, peak = _paired(_windows, _windows_derivative, 1, (x,), (taps,))
+    return windows, peak
+
+
+def _taps(height: int, width: int, kernel_size: int, dtype: torch.dtype, device: torch.device | None) -> Tensor:
+    """Say which positions every tap reaches, as weights of a mean: (2k, H * W), each 1 / (H * W) or 0."""
+    horizontal = reach(width, kernel_size, dtype, device).unsqueeze(1).expand(-1, height, -1)
+    vertical = reach(height, kernel_size, dtype, device).unsqueeze(2).expand(-1, -1, width)
+    return torch.cat([horizontal, vertical]).flatten(1) / (height * width)
+
+
+@lru_cache(maxsize=64)
+def _remembered_taps(height: int, width: int, kernel_size: int, dtype: torch.dtype) -> Tensor:
+    # Made under inference mode, it could not serve a backward pass later.
+    with torch.inference_mode(False):
+        return _taps(height, width, kernel_size, dtype, torch.device("cpu"))
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether a constant made for x is the same object for every later call: no GPU stream, tracer or transform."""
+    return (
+        type(x) is Tensor
+        and x.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and not torch._C._len_torch_dispatch_stack()
+    )
 
 
 def _windows(x: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
     flat = raised(x).flatten(2)
-    return torch.bmm(taps, flat.transpose(1, 2)), flat.amax(dim=2)
+    return torch.bmm(taps.expand(x.shape[0], -1, -1), flat.transpose(1, 2)), flat.amax(dim=2)
 
 
 def _windows_derivative(
-    x: Tensor, taps: Tensor, _: Tensor, peak: Tensor, d_sums: Tensor, d_peak: Tensor
-) -> tuple[Any, ...]:
+    x: Tensor, peak: Tensor, d_sums: Tensor, d_peak: Tensor, taps: Tensor
+) -> tuple[Tensor | None, ...]:
     # Compared in place: a comparison that makes a bool tensor and converts it takes ten times as long on a CPU.
-    top = raised(x).clone().eq_(peak[:, :, None, None])
+    top = raised(x).clone().eq_(peak[..., None, None])
     share = d_peak / top.sum(dim=(2, 3))
-    d_x = top * share[:, :, None, None]
-    d_x.flatten(2).baddbmm_(d_sums.transpose(1, 2), taps)
+    d_x = top.mul_(share[..., None, None])
+    d_x.flatten(2).baddbmm_(d_sums.transpose(1, 2), taps.expand(x.shape[0], -1, -1))
     return d_x.to(x.dtype), None
 
 
 def pool_channels(x: Tensor, channel: Tensor) -> Tensor:
-    """Mean and maximum over the channels of x * channel (eqs. 8-9).
+    """Mean and maximum over the channels of Xc = x * channel (eqs. 8-9).
 
     Args:
         x: (N, C, H, W).
@@ -81,122 +97,162 @@ def pool_channels(x: Tensor, channel: Tensor) -> Tensor:
     Returns:
         (N, 2, H, W), the mean first.
     """
-    (pooled,) = _paired(_channels, _channels_derivative, True, x, channel)
-    return pooled
+    return _pooled(raised(x) * channel[..., None, None])
 
 
-def _channels(x: Tensor, channel: Tensor) -> tuple[Tensor]:
-    weighted = raised(x) * channel[:, :, None, None]
-    return (torch.stack([weighted.mean(dim=1), _peak(weighted)], dim=1),)
+def _pooled(x: Tensor) -> Tensor:
+    return torch.stack([x.mean(dim=1), _peak(x)], dim=1)
 
 
 def _peak(x: Tensor) -> Tensor:
     """Maximum over the channels."""
     # torch runs in vectors only along rows of whole vectors, which eight small maps together always are.
     if not torch.compiler.is_compiling() and x.is_contiguous() and x.shape[1] % 8 == 0:
-        x = x.unflatten(1, (-1, 8)).amax(dim=1)
+        x = x.view(x.shape[0], -1, 8, *x.shape[2:]).amax(dim=1)
     return x.amax(dim=1)
 
 
-def _channels_derivative(x: Tensor, channel: Tensor, pooled: Tensor, d_pooled: Tensor) -> tuple[Tensor, Tensor]:
-    frames, channel = raised(x), channel[:, :, None, None]
-    top = (frames * channel).eq_(pooled[:, 1:])
-    share = d_pooled[:, 1:] / top.sum(dim=1, keepdim=True)
-    d_weighted = (top * share).add_(d_pooled[:, :1] / x.shape[1])
-    return (d_weighted * channel).to(x.dtype), (d_weighted * frames).sum(dim=(2, 3))
+def attend(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> Tensor:
+    r"""Rescale the map by all weights, and add the residual connection (eqs. 7-11, 13).
 
-
-def rescale(x: Tensor, channel: Tensor, position: Tensor) -> Tensor:
-    """M = x * (1 + channel * position): the product of all weights and the residual connection (eqs. 7, 11, 13).
+    .. math:: M = X \cdot (1 + s_c \, s_{hw} \, g), \quad
+        s_{hw} = \sigma(\mathrm{Conv2d}([\overline{X_c}, \max X_c])), \quad X_c = X \cdot s_c
 
     Args:
         x: (N, C, H, W).
-        channel: (N, C).
-        position: (N, 1, H, W).
+        channel: s_c, (N, C).
+        context: g, (N, C).
+        weight: of the convolution, (1, 2, k, k).
 
     Returns:
         (N, C, H, W).
     """
-    (out,) = _paired(_rescaled, _rescaled_derivative, False, x, channel, position)
+    out, *_ = _paired(_attended, _attended_derivative, 2, (x, channel, context), (weight,))
     return out
 
 
-def _rescaled(x: Tensor, channel: Tensor, position: Tensor) -> tuple[Tensor]:
+def _attended(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
     frames = raised(x)
-    # In place, because a fresh full-size tensor costs more than the two products.
-    return ((frames * channel[:, :, None, None]).mul_(position).add_(frames).to(x.dtype),)
+    weighted = frames * channel[..., None, None]
+    pooled = _pooled(weighted)
+    position = spatial_weights(pooled, weight)
+    # In place, because a fresh full-size tensor costs more than the products. A compiler makes no copy of its own
+    # accord, and needs what it differentiates.
+    out = weighted.clone() if torch.compiler.is_compiling() else weighted
+    out.mul_(context[..., None, None]).mul_(position).add_(frames)
+    return out.to(x.dtype), pooled, position
 
 
-def _rescaled_derivative(x: Tensor, channel: Tensor, position: Tensor, d_out: Tensor) -> tuple[Tensor, ...]:
-    d_out = raised(d_out)
-    d_gate = (raised(x) * d_out).flatten(2)
-    d_channel = (position.flatten(2) @ d_gate.transpose(1, 2))[:, 0]
-    d_position = (channel[:, None, :] @ d_gate).view(position.shape)
-    d_x = (d_out * channel[:, :, None, None]).mul_(position).add_(d_out)
-    return d_x.to(x.dtype), d_channel, d_position
+def _attended_derivative(
+    x: Tensor,
+    channel: Tensor,
+    context: Tensor,
+    pooled: Tensor,
+    position: Tensor,
+    d_out: Tensor,
+    d_pooled: Tensor,
+    d_position: Tensor,
+    weight: Tensor,
+) -> tuple[Tensor, ...]:
+    frames, d_out = raised(x), raised(d_out)
+    scale, channels = channel * context, x.shape[1]
+    product = (frames * d_out).flatten(2)
+    d_scale = (position.flatten(2) @ product.transpose(1, 2))[:, 0]
+    d_position = d_position + (scale[:, None, :] @ product).view(position.shape)
+    d_logit = d_position * position * (1 - position)
+    d_weight = weight_gradient(pooled, d_logit, *weight.shape[2:])
+    d_pooled = d_pooled + convolve(d_logit, weight.transpose(0, 1).flip(2, 3))
+    top = (frames * channel[..., None, None]).eq_(pooled[:, 1:])
+    d_weighted = torch.addcmul(d_pooled[:, :1] / channels, top, d_pooled[:, 1:] / top.sum(dim=1, keepdim=True))
+    d_channel = d_scale * context + (d_weighted * frames).sum(dim=(2, 3))
+    d_x = (d_out * scale[..., None, None]).mul_(position).add_(d_out)
+    d_x.addcmul_(d_weighted, channel[..., None, None])
+    return d_x.to(x.dtype), d_channel, d_scale * channel, d_weight
 
 
-def _paired(value: Pass, derivative: Pass, keep_values: bool, *tensors: Tensor) -> tuple[Any, ...]:
+def _paired(
+    value: Pass, derivative: Pass, kept: int, frames: tuple[Tensor, ...], shared: tuple[Tensor, ...] = ()
+) -> tuple[Any, ...]:
+    """Apply a function to tensors with N in front and to tensors that all frames share, and know its derivative.
+
+    ``derivative`` takes the frames, the last ``kept`` of the values, the gradients of the values and what is shared,
+    and gives the gradients of the frames and of what is shared.
+    """
+    tensors = frames + shared
     # A compiler derives and fuses the passes itself, and a loop over groups would tie its graph to one N.
     if torch.compiler.is_compiling():
         return value(*tensors)
     differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     # Asked as Function.apply asks it: torch has no public name for the question.
     if differentiated or torch._C._are_functorch_transforms_active():
-        return _Paired.apply(value, derivative, keep_values, *tensors)
-    return _in_groups(value, tensors)
+        return _Paired.apply(value, derivative, kept, len(frames), *tensors)
+    return value(*tensors)
 
 
 class _Paired(Function):
-    """A value and its derivative, applied to groups of frames.
-
-    ``value`` takes tensors with N in front and gives a tuple of such; ``derivative`` takes the same tensors, then the
-    values if they are kept, then the gradients of the values, and gives the gradients of the tensors.
-    """
-
     @staticmethod
-    def forward(value: Pass, derivative: Pass, keep_values: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return _in_groups(value, tensors)
+    def forward(value: Pass, derivative: Pass, kept: int, of_frames: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return value(*tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], values: tuple[Tensor, ...]) -> None:
-        _, ctx.derivative, keep_values, *tensors = inputs
-        ctx.save_for_backward(*tensors, *(values if keep_values else ()))
+        _, ctx.derivative, kept, ctx.of_frames, *tensors = inputs
+        ctx.shared = len(tensors) - ctx.of_frames
+        ctx.save_for_backward(*tensors[ctx.of_frames :], *tensors[: ctx.of_frames], *values[len(values) - kept :])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, None, *_in_groups(ctx.derivative, (*ctx.saved_tensors, *gradients))
+        # Asked once: activation checkpointing gives them out only once.
+        saved = ctx.saved_tensors
+        shared, frames = saved[: ctx.shared], saved[ctx.shared :]
+        return None, None, None, None, *_in_groups(ctx.derivative, frames + gradients, shared)
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, ...], value: Pass, derivative: Pass, keep_values: bool, *tensors: Tensor
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        value: Pass,
+        derivative: Pass,
+        kept: int,
+        of_frames: int,
+        *tensors: Tensor,
     ) -> Any:
-        # Frames do not see each other here, so the mapped axis becomes a part of N.
-        batched = (
+        dims = in_dims[4:]
+        batched = [
             tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-            for tensor, dim in zip(tensors, in_dims[3:], strict=True)
-        )
-        values = _Paired.apply(value, derivative, keep_values, *(tensor.flatten(0, 1) for tensor in batched))
-        return tuple(v.unflatten(0, (info.batch_size, -1)) for v in values), (0,) * len(values)
+            for tensor, dim in zip(tensors, dims, strict=True)
+        ]
+        if any(dim is not None for dim in dims[of_frames:]):
+            samples = [_Paired.apply(value, derivative, kept, of_frames, *each) for each in zip(*batched, strict=True)]
+            values = tuple(torch.stack(parts) for parts in zip(*samples, strict=True))
+        else:
+            # Frames do not see each other here, so the mapped axis becomes a part of N.
+            folded = (tensor.flatten(0, 1) for tensor in batched[:of_frames])
+            values = _Paired.apply(value, derivative, kept, of_frames, *folded, *tensors[of_frames:])
+            values = tuple(v.unflatten(0, (info.batch_size, -1)) for v in values)
+        return values, (0,) * len(values)
 
 
-def _in_groups(function: Pass, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Apply a function of frames to groups of frames that fit the cache, and put the results together."""
-    x = tensors[0]
-    frames = x.shape[0]
-    per_group = max(1, _GROUP // x[0].numel())
-    if per_group >= frames:
-        return function(*tensors)
-    results: list[Tensor | None] = []
-    for start in range(0, frames, per_group):
+def _in_groups(derivative: Pass, frames: tuple[Tensor, ...], shared: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+    """Derive group by group of frames: put together what has N in front, add up the gradients of what is shared."""
+    x = frames[0]
+    number = x.shape[0]
+    if x.device.type != "cpu" or x.numel() <= _LARGE:
+        return derivative(*frames, *shared)
+    per_group = max(1, _GROUP * number // x.numel())
+    whole: list[Any] = []
+    for start in range(0, number, per_group):
         group = slice(start, start + per_group)
-        parts = function(*(tensor[group] for tensor in tensors))
-        if not results:
-            results = [None if part is None else _room_for(part, x) for part in parts]
-        for result, part in zip(results, parts, strict=True):
-            if result is not None:
-                result[group] = part
-    return tuple(results)  # type: ignore[arg-type]
+        parts = derivative(*(tensor[group] for tensor in frames), *shared)
+        of_frames = len(parts) - len(shared)
+        if start == 0:
+            whole = [*(_room_for(part, x) for part in parts[:of_frames]), *parts[of_frames:]]
+        for index, part in enumerate(parts):
+            if index < of_frames:
+                whole[index][group] = part
+            elif start and part is not None:
+                whole[index] = whole[index] + part
+    return tuple(whole)
 
 
 def _room_for(part: Tensor, x: Tensor) -> Tensor:

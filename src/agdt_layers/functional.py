@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from agdt_layers.feature_maps import reach
+from agdt_layers.strips import convolve
 
 
 def channel_weights(
@@ -48,10 +48,10 @@ def channel_weights(
     Returns:
         The weights in (0, 1), (N, C), and w, (N, C), or None without a gate.
     """
-    local = _convolve_channels(average[None], local_weight)
+    local = _convolve_channels(average.unsqueeze(0), local_weight)
     statistics = torch.stack([local, F.linear(peak, fc_weight, fc_bias)])
     rows = statistics * statistics.mean(dim=2, keepdim=True).flip(0)
-    a, b = rows
+    a, b = rows.unbind()
     if gate_weight is None:
         return torch.sigmoid((a + b) / 2), None
     gate = torch.sigmoid(_convolve_channels(rows, gate_weight, gate_bias))
@@ -60,11 +60,12 @@ def channel_weights(
 
 def _convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolve along the channel axis: x (inputs, N, C), weight (1, inputs, k), result (N, C)."""
+    images, kernel = x.unsqueeze(0), weight.unsqueeze(2)
     # A graph that inductor compiles would be tied to N by the choice of the convolution's algorithm.
     if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-        out = _convolve_in_strips(x[None], weight[:, :, None])[0, 0]
+        out = convolve(images, kernel)[0, 0]
         return out if bias is None else out + bias
-    return F.conv2d(x[None], weight[:, :, None], bias, padding=(0, weight.shape[2] // 2))[0, 0]
+    return F.conv2d(images, kernel, bias, padding=(0, kernel.shape[3] // 2)).view(x.shape[1:])
 
 
 def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
@@ -77,41 +78,18 @@ def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
     Returns:
         Weights in (0, 1), (N, 1, H, W).
     """
-    return torch.sigmoid(_convolve_in_strips(pooled, weight))
+    return torch.sigmoid(convolve(pooled, weight))
 
 
-def _convolve_in_strips(x: Tensor, weight: Tensor) -> Tensor:
-    """Convolve x (N, inputs, H, W) with one kernel (1, inputs, k, l) and zero padding: (N, 1, H, W).
-
-    One matrix product: rows are cut into strips of 16 positions, and a strip's outputs are the k rows of inputs
-    around it times the banded (Toeplitz) matrix of the kernel.
-    """
-    # torch's convolution is made for many output channels: with one, its derivative takes up to twice as long on a
-    # CPU. An exported graph is read by other engines, which know their own best convolution.
-    if torch.compiler.is_exporting():
-        return F.conv2d(x, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
-    strip = 16
-    batch, inputs, height, width = x.shape
-    rows, columns = weight.shape[2:]
-    length = strip + columns - 1
-    padded = F.pad(x, (columns // 2, columns // 2 + (-width) % strip, rows // 2, rows // 2))
-    around = padded.unfold(3, length, strip).unfold(2, rows, 1).permute(0, 2, 3, 1, 5, 4)
-    # The windows of a row of the kernel between zeros are the rows of its Toeplitz matrix, the last output's first.
-    band = F.pad(weight[0], (strip - 1, strip - 1)).unfold(2, length, 1).permute(0, 1, 3, 2)
-    out = around.reshape(-1, inputs * rows * length) @ band.reshape(-1, strip)
-    return out.flip(1).view(batch, 1, height, -1)[:, :, :, :width]
-
-
-def context_weights(windows: Tensor, area: int, horizontal: Tensor, vertical: Tensor, bias: Tensor) -> Tensor:
+def context_weights(windows: Tensor, horizontal: Tensor, vertical: Tensor, bias: Tensor) -> Tensor:
     r"""Global context of the whole map (eq. 12).
 
     .. math:: z_{gc} = \sigma(\mathrm{GAP}(\mathrm{Conv}_{1 \times k}(X) + \mathrm{Conv}_{k \times 1}(X)))
 
-    Pooling is linear, so the convolutions are applied to k windowed sums a direction and never run over the map.
+    Pooling is linear, so the convolutions are applied to k windows a direction and never run over the map.
 
     Args:
-        windows: the windowed sums of :func:`agdt_layers.feature_maps.pool_windows`, (N, 2k, C).
-        area: H * W.
+        windows: of :func:`agdt_layers.feature_maps.pool_windows`, (N, 2k, C).
         horizontal, vertical: (C, C / groups, 1, k) and (C, C / groups, k, 1).
         bias: (C), shared by both directions.
 
@@ -128,7 +106,7 @@ def context_weights(windows: Tensor, area: int, horizontal: Tensor, vertical: Te
         pooled = torch.einsum(
             "nkgi,goik->ngo", windows.unflatten(2, (groups, inputs)), kernel.unflatten(0, (groups, inputs))
         ).flatten(1)
-    return torch.sigmoid(torch.add(bias, pooled, alpha=1 / area))
+    return torch.sigmoid(pooled + bias)
 
 
 def clip_context(context: Tensor, num_frames: int, mask: Tensor | None = None, window: int | None = None) -> Tensor:
@@ -144,7 +122,7 @@ def clip_context(context: Tensor, num_frames: int, mask: Tensor | None = None, w
     Returns:
         (B*T, C), in (0, 1).
     """
-    clips = context.unflatten(0, (-1, num_frames))
+    clips = context.reshape(-1, num_frames, context.shape[1])
     if window is not None:
         real = torch.ones_like(clips[:, :, :1]) if mask is None else mask[:, :, None].to(clips.dtype)
         count = _sum_of_last(real, window)
@@ -176,6 +154,19 @@ def stream_context(context: Tensor, past: Sequence[Tensor]) -> Tensor:
     return context * torch.stack([*past, context]).mean(dim=0)
 
 
+def reach(size: int, kernel_size: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+    """Say which of ``size`` positions every tap of a zero-padded kernel reaches: (kernel_size, size), 1 or 0.
+
+    >>> reach(4, 3, torch.float32)
+    tensor([[1., 1., 1., 0.],
+            [1., 1., 1., 1.],
+            [0., 1., 1., 1.]])
+    """
+    margin = kernel_size // 2
+    ones = torch.ones(kernel_size, size, dtype=dtype, device=device)
+    return ones.triu_(-margin).tril_(size - 1 - margin)
+
+
 def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     r"""Frame vectors :math:`\mathrm{GAP}(\mathrm{Conv}_{3 \times 3}(X))`, depthwise, without running the convolution.
 
@@ -190,8 +181,8 @@ def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     # A tap touches all positions but those that zero padding cuts off, so pooling the convolution equals
     # weighing every position with the sum of the taps that reach it.
     height, width = x.shape[2:]
-    rows = reach(height, weight.shape[2], weight)
-    columns = reach(width, weight.shape[3], weight)
+    rows = reach(height, weight.shape[2], weight.dtype, weight.device)
+    columns = reach(width, weight.shape[3], weight.dtype, weight.device)
     weighing = rows.T @ weight[:, 0] @ columns
     return (x * weighing).sum(dim=(2, 3)) / (height * width) + bias
 
@@ -250,14 +241,16 @@ def temporal_gate(
     Returns:
         (B, T, C), in (0, 1).
     """
-    channels, _, kernel_size = weight.shape
-    margin = kernel_size // 2
+    num_frames, margin = difference.shape[1], weight.shape[2] // 2
     if boundary == "wrap":
-        num_frames = difference.shape[1]
         time = torch.arange(-margin, num_frames + margin, device=difference.device)
-        difference, margin = _at(difference, _cycle(time, num_frames, mask)), 0
-    smoothed = F.conv1d(difference.transpose(1, 2), weight, bias, padding=margin, groups=channels)
-    return torch.sigmoid(smoothed.transpose(1, 2))
+        around = _at(difference, _cycle(time, num_frames, mask))
+    else:
+        around = F.pad(difference, (0, 0, margin, margin))
+    smoothed = bias
+    for tap, factor in enumerate(weight[:, 0].unbind(1)):
+        smoothed = torch.addcmul(smoothed, around[:, tap : tap + num_frames], factor)
+    return torch.sigmoid(smoothed)
 
 
 def _cycle(time: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:

@@ -15,7 +15,13 @@ def raised_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def raised(x: Tensor) -> Tensor:
     """Give x in float32, or in float64 if it is that already."""
-    return x.to(raised_dtype(x.dtype))
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def in_dtype(dtype: torch.dtype, *tensors: Tensor) -> list[Tensor]:
+    """Give the tensors in one dtype."""
+    # Even where there is nothing to convert, Tensor.to takes as long as an operation on a vector.
+    return [tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors]
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:

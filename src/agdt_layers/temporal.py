@@ -6,9 +6,9 @@ The paper's symbols and the names here: Z is ``tokens``, M is ``depth``.
 from __future__ import annotations
 
 import torch
-from einops import rearrange
+from einops import einsum, rearrange
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad, scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from agdt_layers import checks
 from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
@@ -61,33 +61,51 @@ class EncoderLayer(nn.Module):
 
         mask is bool (B, L), True where a token may be attended to.
         """
-        query, key, value = self._heads(tokens, num_queries)
-        may_attend = None if mask is None else mask[:, None, None, :]
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=may_attend)
-        attended = self.projection(rearrange(attended, "b heads l c -> b l (heads c)"))
-        updated = tokens[:, :num_queries] + self.dropout(attended)
+        normed = self.attention_norm(tokens)
+        attended = self._attend(normed, mask) if num_queries is None else self._attend_from(normed, mask, num_queries)
+        updated = tokens[:, :num_queries] + self.dropout(self.projection(attended))
         return updated + self.dropout(self.mlp(self.mlp_norm(updated)))
 
     def attention_weights(
         self, tokens: Tensor, *, mask: Tensor | None = None, num_queries: int | None = None
     ) -> Tensor:
         """Give the softmax that :meth:`forward` applies to the same input, (B, heads, num_queries, L)."""
-        query, key, _ = self._heads(tokens, num_queries)
-        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+        num_queries = tokens.shape[1] if num_queries is None else num_queries
+        return self._weights(self.attention_norm(tokens), mask, num_queries)
+
+    def _attend(self, normed: Tensor, mask: Tensor | None) -> Tensor:
+        query, key, value = rearrange(
+            self.query_key_value(normed), "b l (part heads d) -> part b heads l d", part=3, heads=self.heads
+        )
+        may_attend = None if mask is None else mask[:, None, None, :]
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=may_attend)
+        return rearrange(attended, "b heads l d -> b l (heads d)")
+
+    def _attend_from(self, normed: Tensor, mask: Tensor | None, num_queries: int) -> Tensor:
+        """Attend from few tokens to all: no token is projected to a value, their weighted means are."""
+        mixed = einsum(self._weights(normed, mask, num_queries), normed, "b h q l, b l c -> b h q c")
+        weight, bias = self._projection(2)
+        return rearrange(einsum(mixed, weight, "b h q c, h d c -> b q h d"), "b q h d -> b q (h d)") + bias
+
+    def _weights(self, normed: Tensor, mask: Tensor | None, num_queries: int) -> Tensor:
+        """Give softmax(q k^T / sqrt(C / heads)), (B, heads, num_queries, L), without projecting any token to a key.
+
+        q (W z + b)^T = (q W) z^T + q b^T: W is applied to the queries, and a constant leaves a softmax unchanged.
+        """
+        weight, bias = self._projection(0)
+        query = einsum(normed[:, :num_queries], weight, "b q c, h d c -> b h q d")
+        query = query + rearrange(bias, "(h d) -> h 1 d", h=self.heads)
+        to_keys, _ = self._projection(1)
+        query = einsum(query / to_keys.shape[1] ** 0.5, to_keys, "b h q d, h d c -> b h q c")
+        scores = einsum(query, normed, "b h q c, b l c -> b h q l")
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
         return scores.softmax(dim=-1)
 
-    def _heads(self, tokens: Tensor, num_queries: int | None) -> tuple[Tensor, Tensor, Tensor]:
-        normed = self.attention_norm(tokens)
-        channels = tokens.shape[2]
-        weight, bias = self.query_key_value.weight, self.query_key_value.bias
-        query = linear(normed[:, :num_queries], weight[:channels], bias[:channels])
-        key, value = linear(normed, weight[channels:], bias[channels:]).chunk(2, dim=-1)
-        query, key, value = (
-            rearrange(part, "b l (heads c) -> b heads l c", heads=self.heads) for part in (query, key, value)
-        )
-        return query, key, value
+    def _projection(self, part: int) -> tuple[Tensor, Tensor]:
+        """Give weight (heads, C / heads, C) and bias (C) of the queries (0), the keys (1) or the values (2)."""
+        weight = rearrange(self.query_key_value.weight, "(part h d) c -> part h d c", part=3, h=self.heads)
+        return weight[part], self.query_key_value.bias.chunk(3)[part]
 
 
 class DTFormer(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import conv2d
 
 from agdt_layers import functional as F
-from agdt_layers.feature_maps import pool_windows, rescale
+from agdt_layers.feature_maps import attend, pool_windows
 from pictures import BLUE, MUTED, STYLE
 from timing import interleaved_medians
 
@@ -65,26 +65,29 @@ def convolution():
 
 
 def windows():
-    return F.context_weights(pool_windows(x, 7)[0], H * W, horizontal, vertical, bias)
+    return F.context_weights(pool_windows(x, 7)[0], horizontal, vertical, bias)
 
 
 compare("pooled convolution", convolution, windows)
 
 # %%
-# 3. One multiplication
-# ---------------------
+# 3. One map written
+# ------------------
+# Spatial weights and all products: every step of the equations as a map of its own, against one map that is written
+# once and rescaled in place.
 channel, context = torch.rand(N, C), torch.rand(N, C)
-position = torch.rand(N, 1, H, W)
+kernel = torch.randn(1, 2, 7, 7) / 7
 
 
-def four_products():
+def a_map_for_every_step():
     x_c = x * channel[:, :, None, None]
-    x_s = x_c * position
+    z_att = conv2d(torch.cat([x_c.mean(1, keepdim=True), x_c.max(1, keepdim=True).values], dim=1), kernel, padding=3)
+    x_s = x_c * z_att.sigmoid()
     x_t = x_s * context[:, :, None, None]
     return x + x_t
 
 
-compare("one multiplication", four_products, lambda: rescale(x, channel * context, position))
+compare("one map written", a_map_for_every_step, lambda: attend(x, channel, context, kernel))
 
 # %%
 figure, axes = plt.subplots(figsize=(8, 2.4), layout="constrained")
