@@ -23,17 +23,23 @@ from atomic_files import whole_file
 from benchmark_cases import CASES, Row, Settings
 from benchmark_growth import growth
 from benchmark_plots import draw_growth, draw_ratios
+from benchmark_profile import shares
 from timing import memory_bandwidth
+
+NAMES = [*CASES, "growth", "profile"]
+PROFILE_HEADER = ["case", "layer", "the whole map", "vectors", "around", "operators"]
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     settings = Settings(args.device, args.seconds)
     rows: list[Row] = []
-    names = args.only or [*CASES, "growth"]
-    curves = []
+    names = args.only or NAMES
+    curves, profiles = [], []
     for name in track(names, description="measuring", console=Console(stderr=True)):
         if name == "growth":
             curves = growth(settings)
+        elif name == "profile":
+            profiles = shares(settings)
         else:
             rows.extend(CASES[name](settings))
     return {
@@ -43,6 +49,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "bandwidth_gb_per_s": memory_bandwidth(),
         "rows": [{**asdict(row), "ratio": row.ratio} for row in rows],
         "growth": [{**asdict(curve), "slope": curve.slope} for curve in curves],
+        "profile": [asdict(share) for share in profiles],
     }
 
 
@@ -71,9 +78,29 @@ def print_table(report: dict[str, Any]) -> None:
     for curve in report["growth"]:
         table.add_row("6", f"{curve['layer']} against {curve['axis']}", "linear", "", "", f"{curve['slope']:.2f}", "")
     console.print(table)
+    if report["profile"]:
+        console.print(_profile_table(report))
     bandwidth = report["bandwidth_gb_per_s"]
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     console.print(f"{report['machine']}, {report['threads']} threads, {bandwidth:.1f} GB/s in one pass; {versions}")
+
+
+def _profile_table(report: dict[str, Any]) -> Table:
+    table = Table(*PROFILE_HEADER, title="where a forward pass spends its time, in ms, under the profiler")
+    for share in report["profile"]:
+        table.add_row(*_profile_row(share))
+    return table
+
+
+def _profile_row(share: dict[str, Any]) -> list[str]:
+    times = (f"{share[part]:.2f}" for part in ("whole_map", "vectors", "around"))
+    return [share["case"], share["layer"], *times, str(share["calls"])]
+
+
+def profile_markdown(report: dict[str, Any]) -> str:
+    """The table of the profile as the documentation includes it."""
+    rows = [PROFILE_HEADER, ["---"] * 2 + ["--:"] * 4, *map(_profile_row, report["profile"])]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -92,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="benchmark.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=[*CASES, "growth"], help="measure these cases alone")
+    parser.add_argument("--only", nargs="+", choices=NAMES, help="measure these cases alone")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each group of interleaved runs (3)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="folder of JSON and pictures")
@@ -111,6 +138,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         path.write_text(json.dumps(report, indent=1) + "\n")
     with whole_file(args.out / "benchmark.md") as path:
         path.write_text(markdown(report))
+    with whole_file(args.out / "profile.md") as path:
+        path.write_text(profile_markdown(report))
     if report["rows"]:
         draw_ratios(args.out / "ratios.png", report)
     if report["growth"]:

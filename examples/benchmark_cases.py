@@ -112,7 +112,7 @@ def against_rivals(settings: Settings) -> Iterator[Row]:
             layers: dict[str, nn.Module] = {
                 "AGA": AdaptiveGlobalAttention(shape[1], num_frames=shape[0]),
                 **rivals(shape[1]),
-                "x * s": _Scale(),
+                "x * s": Scale(),
             }
             layers = {name: layer.to(settings.device) for name, layer in layers.items()}
             for way, prepare, bound in (("forward", forward, 0.9), ("forward + backward", forward_backward, 1.0)):
@@ -157,7 +157,7 @@ class _Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Scale(nn.Module):
+class Scale(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(1.5))

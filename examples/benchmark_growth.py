@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from agdt_layers import AdaptiveGlobalAttention, build_agdtnet
-from benchmark_cases import Settings, forward
+from benchmark_cases import Scale, Settings, forward
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,23 @@ class Curve:
 
 def growth(settings: Settings) -> list[Curve]:
     return [
-        _attention(settings, "C", {size: (16, size, 14, 14) for size in (64, 128, 256, 512, 1024, 2048)}),
-        _attention(settings, "H * W", {size**2: (16, 128, size, size) for size in (7, 14, 28, 56, 112)}),
-        _attention(settings, "T", {size: (size, 128, 28, 28) for size in (1, 2, 4, 8, 16, 32, 64)}),
+        *_attention(settings, "C", {size: (16, size, 14, 14) for size in (64, 128, 256, 512, 1024, 2048)}),
+        *_attention(settings, "H * W", {size**2: (16, 128, size, size) for size in (7, 14, 28, 56, 112)}),
+        *_attention(settings, "T", {size: (size, 128, 28, 28) for size in (1, 2, 4, 8, 16, 32, 64)}),
         _network(settings, "T", {size: (1, size) for size in (4, 8, 16, 32, 64)}),
         _network(settings, "B", {size: (size, 4) for size in (1, 2, 4, 8, 16)}),
     ]
 
 
-def _attention(settings: Settings, axis: str, shapes: dict[int, tuple[int, int, int, int]]) -> Curve:
-    times = []
+def _attention(settings: Settings, axis: str, shapes: dict[int, tuple[int, int, int, int]]) -> list[Curve]:
+    """AGA, and a plain pass over the map: what grows faster than linear there is the machine's memory."""
+    times: dict[str, list[float]] = {"AGA": [], "x * s": []}
     for shape in shapes.values():
         layer = AdaptiveGlobalAttention(shape[1], num_frames=shape[0]).to(settings.device)
         x = torch.randn(shape, device=settings.device)
-        times.append(settings.medians({"AGA": forward(layer, x)})["AGA"])
-    return Curve("AGA", axis, list(shapes), times)
+        for name, milliseconds in settings.medians({"AGA": forward(layer, x), "x * s": forward(Scale(), x)}).items():
+            times[name].append(milliseconds)
+    return [Curve(name, axis, list(shapes), each) for name, each in times.items()]
 
 
 def _network(settings: Settings, axis: str, shapes: dict[int, tuple[int, int]]) -> Curve:

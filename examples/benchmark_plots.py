@@ -39,13 +39,18 @@ def draw_ratios(path: Path, report: dict[str, Any]) -> None:
 
 
 def draw_growth(path: Path, report: dict[str, Any]) -> None:
-    """Time against each axis, doubly logarithmic, with a line of slope 1 to compare."""
-    curves = report["growth"]
+    """Time against each axis, doubly logarithmic, with a line of slope 1 and a plain pass over the map to compare."""
+    curves = [curve for curve in report["growth"] if curve["layer"] != "x * s"]
+    plain = {curve["axis"]: curve for curve in report["growth"] if curve["layer"] == "x * s"}
     figure, panels = plt.subplots(1, len(curves), figsize=(2.7 * len(curves), 2.9), layout="constrained")
     for axes, curve in zip(panels, curves, strict=True):
         sizes, times = curve["sizes"], curve["milliseconds"]
         axes.loglog(sizes, [times[-1] * size / sizes[-1] for size in sizes], color=PEER, linestyle=":", label="linear")
         axes.loglog(sizes, times, color=OURS, marker="o", markersize=4, label=f"slope {curve['slope']:.2f}")
+        if curve["layer"] == "AGA":
+            beside = plain[curve["axis"]]
+            label = f"x * s, slope {beside['slope']:.2f}"
+            axes.loglog(sizes, beside["milliseconds"], color=PEER, marker=".", markersize=4, linewidth=1, label=label)
         axes.set_title(f"{curve['layer']} against {curve['axis']}", fontsize=9)
         axes.set_xticks(sizes, [str(size) for size in sizes], fontsize=7, rotation=45)
         axes.minorticks_off()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -96,17 +97,21 @@ def context_weights(windows: Tensor, horizontal: Tensor, vertical: Tensor, bias:
     Returns:
         Weights in (0, 1), (N, C).
     """
-    channels, inputs = horizontal.shape[:2]
-    if inputs == 1:
+    kernel_size = horizontal.shape[3]
+    if horizontal.shape[1] == 1:
         kernel = torch.cat([horizontal.flatten(1).T, vertical.flatten(1).T])
         pooled = (windows * kernel).sum(dim=1)
     else:
-        groups = channels // inputs
-        kernel = torch.cat([horizontal.flatten(2), vertical.flatten(2)], dim=2)
-        pooled = torch.einsum(
-            "nkgi,goik->ngo", windows.unflatten(2, (groups, inputs)), kernel.unflatten(0, (groups, inputs))
-        ).flatten(1)
+        pooled = _by_groups(windows[:, :kernel_size], horizontal) + _by_groups(windows[:, kernel_size:], vertical)
     return torch.sigmoid(pooled + bias)
+
+
+def _by_groups(windows: Tensor, weight: Tensor) -> Tensor:
+    """Apply a grouped kernel (C, C / groups, ...) to its windows, (N, k, C): (N, C)."""
+    # The windows are brought into the kernel's order and not the reverse: a dense kernel is the larger of the two.
+    per_group = weight.shape[1]
+    rows = rearrange(windows, "n k (g i) -> g n (i k)", i=per_group)
+    return rearrange(rows @ rearrange(weight, "(g o) ... -> g o (...)", o=per_group).mT, "g n o -> n (g o)")
 
 
 def clip_context(context: Tensor, num_frames: int, mask: Tensor | None = None, window: int | None = None) -> Tensor:
