@@ -1,6 +1,6 @@
 """Convolution to one channel as a matrix product.
 
-torch's convolutions are made for many output channels: with one, the derivative takes up to six times as long on a
+torch's convolutions are made for many output channels: with one, the derivative takes up to twice as long on a
 CPU, and inductor ties a compiled graph to N by the choice of the algorithm. Here rows are cut into strips of 16
 positions, and a strip's outputs are the rows of inputs around it times the banded (Toeplitz) matrix of the kernel.
 """
