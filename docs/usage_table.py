@@ -1,4 +1,4 @@
-"""Print the table "class by way of use" as Markdown: a cell says yes where a test is marked as its proof.
+"""Print the table "way of use by class" as Markdown: a cell says yes where a test is marked as its proof.
 
 Run from the root of the project: python docs/usage_table.py
 """
@@ -32,17 +32,16 @@ def table(proofs: Proofs) -> str:
     names = sorted({name for name, _ in proofs.noted})
     files: dict[str, dict[str, None]] = {}
     for (_, way), file in proofs.noted.items():
-        files.setdefault(way, {})[f"`{file}`"] = None
-    lines = [
-        "| | " + " | ".join(files) + " |",
-        "|---" * (len(files) + 1) + "|",
-        *(
-            f"| `{name}` | " + " | ".join("yes" if (name, way) in proofs.noted else "" for way in files) + " |"
-            for name in names
-        ),
-        "| proved in | " + " | ".join(", ".join(proving) for proving in files.values()) + " |",
-    ]
-    return "\n".join(lines)
+        files.setdefault(way, {})[f"`{file.removesuffix('.py')}`"] = None
+    rows = [["", *map(_short, names), "proved in"], ["---"] * (len(names) + 2)]
+    for way, proving in files.items():
+        rows.append([way, *("yes" if (name, way) in proofs.noted else "" for name in names), ", ".join(proving)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _short(name: str) -> str:
+    """The capitals of a long name: AdaptiveGlobalAttention is AGA."""
+    return name if len(name) < 12 else "".join(letter for letter in name if letter.isupper())
 
 
 def main() -> int:

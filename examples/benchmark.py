@@ -105,13 +105,13 @@ def profile_markdown(report: dict[str, Any]) -> str:
 
 def markdown(report: dict[str, Any]) -> str:
     """The table as the documentation includes it."""
-    lines = ["| target | case | peer | ours | peer's | ratio | bound |", "|---|---|---|---|---|---|---|"]
+    lines = ["| case | peer | ratio | target | ours | peer's |", "|---|---|--:|--:|--:|--:|"]
     for row in report["rows"]:
         bound = "" if row["bound"] is None else f"{row['bound']:.2f}"
         missed = row["bound"] is not None and row["ratio"] > row["bound"]
         ratio = f"{row['ratio']:.2f} (missed)" if missed else f"**{row['ratio']:.2f}**"
         figures = f"{row['ours']:.2f} {row['unit']} | {row['theirs']:.2f} {row['unit']}"
-        lines.append(f"| {row['target']} | {row['case']} | {row['peer']} | {figures} | {ratio} | {bound} |")
+        lines.append(f"| {row['case']} | {row['peer']} | {ratio} | {bound} | {figures} |")
     return "\n".join(lines) + "\n"
 
 

@@ -42,8 +42,10 @@ def draw_growth(path: Path, report: dict[str, Any]) -> None:
     """Time against each axis, doubly logarithmic, with a line of slope 1 and a plain pass over the map to compare."""
     curves = [curve for curve in report["growth"] if curve["layer"] != "x * s"]
     plain = {curve["axis"]: curve for curve in report["growth"] if curve["layer"] == "x * s"}
-    figure, panels = plt.subplots(1, len(curves), figsize=(2.7 * len(curves), 2.9), layout="constrained")
-    for axes, curve in zip(panels, curves, strict=True):
+    figure, panels = plt.subplots(2, 3, figsize=(9, 5.6), layout="constrained")
+    for axes in panels.flat[len(curves) :]:
+        axes.remove()
+    for axes, curve in zip(panels.flat, curves, strict=False):
         sizes, times = curve["sizes"], curve["milliseconds"]
         axes.loglog(sizes, [times[-1] * size / sizes[-1] for size in sizes], color=PEER, linestyle=":", label="linear")
         axes.loglog(sizes, times, color=OURS, marker="o", markersize=4, label=f"slope {curve['slope']:.2f}")
@@ -57,7 +59,7 @@ def draw_growth(path: Path, report: dict[str, Any]) -> None:
         axes.set_yticks([times[0], times[-1]], [f"{time:.3g}" for time in (times[0], times[-1])], fontsize=7)
         axes.legend(fontsize=7, frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("milliseconds", fontsize=8.5)
+    figure.supylabel("milliseconds", fontsize=9)
     with whole_file(path) as whole:
         figure.savefig(whole, dpi=150, format="png")
     plt.close(figure)

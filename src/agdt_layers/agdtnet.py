@@ -53,7 +53,7 @@ class AGDTNet(nn.Module):
             its attention along, by :func:`insert_attention`.
         temporal: (B, T, C) -> (B, C), with a keyword mask.
         num_classes: length of the scores.
-        channels: C.
+        channels: C, the number of channels.
         device, dtype: of the parameters made here.
 
     Example:

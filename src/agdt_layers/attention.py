@@ -23,7 +23,7 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
     Differential Temporal Transformer", 2026, eqs. 1-13.
 
     Args:
-        channels: C.
+        channels: C, the number of channels.
         num_frames: T of folded input (B*T, C, H, W); the call may give it instead. Without either, a 4-D input is
             a batch of images, each a clip of one frame.
         gate: False is the paper's row "w/o gate".

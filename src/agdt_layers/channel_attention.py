@@ -28,7 +28,7 @@ class AdaptiveChannelAttention(nn.Module):
     Differential Temporal Transformer", 2026, eqs. 1-7.
 
     Args:
-        channels: C.
+        channels: C, the number of channels.
         kernel_size: k of both convolutions along the channel axis, odd; by default ECA's
             t = floor((log2 C + 1) / 2), made odd: 3 at C = 64, 5 at 128 to 512.
         gate: False replaces the gate by (a + b) / 2 (the paper's row "w/o gate").

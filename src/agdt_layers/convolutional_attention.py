@@ -108,7 +108,7 @@ class GlobalConvolutionalAttention(nn.Module):
     shape.
 
     Args:
-        channels: C.
+        channels: C, the number of channels.
         num_frames: T of folded input (B*T, C, H, W); the call may give it instead.
         spatial_kernel_size: of the 2-D convolution, odd.
         context_kernel_size: k of the global convolution, odd.

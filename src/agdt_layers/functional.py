@@ -119,7 +119,7 @@ def clip_context(context: Tensor, num_frames: int, mask: Tensor | None = None, w
 
     Args:
         context: z_gc, (B*T, C).
-        num_frames: T.
+        num_frames: T, the number of frames a clip.
         mask: (B, T), True where a frame is real.
         window: GAP_t of a frame is the mean over this many frames, itself the last (fewer at the clip's start), as
             a camera has them; by default the mean over the whole clip.

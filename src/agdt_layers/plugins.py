@@ -18,7 +18,7 @@ class TimmAttention(AdaptiveGlobalAttention):
     ``functools.partial(TimmAttention, residual_scale=True)``) the layer is the identity at the start all the same.
 
     Args:
-        channels: C.
+        channels: C, the number of channels.
         rd_ratio, act_layer: width and activation of the bottleneck that squeeze-and-excitation has and AGA has not;
             accepted because timm passes them.
         settings: of :class:`AdaptiveGlobalAttention`.
@@ -41,7 +41,7 @@ class MMCVAttention(AdaptiveGlobalAttention):
     ``plugins=[dict(cfg=dict(type="MMCVAttention"), stages=(False, True, True, False), position="after_conv3")]``.
 
     Args:
-        in_channels: C.
+        in_channels: C, the number of channels.
         settings: of :class:`AdaptiveGlobalAttention`.
 
     Example:

@@ -14,7 +14,7 @@ class SqueezeExcitation(nn.Module):
     Reference: Hu et al., "Squeeze-and-Excitation Networks", 2018.
 
     Args:
-        channels: C.
+        channels: C, the number of channels.
         reduction: the bottleneck has max(1, C // reduction) channels.
         device, dtype: of the parameters.
 
@@ -59,7 +59,7 @@ class CBAM(nn.Module):
     Reference: Woo et al., "CBAM: Convolutional Block Attention Module", 2018.
 
     Args:
-        channels: C.
+        channels: C, the number of channels.
         reduction: the bottleneck has max(1, C // reduction) channels.
         kernel_size: of the spatial convolution, odd.
         device, dtype: of the parameters.

@@ -120,7 +120,7 @@ class DTFormer(nn.Module):
     T-Former of Former-DFER, whose design it extends.
 
     Args:
-        channels: C.
+        channels: C, the number of channels.
         depth: M, the number of encoder layers.
         heads: attention heads; divides C.
         mlp_channels: width of the MLP.

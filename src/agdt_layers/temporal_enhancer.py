@@ -31,7 +31,7 @@ class DifferentialTemporalEnhancer(nn.Module):
     beyond the ends are zero unless ``boundary="wrap"``.
 
     Args:
-        channels: C.
+        channels: C, the number of channels.
         step: s, in frames.
         kernel_size: of the depthwise convolution over time, odd.
         boundary: "zero", or "wrap", which takes the clip as a cycle in the differences and in the convolution, so
