@@ -7,7 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import vmap
 from torch.nn.functional import conv2d
 
-from agdt_layers import AdaptiveGlobalAttention, feature_maps
+from agdt_layers import AdaptiveGlobalAttention, feature_maps, paired
 from agdt_layers.feature_maps import attend, pool_channels, pool_windows
 from agreement import assert_agrees, gradients, leaves_of
 from strategies import LAYOUTS, laid_out, random_tensor
@@ -41,8 +41,8 @@ def literal(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> Tens
 def test_attending_is_the_printed_products_and_the_residual(
     large: int, channels: int, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_maps, "_LARGE", large)
-    monkeypatch.setattr(feature_maps, "_GROUP", 2 * channels * 3 * 7)
+    monkeypatch.setattr(paired, "_LARGE", large)
+    monkeypatch.setattr(paired, "_GROUP", 2 * channels * 3 * 7)
     leaves = {
         "x": laid_out(random_tensor((5, channels, 3, 7), 0), layout),
         "channel": random_tensor((5, channels), 1),
@@ -71,8 +71,8 @@ def test_groups_of_frames_derive_what_all_frames_derive_at_once(
     leaves = leaves_of(layer, x)
     expected = layer(x)
     wanted = gradients(expected, leaves)
-    monkeypatch.setattr(feature_maps, "_LARGE", 0)
-    monkeypatch.setattr(feature_maps, "_GROUP", 4 * x[0, 0].numel())
+    monkeypatch.setattr(paired, "_LARGE", 0)
+    monkeypatch.setattr(paired, "_GROUP", 4 * x[0, 0].numel())
     tolerance = 8 * torch.finfo(dtype).eps
     for name, gradient in gradients(layer(x), leaves).items():
         assert gradient.dtype == dtype
