@@ -49,9 +49,9 @@ class _Paired(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], values: tuple[Tensor, ...]) -> None:
-        _, ctx.derivative, kept, ctx.of_frames, *tensors = inputs
-        ctx.shared = len(tensors) - ctx.of_frames
-        ctx.save_for_backward(*tensors[ctx.of_frames :], *tensors[: ctx.of_frames], *values[len(values) - kept :])
+        _, ctx.derivative, kept, of_frames, *tensors = inputs
+        ctx.shared = len(tensors) - of_frames
+        ctx.save_for_backward(*tensors[of_frames:], *tensors[:of_frames], *values[len(values) - kept :])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
