@@ -34,7 +34,7 @@ def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
     return windows, peak
 
 
-def _taps(height: int, width: int, kernel_size: int, dtype: torch.dtype, device: torch.device | None) -> Tensor:
+def _taps(height: int, width: int, kernel_size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Say which positions every tap reaches, as weights of a mean: (2k, H * W), each 1 / (H * W) or 0."""
     horizontal = reach(width, kernel_size, dtype, device).unsqueeze(1).expand(-1, height, -1)
     vertical = reach(height, kernel_size, dtype, device).unsqueeze(2).expand(-1, -1, width)
@@ -49,7 +49,7 @@ def _remembered_taps(height: int, width: int, kernel_size: int, dtype: torch.dty
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Whether a constant made for x is the same object for every later call: no GPU stream, tracer or transform."""
+    """Say whether a constant made for x can serve later calls: it belongs to no GPU stream, tracer or transform."""
     return (
         type(x) is Tensor
         and x.device.type == "cpu"

@@ -252,6 +252,7 @@ def temporal_gate(
         around = _at(difference, _cycle(time, num_frames, mask))
     else:
         around = F.pad(difference, (0, 0, margin, margin))
+    # For few clips, calling torch's depthwise convolution takes longer than these products.
     smoothed = bias
     for tap, factor in enumerate(weight[:, 0].unbind(1)):
         smoothed = torch.addcmul(smoothed, around[:, tap : tap + num_frames], factor)

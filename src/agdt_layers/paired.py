@@ -28,8 +28,9 @@ def paired(
 ) -> tuple[Any, ...]:
     """Apply a function to tensors with N in front and to tensors that all frames share, and know its derivative.
 
-    ``derivative`` takes the frames, the last ``kept`` of the values, the gradients of the values and what is shared,
-    and gives the gradients of the frames and of what is shared.
+    ``value`` takes both and gives a tuple of tensors with N in front. ``derivative`` takes the frames, the last
+    ``kept`` of the values, the gradients of the values and what is shared, and gives the gradients of the frames and
+    of what is shared, None for a constant.
     """
     tensors = frames + shared
     # A compiler derives and fuses the passes itself, and a loop over groups would tie its graph to one N.

@@ -1,4 +1,4 @@
-"""Convolution to one channel as a matrix product.
+"""Convolution to few channels as a matrix product.
 
 torch's convolutions are made for many output channels: with one, the derivative takes up to twice as long on a
 CPU, and inductor ties a compiled graph to N by the choice of the algorithm. Here rows are cut into strips of 16
