@@ -34,7 +34,7 @@ def place_of_line(target: str) -> Place:
 def place_of_test(target: str) -> Place:
     """Find `test_file.test_name`."""
     module, _, name = target.partition(".")
-    path = TESTS / f"{module}.py"
+    path = next(TESTS.rglob(f"{module}.py"), TESTS / f"{module}.py")
     return Place(path.name, name, _definition(path, name).lineno)
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from agdt_layers import AdaptiveGlobalAttention, AGDTNet, build_agdtnet, insert_attention
-from augmentation import normalise, to_unit
-from face_motion import EXPRESSIONS
-from rendered_faces import render_clips
+from dfer.data.augmentation import normalise, to_unit
+from dfer.data.rendered import render_clips
+from dfer.rendering.motion import EXPRESSIONS
 
 FRAMES, SIZE, STEPS, BATCH = 4, 48, 60, 24
 

@@ -34,8 +34,10 @@ def table(proofs: Proofs) -> str:
     for (_, way), file in proofs.noted.items():
         files.setdefault(way, {})[f"`{file.removesuffix('.py')}`"] = None
     rows = [["", *map(_short, names), "proved in"], ["---"] * (len(names) + 2)]
-    for way, proving in files.items():
-        rows.append([way, *("yes" if (name, way) in proofs.noted else "" for name in names), ", ".join(proving)])
+    for way, proving in sorted(files.items()):
+        rows.append(
+            [way, *("yes" if (name, way) in proofs.noted else "" for name in names), ", ".join(sorted(proving))]
+        )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from agdt_layers import AGDTNet, AttentionWeights, build_agdtnet, capture_attention, load_weights
-from atomic_files import whole_file
-from augmentation import normalise, to_unit
-from bad_input import BadInput
-from pictures import STYLE
+from dfer.atomic_files import whole_file
+from dfer.bad_input import BadInput
+from dfer.data.augmentation import normalise, to_unit
+from dfer.evaluation.pictures import STYLE
 
 STAGES = ("layer2", "layer3")
 SIZE = 112

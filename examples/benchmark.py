@@ -19,12 +19,12 @@ from rich.progress import track
 from rich.table import Table
 
 import agdt_layers
-from atomic_files import whole_file
-from benchmark_cases import CASES, Row, Settings
-from benchmark_growth import growth
-from benchmark_plots import draw_growth, draw_ratios
-from benchmark_profile import shares
-from timing import memory_bandwidth
+from dfer.atomic_files import whole_file
+from dfer.benchmarking.cases import CASES, Row, Settings
+from dfer.benchmarking.growth import growth
+from dfer.benchmarking.plots import draw_growth, draw_ratios
+from dfer.benchmarking.profile import shares
+from dfer.benchmarking.timing import memory_bandwidth
 
 NAMES = [*CASES, "growth", "profile"]
 PROFILE_HEADER = ["case", "layer", "the whole map", "vectors", "around", "operators"]

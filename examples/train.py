@@ -11,10 +11,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from bad_input import BadInput
-from recognition import RECIPES
-from rendered_faces import LABEL_SETS
-from run import run
+from dfer.bad_input import BadInput
+from dfer.data.rendered import LABEL_SETS
+from dfer.training.module import RECIPES
+from dfer.training.run import run
 
 # The paper's protocol for clips of one's own; for rendered faces, what two CPU cores learn in minutes.
 RENDERED: dict[str, Any] = {

@@ -9,36 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
-from agdt_layers import functional as F
 from agdt_layers.attention import AdaptiveGlobalAttention
+from agdt_layers.cbam import CBAM
 from agdt_layers.clip_axis import call_with_clip_axis
-from agdt_layers.insertion_plan import output_channels
-from agdt_layers.precision import full_precision, raised
+from agdt_layers.frame_vectors import FrameVectors
 from agdt_layers.resnet import ResNet18
-from agdt_layers.rivals import CBAM, SqueezeExcitation
-from agdt_layers.temporal import DTFormer, TemporalMean
+from agdt_layers.squeeze_excitation import SqueezeExcitation
+from agdt_layers.temporal import DTFormer
+from agdt_layers.temporal_mean import TemporalMean
+from agdt_layers.trial_run import output_channels
 from agdt_layers.weights import load_weights
 
 ATTENTIONS = ("aga", "aga-without-gate", "cbam", "se", "none")
 TEMPORALS = ("dtformer", "tformer", "mean")
 _ATTENDED = {"layer2": 128, "layer3": 256}
-
-
-class FrameVectors(nn.Module):
-    """One vector a frame: GAP of a depthwise 3 x 3 convolution, (N, C, H, W) -> (N, C) (section "Frame vectors")."""
-
-    def __init__(self, channels: int, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, device=device, dtype=dtype)
-
-    def reset_parameters(self) -> None:
-        self.conv.reset_parameters()
-
-    def forward(self, x: Tensor) -> Tensor:
-        with full_precision(x):
-            maps = raised(x)
-            weight, bias = self.conv.weight.to(maps.dtype), self.conv.bias.to(maps.dtype)  # type: ignore[union-attr]
-            return F.frame_vectors(maps, weight, bias).to(x.dtype)
 
 
 class AGDTNet(nn.Module):

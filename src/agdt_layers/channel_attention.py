@@ -10,9 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import checks
-from agdt_layers import functional as F
-from agdt_layers.precision import full_precision, in_dtype, raised
+from agdt_layers import checks, functional
+from agdt_layers.precision import full_precision, in_dtype, promoted
 
 
 class AdaptiveChannelAttention(nn.Module):
@@ -79,7 +78,7 @@ class AdaptiveChannelAttention(nn.Module):
         if x.shape[0] == 0:
             return x.clone()
         with full_precision(x):
-            frames = raised(x)
+            frames = promoted(x)
             weights, _ = self.weights(frames.mean(dim=(2, 3)), frames.amax(dim=(2, 3)))
             return (frames * weights[:, :, None, None]).to(x.dtype)
 
@@ -88,7 +87,7 @@ class AdaptiveChannelAttention(nn.Module):
         parameters = [self.local.weight, self.fc.weight, self.fc.bias]
         if self.gate is not None:
             parameters += [self.gate.weight, self.gate.bias]  # type: ignore[list-item]
-        return F.channel_weights(average, peak, *in_dtype(average.dtype, *parameters))
+        return functional.channel_weights(average, peak, *in_dtype(average.dtype, *parameters))
 
     def extra_repr(self) -> str:
         return f"{self.channels}, kernel_size={self.kernel_size}, gate={self.gate is not None}"

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import checks
-from agdt_layers import functional as F
+from agdt_layers import checks, functional
 from agdt_layers.clip_axis import current_clip_axis
 from agdt_layers.feature_maps import attend, pool_channels, pool_windows
 from agdt_layers.precision import full_precision, in_dtype
@@ -89,7 +88,7 @@ class _GlobalContext(nn.Module):
 
     def weights(self, windows: Tensor) -> Tensor:
         parameters = in_dtype(windows.dtype, self.horizontal.weight, self.vertical.weight, self.bias)
-        return F.context_weights(windows, *parameters)
+        return functional.context_weights(windows, *parameters)
 
 
 class GlobalConvolutionalAttention(nn.Module):
@@ -190,7 +189,7 @@ class GlobalConvolutionalAttention(nn.Module):
         with full_precision(x):
             real = _without_padding(frames, mask)
             channel, _, context = self._vectors(real)
-            out = self._attend(real, channel, F.clip_context(context, num_frames, mask, self.context_window))
+            out = self._attend(real, channel, functional.clip_context(context, num_frames, mask, self.context_window))
         if mask is not None:
             out = torch.where(mask.flatten()[:, None, None, None], out, frames)
         return out.view_as(x) if x.ndim == 5 else out
@@ -208,8 +207,8 @@ class GlobalConvolutionalAttention(nn.Module):
             frames = _without_padding(frames, mask)
             channel, gate, context = self._vectors(frames)
             pooled = pool_channels(frames, torch.ones_like(context) if channel is None else channel)
-            spatial = F.spatial_weights(pooled, *in_dtype(pooled.dtype, self.spatial.conv.weight))[:, 0]
-            context = F.clip_context(context, num_frames, mask, self.context_window)
+            spatial = functional.spatial_weights(pooled, *in_dtype(pooled.dtype, self.spatial.conv.weight))[:, 0]
+            context = functional.clip_context(context, num_frames, mask, self.context_window)
             return AttentionWeights(channel, gate, spatial, context)
 
     def step(self, x: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -225,7 +224,7 @@ class GlobalConvolutionalAttention(nn.Module):
         checks.images(type(self).__name__, x, self.channels)
         with full_precision(x):
             channel, _, context = self._vectors(x)
-            return self._attend(x, channel, F.stream_context(context, past)), context
+            return self._attend(x, channel, functional.stream_context(context, past)), context
 
     def clip_length(self, x: Tensor, num_frames: int | None = None) -> int:
         """Give T, the number of frames a clip, that :meth:`forward` takes for the same input."""

@@ -1,7 +1,7 @@
 """The two passes over a feature map that attention needs: it is summed up, and then attended to.
 
 They are the only operations of the block that touch all of (N, C, H, W); what is between them works on vectors. Each
-is written as a pair, a value and its derivative: see :mod:`agdt_layers.paired`.
+is written as a pair, a value and its derivative: see :mod:`agdt_layers.custom_backward`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from agdt_layers.custom_backward import apply_with_backward
 from agdt_layers.functional import reach, spatial_weights
-from agdt_layers.paired import paired
-from agdt_layers.precision import raised, raised_dtype
-from agdt_layers.strips import convolve, weight_gradient
+from agdt_layers.precision import promoted, promoted_dtype
+from agdt_layers.toeplitz_convolution import convolve, weight_gradient
 
 
 def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
@@ -28,9 +28,9 @@ def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
         Sums over the positions that a tap reaches, divided by H * W, (N, 2k, C), the horizontal taps first; tap k // 2
         reaches all, so that it is the mean. Maxima, (N, C).
     """
-    size = (x.shape[2], x.shape[3], kernel_size, raised_dtype(x.dtype))
+    size = (x.shape[2], x.shape[3], kernel_size, promoted_dtype(x.dtype))
     taps = _remembered_taps(*size) if _is_plain(x) else _taps(*size, x.device)
-    windows, peak = paired(_windows, _windows_derivative, 1, (x,), (taps,))
+    windows, peak = apply_with_backward(_windows, _windows_derivative, 1, (x,), (taps,))
     return windows, peak
 
 
@@ -60,7 +60,7 @@ def _is_plain(x: Tensor) -> bool:
 
 
 def _windows(x: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
-    flat = raised(x).flatten(2)
+    flat = promoted(x).flatten(2)
     return torch.bmm(taps.expand(x.shape[0], -1, -1), flat.transpose(1, 2)), flat.amax(dim=2)
 
 
@@ -68,7 +68,7 @@ def _windows_derivative(
     x: Tensor, peak: Tensor, d_sums: Tensor, d_peak: Tensor, taps: Tensor
 ) -> tuple[Tensor | None, ...]:
     # Compared in place: a comparison that makes a bool tensor and converts it takes ten times as long on a CPU.
-    top = raised(x).clone().eq_(peak[..., None, None])
+    top = promoted(x).clone().eq_(peak[..., None, None])
     share = d_peak / top.sum(dim=(2, 3))
     d_x = top.mul_(share[..., None, None])
     d_x.flatten(2).baddbmm_(d_sums.transpose(1, 2), taps.expand(x.shape[0], -1, -1))
@@ -85,7 +85,7 @@ def pool_channels(x: Tensor, channel: Tensor) -> Tensor:
     Returns:
         (N, 2, H, W), the mean first.
     """
-    return _pooled(raised(x) * channel[..., None, None])
+    return _pooled(promoted(x) * channel[..., None, None])
 
 
 def _pooled(x: Tensor) -> Tensor:
@@ -115,12 +115,12 @@ def attend(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> Tenso
     Returns:
         (N, C, H, W).
     """
-    out, *_ = paired(_attended, _attended_derivative, 2, (x, channel, context), (weight,))
+    out, *_ = apply_with_backward(_attended, _attended_derivative, 2, (x, channel, context), (weight,))
     return out
 
 
 def _attended(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-    frames = raised(x)
+    frames = promoted(x)
     weighted = frames * channel[..., None, None]
     pooled = _pooled(weighted)
     position = spatial_weights(pooled, weight)
@@ -142,7 +142,7 @@ def _attended_derivative(
     d_position: Tensor,
     weight: Tensor,
 ) -> tuple[Tensor, ...]:
-    frames, d_out = raised(x), raised(d_out)
+    frames, d_out = promoted(x), promoted(d_out)
     scale, channels = channel * context, x.shape[1]
     product = (frames * d_out).flatten(2)
     d_scale = (position.flatten(2) @ product.transpose(1, 2))[:, 0]

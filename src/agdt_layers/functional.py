@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from einops import rearrange
+from einops import einsum, rearrange
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import conv2d, linear, pad, scaled_dot_product_attention
 
-from agdt_layers.strips import convolve
+from agdt_layers.toeplitz_convolution import convolve
 
 
 def channel_weights(
@@ -50,7 +50,7 @@ def channel_weights(
         The weights in (0, 1), (N, C), and w, (N, C), or None without a gate.
     """
     local = _convolve_channels(average.unsqueeze(0), local_weight)
-    statistics = torch.stack([local, F.linear(peak, fc_weight, fc_bias)])
+    statistics = torch.stack([local, linear(peak, fc_weight, fc_bias)])
     rows = statistics * statistics.mean(dim=2, keepdim=True).flip(0)
     a, b = rows.unbind()
     if gate_weight is None:
@@ -66,7 +66,7 @@ def _convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) ->
     if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
         out = convolve(images, kernel)[0, 0]
         return out if bias is None else out + bias
-    return F.conv2d(images, kernel, bias, padding=(0, kernel.shape[3] // 2)).view(x.shape[1:])
+    return conv2d(images, kernel, bias, padding=(0, kernel.shape[3] // 2)).view(x.shape[1:])
 
 
 def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ def clip_context(context: Tensor, num_frames: int, mask: Tensor | None = None, w
 def _sum_of_last(x: Tensor, window: int) -> Tensor:
     """Sum x (B, T, C) over the last ``window`` frames up to each frame."""
     total = x.cumsum(dim=1)
-    return total - F.pad(total, (0, 0, window, 0))[:, : x.shape[1]]
+    return total - pad(total, (0, 0, window, 0))[:, : x.shape[1]]
 
 
 def stream_context(context: Tensor, past: Sequence[Tensor]) -> Tensor:
@@ -228,7 +228,7 @@ def temporal_difference(
     change = x[:, step:] - x[:, : num_frames - step]
     if mask is not None:
         change = change * (mask[:, step:] & mask[:, : num_frames - step])[:, :, None]
-    return alpha_forward * F.pad(change, (0, 0, 0, step)) + alpha_backward * F.pad(change, (0, 0, step, 0))
+    return alpha_forward * pad(change, (0, 0, 0, step)) + alpha_backward * pad(change, (0, 0, step, 0))
 
 
 def temporal_gate(
@@ -251,7 +251,7 @@ def temporal_gate(
         time = torch.arange(-margin, num_frames + margin, device=difference.device)
         around = _at(difference, _cycle(time, num_frames, mask))
     else:
-        around = F.pad(difference, (0, 0, margin, margin))
+        around = pad(difference, (0, 0, margin, margin))
     # For few clips, calling torch's depthwise convolution takes longer than these products.
     smoothed = bias
     for tap, factor in enumerate(weight[:, 0].unbind(1)):
@@ -271,3 +271,70 @@ def _cycle(time: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
 def _at(x: Tensor, time: Tensor) -> Tensor:
     """Take the frames of x (B, T, C) at the indices time (B, L) or (1, L): (B, L, C)."""
     return x.gather(1, time[:, :, None].expand(x.shape[0], -1, x.shape[2]))
+
+
+def self_attention(query_key_value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+    r"""Multi-head self-attention :math:`\mathrm{softmax}(Q K^T / \sqrt{C / heads}) \, V` (eqs. 23-24).
+
+    Args:
+        query_key_value: the three projections of every token side by side, (B, L, 3C).
+        heads: divides C.
+        mask: (B, L), True where a token may be attended to.
+
+    Returns:
+        (B, L, C).
+    """
+    query, key, value = rearrange(query_key_value, "b l (part heads d) -> part b heads l d", part=3, heads=heads)
+    may_attend = None if mask is None else mask[:, None, None, :]
+    attended = scaled_dot_product_attention(query, key, value, attn_mask=may_attend)
+    return rearrange(attended, "b heads l d -> b l (heads d)")
+
+
+def attention_of_few(
+    tokens: Tensor, weight: Tensor, bias: Tensor, heads: int, num_queries: int, mask: Tensor | None = None
+) -> Tensor:
+    """The first rows of :func:`self_attention`, without projecting every token: exact, and cheaper for few queries.
+
+    Values are a linear map of the tokens, so that map is applied to the weighted means and not to the tokens.
+
+    Args:
+        tokens: (B, L, C).
+        weight, bias: of the projection to queries, keys and values, (3C, C) and (3C).
+        heads, num_queries, mask: as in :func:`attention_probabilities`.
+
+    Returns:
+        (B, num_queries, C).
+    """
+    mixed = einsum(
+        attention_probabilities(tokens, weight, bias, heads, num_queries, mask), tokens, "b h q l, b l c -> b h q c"
+    )
+    to_values = rearrange(weight, "(part h d) c -> part h d c", part=3, h=heads)[2]
+    return rearrange(einsum(mixed, to_values, "b h q c, h d c -> b q h d"), "b q h d -> b q (h d)") + bias.chunk(3)[2]
+
+
+def attention_probabilities(
+    tokens: Tensor, weight: Tensor, bias: Tensor, heads: int, num_queries: int, mask: Tensor | None = None
+) -> Tensor:
+    r"""The softmax of eq. 23 for the first tokens, :math:`\mathrm{softmax}(Q K^T / \sqrt{C / heads})`.
+
+    No token is projected to a key: :math:`q (W z + b)^T = (q W) z^T + q b^T`, so W is applied to the queries, and what
+    all keys share leaves a softmax unchanged.
+
+    Args:
+        tokens: (B, L, C).
+        weight, bias: of the projection to queries, keys and values, (3C, C) and (3C).
+        heads: divides C.
+        num_queries: how many tokens, from the first on, attend.
+        mask: (B, L), True where a token may be attended to.
+
+    Returns:
+        (B, heads, num_queries, L).
+    """
+    to_queries, to_keys, _ = rearrange(weight, "(part h d) c -> part h d c", part=3, h=heads)
+    query = einsum(tokens[:, :num_queries], to_queries, "b q c, h d c -> b h q d")
+    query = query + rearrange(bias.chunk(3)[0], "(h d) -> h 1 d", h=heads)
+    query = einsum(query / to_keys.shape[1] ** 0.5, to_keys, "b h q d, h d c -> b h q c")
+    scores = einsum(query, tokens, "b h q c, b l c -> b h q l")
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
+    return scores.softmax(dim=-1)

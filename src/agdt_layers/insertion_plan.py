@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from agdt_layers.trial_run import abstract_twin, check_maps
 
 # The name of the child that is the attention: after its own parent, or after a submodule further up.
 OWN, FURTHER_UP = "agdt_attention", "agdt_attention_further_up"
@@ -74,45 +74,19 @@ def plan_insertion(
 ) -> InsertionPlan:
     """Find channels, sizes, cost and the way to call attention, for every name in factories."""
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    twin, inputs = _twin(model, inputs)
+    twin, inputs = abstract_twin(model, inputs)
     outputs = _outputs(twin, list(factories), lambda: twin(*inputs))
     placements = []
     carriers: set[nn.Module] = set()
     for name, factory in factories.items():
         maps = outputs[name]
-        _check_maps(name, maps, inputs)
+        check_maps(name, maps, inputs)
         channels = maps[0].shape[1]
         sizes = tuple((m.shape[2], m.shape[3]) for m in maps)
         parameters, multiply_adds = _cost(name, factory, channels, sizes)
         path, hooked = _way_to_call(twin.get_submodule(name), lambda: twin(*inputs), carriers)
         placements.append(Placement(name, channels, sizes, parameters, multiply_adds, path, hooked))
     return InsertionPlan(tuple(placements))
-
-
-def output_channels(model: nn.Module, example_input: Tensor) -> int:
-    """Give C of a model whose output is a feature map (N, C, H, W)."""
-    twin, inputs = _twin(model, (example_input,))
-    with torch.no_grad():
-        output = twin(*inputs)
-    _check_maps(type(model).__name__, [output], inputs)
-    return output.shape[1]
-
-
-def _twin(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[nn.Module, tuple[Any, ...]]:
-    """Give a copy of the model that can be run at no cost, on the meta device, or else where the model is."""
-    without_values: dict[int, Any] = {}
-    for tensor in itertools.chain(model.parameters(), model.buffers()):
-        meta = torch.empty_like(tensor, device="meta")
-        without_values[id(tensor)] = nn.Parameter(meta, False) if isinstance(tensor, nn.Parameter) else meta
-    twin = copy.deepcopy(model, without_values).eval()
-    abstract = tuple(value.to("meta") if isinstance(value, Tensor) else value for value in inputs)
-    try:
-        with torch.no_grad():
-            twin(*abstract)
-    except Exception:
-        # Tensors that are no buffers, or values that steer the forward pass, do not exist on the meta device.
-        return copy.deepcopy(model).eval(), inputs
-    return twin, abstract
 
 
 def _outputs(model: nn.Module, names: list[str], run: _Run) -> dict[str, list[Any]]:
@@ -126,42 +100,6 @@ def _outputs(model: nn.Module, names: list[str], run: _Run) -> dict[str, list[An
     for hook in hooks:
         hook.remove()
     return outputs
-
-
-def _check_maps(name: str, maps: list[Any], inputs: tuple[Any, ...]) -> None:
-    if not maps:
-        raise ValueError(f"The example input does not run {name!r}. Name a submodule that the model calls.")
-    for output in maps:
-        if not isinstance(output, Tensor) or output.ndim != 4:
-            came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ValueError(
-                f"The output of {name!r} is {came}; attention follows a feature map (N, C, H, W). "
-                "Name a submodule that gives one."
-            )
-        if _channels_are_last(output, inputs):
-            raise ValueError(
-                f"The output of {name!r}, {tuple(output.shape)}, has its channels last, (N, H, W, C), and attention "
-                "follows (N, C, H, W). Name a submodule that gives the latter."
-            )
-    counts = sorted({output.shape[1] for output in maps})
-    if len(counts) > 1:
-        raise ValueError(
-            f"{name!r} runs {len(maps)} times with {counts} channels; one attention layer has one number of channels. "
-            "Name a submodule that always gives the same."
-        )
-
-
-def _channels_are_last(output: Tensor, inputs: tuple[Any, ...]) -> bool:
-    image = next((value for value in inputs if isinstance(value, Tensor) and value.ndim >= 4), None)
-    if image is None:
-        return False
-    height, width = image.shape[-2:]
-
-    def keeps_proportions(rows: int, columns: int) -> bool:
-        # One row or column more or less is what rounding at a stride may do.
-        return abs(rows * width - columns * height) <= height + width
-
-    return keeps_proportions(*output.shape[1:3]) and not keeps_proportions(*output.shape[2:4])
 
 
 def _cost(

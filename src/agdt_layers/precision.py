@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 
-def raised_dtype(dtype: torch.dtype) -> torch.dtype:
+def promoted_dtype(dtype: torch.dtype) -> torch.dtype:
     """Give float64 for float64, and float32 for everything narrower."""
     return torch.promote_types(dtype, torch.float32)
 
 
-def raised(x: Tensor) -> Tensor:
+def promoted(x: Tensor) -> Tensor:
     """Give x in float32, or in float64 if it is that already."""
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 

@@ -6,11 +6,10 @@ The paper's symbols and the names here: Z is ``tokens``, M is ``depth``.
 from __future__ import annotations
 
 import torch
-from einops import einsum, rearrange
 from torch import Tensor, nn
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import pad
 
-from agdt_layers import checks
+from agdt_layers import checks, functional
 from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
 
 
@@ -62,7 +61,10 @@ class EncoderLayer(nn.Module):
         mask is bool (B, L), True where a token may be attended to.
         """
         normed = self.attention_norm(tokens)
-        attended = self._attend(normed, mask) if num_queries is None else self._attend_from(normed, mask, num_queries)
+        if num_queries is None:
+            attended = functional.self_attention(self.query_key_value(normed), self.heads, mask)
+        else:
+            attended = functional.attention_of_few(normed, *self._projection(), self.heads, num_queries, mask)
         updated = tokens[:, :num_queries] + self.dropout(self.projection(attended))
         return updated + self.dropout(self.mlp(self.mlp_norm(updated)))
 
@@ -70,42 +72,12 @@ class EncoderLayer(nn.Module):
         self, tokens: Tensor, *, mask: Tensor | None = None, num_queries: int | None = None
     ) -> Tensor:
         """Give the softmax that :meth:`forward` applies to the same input, (B, heads, num_queries, L)."""
+        normed = self.attention_norm(tokens)
         num_queries = tokens.shape[1] if num_queries is None else num_queries
-        return self._weights(self.attention_norm(tokens), mask, num_queries)
+        return functional.attention_probabilities(normed, *self._projection(), self.heads, num_queries, mask)
 
-    def _attend(self, normed: Tensor, mask: Tensor | None) -> Tensor:
-        query, key, value = rearrange(
-            self.query_key_value(normed), "b l (part heads d) -> part b heads l d", part=3, heads=self.heads
-        )
-        may_attend = None if mask is None else mask[:, None, None, :]
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=may_attend)
-        return rearrange(attended, "b heads l d -> b l (heads d)")
-
-    def _attend_from(self, normed: Tensor, mask: Tensor | None, num_queries: int) -> Tensor:
-        """Attend from few tokens to all: no token is projected to a value, their weighted means are."""
-        mixed = einsum(self._weights(normed, mask, num_queries), normed, "b h q l, b l c -> b h q c")
-        weight, bias = self._projection(2)
-        return rearrange(einsum(mixed, weight, "b h q c, h d c -> b q h d"), "b q h d -> b q (h d)") + bias
-
-    def _weights(self, normed: Tensor, mask: Tensor | None, num_queries: int) -> Tensor:
-        """Give softmax(q k^T / sqrt(C / heads)), (B, heads, num_queries, L), without projecting any token to a key.
-
-        q (W z + b)^T = (q W) z^T + q b^T: W is applied to the queries, and a constant leaves a softmax unchanged.
-        """
-        weight, bias = self._projection(0)
-        query = einsum(normed[:, :num_queries], weight, "b q c, h d c -> b h q d")
-        query = query + rearrange(bias, "(h d) -> h 1 d", h=self.heads)
-        to_keys, _ = self._projection(1)
-        query = einsum(query / to_keys.shape[1] ** 0.5, to_keys, "b h q d, h d c -> b h q c")
-        scores = einsum(query, normed, "b h q c, b l c -> b h q l")
-        if mask is not None:
-            scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
-        return scores.softmax(dim=-1)
-
-    def _projection(self, part: int) -> tuple[Tensor, Tensor]:
-        """Give weight (heads, C / heads, C) and bias (C) of the queries (0), the keys (1) or the values (2)."""
-        weight = rearrange(self.query_key_value.weight, "(part h d) c -> part h d c", part=3, h=self.heads)
-        return weight[part], self.query_key_value.bias.chunk(3)[part]
+    def _projection(self) -> tuple[Tensor, Tensor]:
+        return self.query_key_value.weight, self.query_key_value.bias
 
 
 class DTFormer(nn.Module):
@@ -230,22 +202,3 @@ class DTFormer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.channels}, max_frames={self.max_frames}"
-
-
-class TemporalMean(nn.Module):
-    """Plain averaging over the real frames of a clip, the simplest baseline: (B, T, C) -> (B, C).
-
-    Example:
-        >>> TemporalMean()(torch.tensor([[[1.0], [3.0]]]))
-        tensor([[2.]])
-    """
-
-    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        """Average x (B, T, C) over the frames where mask (B, T) is True, by default over all."""
-        checks.floating(type(self).__name__, x)
-        checks.sequence(type(self).__name__, x, x.shape[-1] if x.ndim else 0)
-        checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1])
-        if mask is None:
-            return x.mean(dim=1)
-        real = torch.where(mask[:, :, None], x, 0)
-        return real.sum(dim=1) / mask.sum(dim=1, keepdim=True).to(x.dtype)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import checks
-from agdt_layers import functional as F
-from agdt_layers.precision import full_precision, raised
+from agdt_layers import checks, functional
+from agdt_layers.precision import full_precision, promoted
 
 
 class DifferentialTemporalEnhancer(nn.Module):
@@ -107,7 +106,7 @@ class DifferentialTemporalEnhancer(nn.Module):
             return x.clone()
         with full_precision(x):
             difference, gate = self._gated(x, mask)
-            return (raised(x) + gate * difference).to(x.dtype)
+            return (promoted(x) + gate * difference).to(x.dtype)
 
     def gate(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Give the gate G = sigmoid(Conv1d(d)) that :meth:`forward` applies to the same input, (B, T, C)."""
@@ -120,13 +119,13 @@ class DifferentialTemporalEnhancer(nn.Module):
         checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1])
 
     def _gated(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = raised(x)
+        x = promoted(x)
         if mask is not None:
             x = torch.where(mask[:, :, None], x, 0)
         forward, backward = self.alpha_forward.to(x.dtype), self.alpha_backward.to(x.dtype)
-        difference = F.temporal_difference(x, forward, backward, self.step, self.boundary, mask)
+        difference = functional.temporal_difference(x, forward, backward, self.step, self.boundary, mask)
         weight, bias = self.conv.weight.to(x.dtype), self.conv.bias.to(x.dtype)  # type: ignore[union-attr]
-        return difference, F.temporal_gate(difference, weight, bias, self.boundary, mask)
+        return difference, functional.temporal_gate(difference, weight, bias, self.boundary, mask)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, step={self.step}, boundary={self.boundary!r}"

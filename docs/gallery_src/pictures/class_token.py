@@ -12,9 +12,9 @@ import torch
 from small_net import FRAMES, faces, trained_net
 
 from agdt_layers import capture_attention
-from augmentation import normalise, to_unit
-from face_motion import EXPRESSIONS
-from pictures import BLUE, INK, ORANGE, STYLE
+from dfer.data.augmentation import normalise, to_unit
+from dfer.evaluation.pictures import BLUE, INK, ORANGE, STYLE
+from dfer.rendering.motion import EXPRESSIONS
 
 plt.rcParams.update(STYLE)
 

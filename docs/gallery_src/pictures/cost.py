@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from agdt_layers import CBAM, AdaptiveGlobalAttention, SqueezeExcitation
-from pictures import BLUE, GREEN, MUTED, ORANGE, STYLE
-from timing import interleaved_medians
+from dfer.benchmarking.timing import interleaved_medians
+from dfer.evaluation.pictures import BLUE, GREEN, MUTED, ORANGE, STYLE
 
 plt.rcParams.update(STYLE)
 torch.manual_seed(0)

@@ -11,9 +11,9 @@ import matplotlib.pyplot as plt
 import torch
 from small_net import BATCH, STEPS, faces, trained_net
 
-from augmentation import normalise, to_unit
-from face_motion import EXPRESSIONS
-from pictures import BLUE, INK, ORANGE, STYLE
+from dfer.data.augmentation import normalise, to_unit
+from dfer.evaluation.pictures import BLUE, INK, ORANGE, STYLE
+from dfer.rendering.motion import EXPRESSIONS
 
 plt.rcParams.update(STYLE)
 

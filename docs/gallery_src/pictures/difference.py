@@ -13,11 +13,11 @@ import torch
 
 from agdt_layers import DifferentialTemporalEnhancer
 from agdt_layers.functional import temporal_difference
-from augmentation import to_unit
-from face_motion import EXPRESSIONS
-from pictures import BLUE, INK, ORANGE, STYLE
-from real_footage import talking_face
-from rendered_faces import render_clips
+from dfer.data.augmentation import to_unit
+from dfer.data.rendered import render_clips
+from dfer.evaluation.pictures import BLUE, INK, ORANGE, STYLE
+from dfer.rendering.motion import EXPRESSIONS
+from helpers.real_footage import talking_face
 
 plt.rcParams.update(STYLE)
 half = torch.tensor(0.5)

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from agdt_layers import AdaptiveChannelAttention
-from pictures import BLUE, GREEN, INK, ORANGE, STYLE
+from dfer.evaluation.pictures import BLUE, GREEN, INK, ORANGE, STYLE
 
 plt.rcParams.update(STYLE)
 

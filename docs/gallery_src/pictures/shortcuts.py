@@ -12,10 +12,10 @@ import matplotlib.pyplot as plt
 import torch
 from torch.nn.functional import conv2d
 
-from agdt_layers import functional as F
+from agdt_layers import functional
 from agdt_layers.feature_maps import attend, pool_windows
-from pictures import BLUE, MUTED, STYLE
-from timing import interleaved_medians
+from dfer.benchmarking.timing import interleaved_medians
+from dfer.evaluation.pictures import BLUE, MUTED, STYLE
 
 plt.rcParams.update(STYLE)
 torch.manual_seed(0)
@@ -65,7 +65,7 @@ def convolution():
 
 
 def windows():
-    return F.context_weights(pool_windows(x, 7)[0], horizontal, vertical, bias)
+    return functional.context_weights(pool_windows(x, 7)[0], horizontal, vertical, bias)
 
 
 compare("pooled convolution", convolution, windows)

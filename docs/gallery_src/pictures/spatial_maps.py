@@ -13,10 +13,10 @@ from small_net import FRAMES, faces, trained_net
 from torch.nn.functional import interpolate
 
 from agdt_layers import capture_attention
-from augmentation import normalise, to_unit
-from face_motion import EXPRESSIONS
-from pictures import STYLE
-from real_footage import talking_face
+from dfer.data.augmentation import normalise, to_unit
+from dfer.evaluation.pictures import STYLE
+from dfer.rendering.motion import EXPRESSIONS
+from helpers.real_footage import talking_face
 
 plt.rcParams.update(STYLE)
 

@@ -12,8 +12,8 @@ from small_net import faces, trained_net
 from torch.nn.functional import interpolate
 
 from agdt_layers import build_agdtnet, capture_attention
-from augmentation import normalise, to_unit
-from pictures import STYLE
+from dfer.data.augmentation import normalise, to_unit
+from dfer.evaluation.pictures import STYLE
 
 plt.rcParams.update(STYLE)
 

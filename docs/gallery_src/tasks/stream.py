@@ -10,11 +10,11 @@ import matplotlib.pyplot as plt
 import torch
 
 from agdt_layers import AGDTStream, build_agdtnet
-from augmentation import normalise, to_unit
-from face_motion import EXPRESSIONS
-from pictures import BLUE, ORANGE, STYLE
-from rendered_faces import render_clips
-from timing import interleaved_medians
+from dfer.benchmarking.timing import interleaved_medians
+from dfer.data.augmentation import normalise, to_unit
+from dfer.data.rendered import render_clips
+from dfer.evaluation.pictures import BLUE, ORANGE, STYLE
+from dfer.rendering.motion import EXPRESSIONS
 
 plt.rcParams.update(STYLE)
 torch.manual_seed(0)

@@ -12,9 +12,9 @@ from tempfile import mkdtemp
 
 import matplotlib.pyplot as plt
 
-import real_footage
-import run_data
 import train
+from dfer.data import parts as run_data
+from helpers import real_footage
 
 
 def show(path, width):

@@ -1,0 +1,1 @@
+"""The benchmark: cases, timing, tables and plots."""

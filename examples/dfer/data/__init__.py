@@ -1,0 +1,1 @@
+"""Clips: where they come from, which frames are taken, how they are augmented."""

@@ -1,0 +1,68 @@
+"""Squeeze-and-excitation (SE), one of the blocks that the paper's Table 2 compares with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from agdt_layers import checks
+
+
+class SqueezeExcitation(nn.Module):
+    r"""Squeeze-and-excitation: :math:`X \cdot \sigma(W_2 \, \mathrm{ReLU}(W_1 \, \mathrm{GAP}(X)))`.
+
+    Reference: Hu et al., "Squeeze-and-Excitation Networks", 2018.
+
+    Args:
+        channels: C, the number of channels.
+        reduction: the bottleneck has max(1, C // reduction) channels.
+        device, dtype: of the parameters.
+
+    Example:
+        >>> SqueezeExcitation(64)(torch.randn(2, 64, 7, 7)).shape
+        torch.Size([2, 64, 7, 7])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.mlp = bottleneck(type(self).__name__, channels, reduction, device, dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, as nn.Linear does."""
+        reset_all(self.mlp)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh the channels: (N, C, H, W) -> (N, C, H, W)."""
+        checks.images(type(self).__name__, x, self.channels)
+        checks.parameter_dtype(type(self).__name__, x, next(self.parameters()))
+        return x * torch.sigmoid(self.mlp(x.mean(dim=(2, 3))))[:, :, None, None]
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}"
+
+
+def bottleneck(
+    name: str, channels: int, reduction: int, device: torch.device | str | None, dtype: torch.dtype | None
+) -> nn.Sequential:
+    checks.positive_integer(name, "channels", channels)
+    checks.positive_integer(name, "reduction", reduction)
+    hidden = max(1, channels // reduction)
+    return nn.Sequential(
+        nn.Linear(channels, hidden, device=device, dtype=dtype),
+        nn.ReLU(),
+        nn.Linear(hidden, channels, device=device, dtype=dtype),
+    )
+
+
+def reset_all(part: nn.Sequential) -> None:
+    for layer in part:
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()  # type: ignore[operator]

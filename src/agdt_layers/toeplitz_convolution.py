@@ -1,0 +1,44 @@
+"""Convolution to few channels as a matrix product.
+
+torch's convolutions are made for many output channels: with one, the derivative takes up to twice as long on a
+CPU, and inductor ties a compiled graph to N by the choice of the algorithm. Here rows are cut into strips of 16
+positions, and a strip's outputs are the rows of inputs around it times the banded (Toeplitz) matrix of the kernel.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+_STRIP = 16
+
+
+def convolve(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolve x (N, I, H, W) with weight (O, I, k, l), k and l odd, zero padding: (N, O, H, W)."""
+    # An exported graph is read by other engines, which know their own best convolution.
+    if torch.compiler.is_exporting():
+        return conv2d(x, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
+    batch, _, height, width = x.shape
+    outputs, _, rows, columns = weight.shape
+    # The windows of a row of the kernel between zeros are the rows of its Toeplitz matrix, the last output's first.
+    windows = pad(weight, (_STRIP - 1, _STRIP - 1)).unfold(3, _STRIP + columns - 1, 1).flip(3)
+    band = windows.permute(1, 2, 4, 0, 3).reshape(-1, outputs * _STRIP)
+    out = (_around(x, rows, columns) @ band).view(batch, height, -1, outputs, _STRIP)
+    return out.permute(0, 3, 1, 2, 4).reshape(batch, outputs, height, -1)[:, :, :, :width]
+
+
+def weight_gradient(x: Tensor, d_out: Tensor, rows: int, columns: int) -> Tensor:
+    """Give the gradient of the weight, (1, I, rows, columns), for the output's, (N, 1, H, W)."""
+    strips = pad(d_out, (0, -d_out.shape[3] % _STRIP)).reshape(-1, _STRIP)
+    band = (_around(x, rows, columns).T @ strips).view(x.shape[1] * rows, -1)
+    # Tap j stands in the band's rows j + s, columns s: every (16 + 1)th entry of the part that begins at row j.
+    return band.unfold(1, _STRIP**2, _STRIP)[:, :, :: _STRIP + 1].sum(dim=2).view(1, -1, rows, columns)
+
+
+def _around(x: Tensor, rows: int, columns: int) -> Tensor:
+    """Give the inputs around every strip of x (N, I, H, W), (N * H * strips, I * rows * (16 + columns - 1))."""
+    length = _STRIP + columns - 1
+    padded = pad(x, (columns // 2, columns // 2 + -x.shape[3] % _STRIP, rows // 2, rows // 2))
+    windows = padded.unfold(3, length, _STRIP).unfold(2, rows, 1)
+    return windows.permute(0, 2, 3, 1, 5, 4).reshape(-1, x.shape[1] * rows * length)

@@ -1,0 +1,104 @@
+"""The pure functions, each called alone: the exact shortcuts equal the long way round."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import conv2d
+
+from agdt_layers import functional
+from agdt_layers.feature_maps import pool_channels, pool_windows
+from helpers import reference
+from helpers.agreement import assert_agrees
+from helpers.strategies import SIZES, end_padding, random_tensor
+
+
+def test_rank_one_means_equal_the_means_of_the_correlation_matrices() -> None:
+    l1, l2 = random_tensor((5,), 0), random_tensor((5,), 1)
+    matrix = torch.outer(l1, l2)
+    torch.testing.assert_close(l1 * l2.mean(), matrix.mean(dim=1))
+    torch.testing.assert_close(l2 * l1.mean(), matrix.T.mean(dim=1))
+
+
+@given(st.permutations(SIZES), st.sampled_from((1, 3, 7, 9)), st.sampled_from(("depthwise", "grouped", "dense")))
+def test_pooled_windows_equal_the_pooled_convolution(sizes: list[int], kernel_size: int, kind: str) -> None:
+    batch, height, width = sizes[:3]
+    inputs = {"depthwise": 1, "grouped": 2, "dense": 4}[kind]
+    state = {
+        "horizontal.weight": random_tensor((4, inputs, 1, kernel_size), 1).requires_grad_(),
+        "vertical.weight": random_tensor((4, inputs, kernel_size, 1), 2).requires_grad_(),
+        "bias": random_tensor((4,), 3).requires_grad_(),
+    }
+    x = random_tensor((batch, 4, height, width), 0).requires_grad_()
+    windows, peak = pool_windows(x, kernel_size)
+    weights = functional.context_weights(windows, *state.values())
+    assert_agrees(weights, reference.context_weights(x, state), {"x": x, **state})
+    assert torch.equal(peak, x.flatten(2).max(dim=2).values)
+    torch.testing.assert_close(windows[:, kernel_size // 2], x.mean(dim=(2, 3)))
+
+
+@given(st.integers(1, 12), st.sampled_from((1, 3, 7, 9)))
+def test_reach_says_which_positions_a_tap_touches(size: int, kernel_size: int) -> None:
+    expected = torch.zeros(kernel_size, size)
+    for tap in range(kernel_size):
+        for output in range(size):
+            position = output + tap - kernel_size // 2
+            if 0 <= position < size:
+                expected[tap, position] = 1
+    assert torch.equal(functional.reach(size, kernel_size, torch.float32), expected)
+
+
+@given(st.permutations(SIZES))
+def test_frame_vectors_equal_the_convolution_pooled_afterwards(sizes: list[int]) -> None:
+    batch, channels, height, width = sizes[:4]
+    state = {
+        "weight": random_tensor((channels, 1, 3, 3), 1).requires_grad_(),
+        "bias": random_tensor((channels,), 2).requires_grad_(),
+    }
+    x = random_tensor((batch, channels, height, width), 0).requires_grad_()
+    vectors = functional.frame_vectors(x, state["weight"], state["bias"])
+    assert_agrees(vectors, reference.frame_vectors(x, state), {"x": x, **state})
+
+
+def test_spatial_weights_are_a_sigmoid_of_both_maps() -> None:
+    x_c, weight = random_tensor((2, 5, 4, 7), 0), random_tensor((1, 2, 7, 7), 1)
+    pooled = pool_channels(x_c, torch.ones(2, 5, dtype=torch.float64))
+    assert torch.equal(pooled[:, 1], x_c.amax(dim=1))
+    expected = torch.sigmoid(conv2d(pooled, weight, padding=3))
+    torch.testing.assert_close(functional.spatial_weights(pooled, weight), expected)
+    torch.testing.assert_close(reference.spatial_weights(x_c, weight), expected)
+
+
+@pytest.mark.parametrize("lengths", [None, [3, 1]])
+def test_clip_context_multiplies_by_the_mean_of_the_real_frames(lengths: list[int] | None) -> None:
+    context = random_tensor((2, 3, 5), 0)
+    mask = None if lengths is None else end_padding(lengths, 3)
+    means = [frames[: lengths[i] if lengths else 3].mean(dim=0) for i, frames in enumerate(context)]
+    expected = context * torch.stack(means)[:, None]
+    torch.testing.assert_close(functional.clip_context(context.flatten(0, 1), 3, mask), expected.flatten(0, 1))
+
+
+ONE, NOTHING = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+SQUARES = torch.tensor([0.0, 1.0, 4.0, 9.0, 16.0], dtype=torch.float64).reshape(1, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "boundary", "forward", "backward"),
+    [
+        (1, "zero", [1, 3, 5, 7, 0], [0, 1, 3, 5, 7]),
+        (1, "wrap", [1, 3, 5, 7, -16], [-16, 1, 3, 5, 7]),
+        (2, "zero", [4, 8, 12, 0, 0], [0, 0, 4, 8, 12]),
+        (2, "wrap", [4, 8, 12, -9, -15], [-9, -15, 4, 8, 12]),
+        (5, "zero", [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
+    ],
+)
+def test_differences_by_hand(step: int, boundary: str, forward: list[int], backward: list[int]) -> None:
+    assert functional.temporal_difference(SQUARES, ONE, NOTHING, step, boundary).flatten().tolist() == forward
+    assert functional.temporal_difference(SQUARES, NOTHING, ONE, step, boundary).flatten().tolist() == backward
+
+
+@pytest.mark.parametrize(("boundary", "forward"), [("zero", [1, 0, 0, 0, 0]), ("wrap", [1, 0, 0, -9, 0])])
+def test_differences_beside_a_hole_and_padding_by_hand(boundary: str, forward: list[int]) -> None:
+    mask = torch.tensor([[True, True, False, True, False]])
+    difference = functional.temporal_difference(SQUARES, ONE, NOTHING, 1, boundary, mask)
+    assert difference.flatten().tolist() == forward

@@ -1,0 +1,90 @@
+"""What attention may cost, counted and not timed. That no graph breaks is proved where it is compiled whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from agdt_layers import AdaptiveGlobalAttention, DTFormer
+from helpers.strategies import random_tensor
+
+# Primes, all different: a shape says which axes it has.
+BATCH, FRAMES, CHANNELS, HEIGHT, WIDTH = 2, 3, 101, 13, 17
+CLIPS = (BATCH, FRAMES, CHANNELS, HEIGHT, WIDTH)
+FULL = BATCH * FRAMES * CHANNELS * HEIGHT * WIDTH
+
+
+class Shapes(TorchDispatchMode):
+    """The shape of every tensor that any operation gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[int, ...]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for value in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(value, Tensor):
+                self.seen.add(tuple(value.shape))
+        return out
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_no_correlation_matrix_is_made(gate: bool) -> None:
+    layer, x = AdaptiveGlobalAttention(CHANNELS, gate=gate), random_tensor(CLIPS, 0, torch.float32)
+    with Shapes() as shapes:
+        layer(x.requires_grad_()).sum().backward()
+    assert (BATCH * FRAMES, CHANNELS, HEIGHT, WIDTH) in shapes.seen
+    squares = {shape for shape in shapes.seen if shape.count(CHANNELS) >= 2}
+    # Of the linear map l2, and nothing with a frame in front of it.
+    assert squares == {(CHANNELS, CHANNELS)}
+
+
+def multiply_adds(layer: nn.Module, x: Tensor) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        layer(x)
+    return counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("groups", [1, CHANNELS])
+def test_the_global_convolution_does_not_run_over_the_map(groups: int) -> None:
+    small = random_tensor(CLIPS, 0, torch.float32)
+    large = random_tensor((*CLIPS[:3], 4 * HEIGHT, 4 * WIDTH), 0, torch.float32)
+    layer = AdaptiveGlobalAttention(CHANNELS, context_groups=groups)
+    growth = multiply_adds(layer, large) - multiply_adds(layer, small)
+    positions = BATCH * FRAMES * 15 * HEIGHT * WIDTH
+    literal = positions * CHANNELS * 14 * CHANNELS // groups
+    windows = positions * CHANNELS * 14
+    # A position costs 14 windowed sums a channel, and at most 4 x 98 products of the spatial convolution: whole strips
+    # of 16 positions have zeros in their matrices and beyond the map's edge.
+    assert windows <= growth <= windows + 4 * 98 * positions
+    assert groups != 1 or growth < literal / 10
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_of_full_size_the_input_alone_is_kept_for_the_backward_pass(gate: bool) -> None:
+    layer, x = AdaptiveGlobalAttention(CHANNELS, gate=gate), random_tensor(CLIPS, 0, torch.float32).requires_grad_()
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes() // tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = layer(x)
+    out.sum().backward()
+    assert [pointer for pointer, size in kept.items() if size >= FULL] == [x.untyped_storage().data_ptr()]
+    assert max(size for pointer, size in kept.items() if pointer != x.untyped_storage().data_ptr()) < FULL / 2
+
+
+def test_the_last_encoder_layer_computes_one_row() -> None:
+    settings = {"heads": 1, "mlp_channels": 8, "max_frames": 12}
+    x = random_tensor((1, 12, 8), 0, torch.float32)
+    one, two = (multiply_adds(DTFormer(8, depth=depth, **settings).eval(), x) for depth in (1, 2))
+    assert one < (two - one) / 2

@@ -1,0 +1,44 @@
+"""Convolution to few channels as a matrix product, against torch's own, and its two gradients."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import conv2d
+
+from agdt_layers.toeplitz_convolution import convolve, weight_gradient
+from helpers.strategies import random_tensor
+
+# Above and below a strip's 16 positions, and a whole number of strips.
+WIDTHS = (1, 2, 7, 11, 16, 17, 33)
+
+
+@given(
+    st.integers(1, 3), st.integers(1, 3), st.integers(1, 9), st.sampled_from(WIDTHS), *[st.sampled_from((1, 3, 7))] * 2
+)
+def test_it_is_the_convolution(inputs: int, outputs: int, height: int, width: int, rows: int, columns: int) -> None:
+    x, weight = random_tensor((2, inputs, height, width), 0), random_tensor((outputs, inputs, rows, columns), 1)
+    torch.testing.assert_close(convolve(x, weight), conv2d(x, weight, padding=(rows // 2, columns // 2)))
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.sampled_from(WIDTHS), *[st.sampled_from((1, 3, 7))] * 2)
+def test_its_gradients_are_those_of_the_convolution(
+    inputs: int, height: int, width: int, rows: int, columns: int
+) -> None:
+    x = random_tensor((2, inputs, height, width), 0).requires_grad_()
+    weight = random_tensor((1, inputs, rows, columns), 1).requires_grad_()
+    d_out = random_tensor((2, 1, height, width), 2)
+    out = conv2d(x, weight, padding=(rows // 2, columns // 2))
+    d_x, d_weight = torch.autograd.grad(out, [x, weight], d_out)
+    torch.testing.assert_close(convolve(d_out, weight.detach().transpose(0, 1).flip(2, 3)), d_x)
+    torch.testing.assert_close(weight_gradient(x.detach(), d_out, rows, columns), d_weight)
+
+
+@pytest.mark.parametrize("width", [5, 20])
+def test_autograd_goes_through_it(width: int) -> None:
+    x = random_tensor((2, 2, 4, width), 0).requires_grad_()
+    weight = random_tensor((1, 2, 3, 3), 1).requires_grad_()
+    assert torch.autograd.gradcheck(convolve, (x, weight))
+    assert torch.autograd.gradcheck(
+        lambda x, d_out: weight_gradient(x, d_out, 3, 3), (x, random_tensor((2, 1, 4, width), 2).requires_grad_())
+    )

@@ -1,0 +1,184 @@
+"""The whole network: equal to the literal chain of equations, and every row of the ablation table can be built."""
+
+import copy
+import itertools
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from agdt_layers import AGDTNet, build_agdtnet
+from helpers import reference
+from helpers.agreement import assert_agrees, assert_clips_are_independent, leaves_of, settled
+from helpers.strategies import end_padding, random_tensor
+
+ATTENTION = ("aga", "aga-without-gate", "cbam", "se", "none")
+TEMPORAL = ("dtformer", "tformer", "mean")
+
+
+def network(seed: int = 0, **options) -> AGDTNet:
+    """A network in float64 and evaluation mode whose batch statistics are not the identity."""
+    torch.manual_seed(seed)
+    net = build_agdtnet(3, **({"num_frames": 4} | options)).double().eval()
+    net.backbone.load_state_dict(settled(seed).state_dict())
+    return net
+
+
+TABLE_2 = [
+    ("none", "tformer"),
+    ("none", "dtformer"),
+    ("cbam", "dtformer"),
+    ("se", "dtformer"),
+    ("aga", "tformer"),
+    ("aga-without-gate", "dtformer"),
+    ("aga", "dtformer"),
+]
+
+
+@pytest.mark.parametrize(("attention", "temporal"), [*TABLE_2, ("none", "mean")])
+def test_logits_and_gradients_agree_with_the_equations(attention: str, temporal: str) -> None:
+    net = network(attention=attention, temporal=temporal)
+    clips = random_tensor((2, 2, 3, 32, 33), 0).requires_grad_()
+    state = net.state_dict(keep_vars=True)
+    literal = torch.stack([reference.agdtnet(clip, state, attention=attention, temporal=temporal) for clip in clips])
+    assert_agrees(net(clips), literal, leaves_of(net, clips), tolerance=1e-8)
+
+
+@pytest.mark.parametrize(("attention", "temporal"), list(itertools.product(ATTENTION, TEMPORAL)))
+def test_every_row_of_the_ablation_table_trains(attention: str, temporal: str) -> None:
+    net = build_agdtnet(3, num_frames=2, attention=attention, temporal=temporal)
+    clips = random_tensor((2, 2, 3, 32, 32), 2, torch.float32)
+    loss = nn.functional.cross_entropy(net(clips), torch.tensor([0, 2]))
+    loss.backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), f"{name} receives no gradient"
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+def test_attention_stands_after_the_second_and_the_third_stage(attention: str) -> None:
+    net = build_agdtnet(3, attention=attention, device="meta")
+    assert list(net.attention) == ([] if attention == "none" else ["layer2", "layer3"])
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+@pytest.mark.parametrize("temporal", TEMPORAL)
+def test_clips_do_not_see_each_other(attention: str, temporal: str) -> None:
+    net = network(attention=attention, temporal=temporal)
+    clips = random_tensor((3, 2, 3, 17, 17), 3)
+    changed = clips.clone()
+    changed[1] += 1
+    logits, others = net(clips), net(changed)
+    assert torch.equal(logits[[0, 2]], others[[0, 2]])
+    assert not torch.equal(logits[1], others[1])
+
+
+def test_clips_do_not_see_each_other_by_jacobian() -> None:
+    assert_clips_are_independent(network(), random_tensor((2, 2, 3, 9, 9), 4))
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+def test_averaging_over_time_forgets_the_order_of_the_frames(attention: str) -> None:
+    net = network(attention=attention, temporal="mean")
+    clips = random_tensor((2, 4, 3, 32, 32), 5)
+    torch.testing.assert_close(net(clips[:, [2, 0, 3, 1]]), net(clips), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("temporal", ["dtformer", "tformer"])
+def test_the_transformers_feel_the_order_of_the_frames(temporal: str) -> None:
+    net = network(temporal=temporal)
+    clips = random_tensor((2, 4, 3, 32, 32), 6)
+    assert (net(clips.flip(1)) - net(clips)).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("attention", "temporal"), [("aga", "dtformer"), ("aga", "mean"), ("cbam", "tformer"), ("se", "dtformer")]
+)
+def test_a_padded_clip_equals_the_same_clip_unpadded(attention: str, temporal: str) -> None:
+    net = network(attention=attention, temporal=temporal)
+    clips, lengths = random_tensor((2, 4, 3, 32, 32), 7), [4, 2]
+    mask = end_padding(lengths, 4)
+    unpadded = torch.cat([net(clip[None, :length]) for clip, length in zip(clips, lengths, strict=True)])
+    for poison in (float("nan"), float("inf")):
+        padded = clips.clone()
+        padded[~mask] = poison
+        padded.requires_grad_()
+        logits = net(padded, mask=mask)
+        torch.testing.assert_close(logits, unpadded, rtol=1e-10, atol=1e-10)
+        gradient, *others = torch.autograd.grad(logits.sum(), [padded, *net.parameters()])
+        assert (gradient[~mask] == 0).all()
+        assert gradient[mask].any()
+        assert all(other.isfinite().all() for other in others)
+
+
+def test_one_frame_is_a_clip_too() -> None:
+    net = network()
+    assert net(random_tensor((2, 1, 3, 32, 32), 8)).shape == (2, 3)
+
+
+def test_no_clips_give_no_logits() -> None:
+    assert network()(torch.zeros(0, 4, 3, 32, 32, dtype=torch.float64)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_and_autocast_stay_near_float64(dtype: torch.dtype) -> None:
+    """Allowed: 8 eps of the largest logit: some forty rounded layers of about u each, whose errors add like a random
+    walk, sqrt(40) u = 3.2 eps; twice that under autocast, which rounds the weights too, and a quarter in reserve.
+    """
+    net = network().float()
+    clips = random_tensor((2, 4, 3, 32, 32), 9, torch.float32)
+    with torch.no_grad():
+        exact = copy.deepcopy(net).double()(clips.double())
+        allowed = 8 * torch.finfo(dtype).eps * exact.abs().max()
+        with torch.autocast("cpu", dtype=dtype):
+            assert (net(clips).double() - exact).abs().max() <= allowed
+        logits = copy.deepcopy(net).to(dtype)(clips.to(dtype))
+    assert logits.dtype == dtype
+    assert (logits.double() - exact).abs().max() <= allowed
+
+
+def test_channels_last_gives_the_same_logits() -> None:
+    net = network()
+    clips = random_tensor((2, 4, 3, 32, 32), 10)
+    expected = net(clips)
+    net = net.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(net(clips), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_backward_is_deterministic() -> None:
+    net = network()
+    clips = random_tensor((2, 2, 3, 32, 32), 11)
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, second = (torch.autograd.grad(net(clips).sum(), list(net.parameters())) for _ in range(2))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_copies_are_equal() -> None:
+    net = network()
+    clips = random_tensor((1, 2, 3, 32, 32), 12)
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert torch.equal(twin(clips), net(clips))
+
+
+def test_size_of_the_default_network() -> None:
+    net = build_agdtnet(device="meta")
+    count = sum(parameter.numel() for parameter in net.parameters())
+    assert 17_500_000 < count < 17_700_000
+    assert net(torch.empty(2, 16, 3, 112, 112, device="meta")).shape == (2, 7)
+    assert max(parameter.ndim for parameter in net.parameters()) <= 4
+
+
+def test_dtype_and_device_reach_every_parameter() -> None:
+    net = build_agdtnet(3, device="meta", dtype=torch.bfloat16)
+    assert {(p.device.type, p.dtype) for p in net.parameters()} == {("meta", torch.bfloat16)}
+
+
+def test_dropout_acts_in_training_only() -> None:
+    net = network(dropout=0.5)
+    clips = random_tensor((2, 2, 3, 32, 32), 13)
+    assert torch.equal(net(clips), net(clips))

@@ -1,0 +1,109 @@
+"""capture_attention: the very weights that the forward pass used, by layer name, and nothing left behind."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from agdt_layers import AdaptiveGlobalAttention, DTFormer, build_agdtnet, capture_attention, functional
+from helpers import reference
+from helpers.agreement import randomised
+from helpers.strategies import end_padding, random_tensor
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("gate", [False, True])
+def test_the_captured_weights_are_those_of_the_output(gate: bool, masked: bool) -> None:
+    layer = torch.nn.Sequential()
+    layer.add_module("block", randomised(AdaptiveGlobalAttention(5, gate=gate)))
+    clips = random_tensor((2, 3, 5, 7, 11), 0)
+    mask = end_padding([3, 2], 3) if masked else None
+    with capture_attention(layer) as maps:
+        enhanced = layer.block(clips, mask=mask)
+    weights = maps["block"]
+    assert weights.channel.shape == weights.context.shape == (2, 3, 5)
+    assert weights.spatial.shape == (2, 3, 7, 11)
+    assert weights.gate.shape == (2, 3, 5) if gate else weights.gate is None
+    factor: Tensor = weights.channel[..., None, None] * weights.spatial[:, :, None]
+    expected = clips * (1 + factor * weights.context[..., None, None])
+    real = slice(None) if mask is None else mask
+    torch.testing.assert_close(enhanced[real], expected[real], rtol=1e-12, atol=1e-12)
+    assert not any(weight.requires_grad for weight in weights if weight is not None)
+
+
+def test_every_attention_of_a_network_is_captured() -> None:
+    net = build_agdtnet(3, num_frames=2).eval()
+    clips = random_tensor((1, 2, 3, 64, 64), 1, torch.float32)
+    with torch.no_grad(), capture_attention(net) as maps:
+        logits = net(clips)
+    assert {"attention.layer2", "attention.layer3"} < set(maps)
+    assert maps["attention.layer2"].spatial.shape == (1, 2, 8, 8)
+    assert maps["attention.layer3"].channel.shape == (1, 2, 256)
+    with torch.no_grad():
+        assert torch.equal(net(clips), logits), "capturing changes nothing"
+
+
+def test_the_temporal_weights_are_captured_too() -> None:
+    former = randomised(DTFormer(6, depth=2, heads=3, mlp_channels=7, max_frames=5)).eval()
+    x, mask = random_tensor((2, 4, 6), 2), end_padding([4, 2], 4)
+    with capture_attention(former) as maps:
+        former(x, mask=mask)
+    state = dict(former.enhancer.named_parameters())
+    change = functional.temporal_difference(x, state["alpha_forward"], state["alpha_backward"], mask=mask)
+    enhanced = reference.differential_enhancement(x, state, mask=mask)
+    torch.testing.assert_close(x + maps["enhancer"] * change, enhanced, rtol=1e-10, atol=1e-10)
+    for name, queries in (("layers.0", 5), ("layers.1", 1)):
+        assert maps[name].shape == (2, 3, queries, 5)
+        torch.testing.assert_close(maps[name].sum(dim=-1), torch.ones(2, 3, queries, dtype=torch.float64))
+        assert (maps[name][1, :, :, 3:] == 0).all(), "padding is not looked at"
+        assert (maps[name][0] > 0).all()
+
+
+def test_nothing_is_left_behind() -> None:
+    layer = AdaptiveGlobalAttention(5)
+    clips = random_tensor((2, 3, 5, 7, 11), 2, torch.float32)
+    before = set(layer.__dict__)
+    with capture_attention(layer) as maps:
+        layer(clips)
+        with pytest.raises(ValueError, match="AdaptiveGlobalAttention"):
+            layer(clips[0, 0])
+    captured = dict(maps)
+    layer(clips + 1)
+    assert all(maps[name] is captured[name] for name in captured)
+    assert set(layer.__dict__) == before
+    assert not any(module._forward_hooks for module in layer.modules())
+
+
+def autograd_nodes(tensor: Tensor) -> list[str]:
+    """The names of the nodes behind a tensor, in the order of a walk from it."""
+    names, waiting, seen = [], [tensor.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            names.append(node.name())
+            waiting.extend(following for following, _ in node.next_functions)
+    return names
+
+
+def test_the_graph_is_the_same_with_and_without_capture() -> None:
+    net = build_agdtnet(3, num_frames=2).eval()
+    clips = random_tensor((1, 2, 3, 32, 48), 1, torch.float32)
+    before = autograd_nodes(net(clips))
+    with capture_attention(net):
+        during = autograd_nodes(net(clips))
+    assert during == before == autograd_nodes(net(clips))
+
+
+def test_nothing_more_is_computed_when_it_is_not_used() -> None:
+    net = build_agdtnet(3, num_frames=2).eval()
+    clips = random_tensor((1, 2, 3, 32, 48), 1, torch.float32)
+
+    def operations() -> list[str]:
+        with torch.profiler.profile() as profiled, torch.no_grad():
+            net(clips)
+        return [event.name for event in profiled.events()]
+
+    fresh = operations()
+    with capture_attention(net):
+        assert len(operations()) > len(fresh)
+    assert operations() == fresh

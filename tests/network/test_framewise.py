@@ -1,0 +1,237 @@
+"""FrameWise: a model of images on clips, every attention told the frames of this very call and nothing kept."""
+
+import threading
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from agdt_layers import (
+    AdaptiveGlobalAttention,
+    FrameWise,
+    build_agdtnet,
+    capture_attention,
+    insert_attention,
+    remove_attention,
+)
+from helpers.hosts import host
+from helpers.strategies import end_padding, random_tensor
+
+PLACES = ["sequential", "own", "dense"]
+
+
+def clips(batch: int, num_frames: int, seed: int = 0) -> Tensor:
+    return random_tensor((batch, num_frames, 3, 16, 24), seed, torch.float32)
+
+
+def encoder(**settings: object) -> FrameWise:
+    model = host()
+    insert_attention(model, PLACES, example_input=clips(1, 2)[0], **settings)
+    return FrameWise(model)
+
+
+def told(model: nn.Module, x: Tensor, num_frames: int) -> Tensor:
+    """What the model inside gives when every attention has the number of frames by hand."""
+    layers = [layer for layer in model.modules() if isinstance(layer, AdaptiveGlobalAttention)]
+    for layer in layers:
+        layer.num_frames = num_frames
+    out = model(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    for layer in layers:
+        layer.num_frames = None
+    return out
+
+
+@pytest.mark.parametrize("num_frames", [1, 3, 4])
+def test_attention_learns_the_frames_of_this_call(num_frames: int) -> None:
+    net, x = encoder(), clips(2, num_frames)
+    expected = told(net.model, x, num_frames)
+    before = {name: dict(module.__dict__) for name, module in net.named_modules()}
+    assert torch.equal(net(x), expected)
+    assert {name: dict(module.__dict__) for name, module in net.named_modules()} == before
+    images = net.model(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    assert torch.equal(images, told(net.model, x, 1)), "outside, images are images again"
+    assert torch.equal(images, expected) == (num_frames == 1)
+
+
+def test_the_frames_of_the_call_go_before_those_of_the_insertion() -> None:
+    assert torch.equal(encoder(num_frames=4)(clips(2, 3)), encoder()(clips(2, 3)))
+
+
+def test_clips_do_not_see_each_other() -> None:
+    net, x = encoder(), clips(2, 3)
+    torch.testing.assert_close(net(x)[:1], net(x[:1]))
+
+
+def test_padded_frames_influence_nothing() -> None:
+    net, x = encoder(), clips(1, 4)
+    padded = x.clone()
+    padded[:, 3:] = float("nan")
+    out = net(padded, mask=end_padding([3], 4))
+    torch.testing.assert_close(out[:, :3], net(x[:, :3]))
+
+
+def test_nothing_is_left_behind_after_an_error() -> None:
+    net, x = encoder(), clips(2, 3)
+    with pytest.raises(ValueError, match="AdaptiveGlobalAttention expects"):
+        FrameWise(nn.Sequential(net.model.sequential, AdaptiveGlobalAttention(7)))(x)
+    assert torch.equal(net.model(x.flatten(0, 1)), told(net.model, x, 1).flatten(0, 1))
+
+
+def test_a_clip_inside_a_clip_gives_the_outer_one_back() -> None:
+    class Nested(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.attention = encoder(), AdaptiveGlobalAttention(3)
+
+        def forward(self, frames: Tensor) -> Tensor:
+            self.inner(frames.unflatten(0, (-1, 2)))
+            return self.attention(frames)
+
+    net, x = Nested(), clips(1, 6)
+    assert torch.equal(FrameWise(net)(x), net.attention(x))
+
+
+def test_threads_do_not_see_each_other() -> None:
+    net = encoder()
+    inputs = {num_frames: clips(2, num_frames) for num_frames in (1, 2, 3, 4, 5, 6)}
+    with torch.no_grad():
+        expected = {num_frames: net(x) for num_frames, x in inputs.items()}
+    wrong: list[int] = []
+    gate = threading.Barrier(len(inputs))
+
+    def work(num_frames: int) -> None:
+        gate.wait()
+        with torch.no_grad():
+            for _ in range(10):
+                if not torch.allclose(net(inputs[num_frames]), expected[num_frames], atol=1e-5):
+                    wrong.append(num_frames)
+
+    threads = [threading.Thread(target=work, args=(num_frames,)) for num_frames in inputs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_attention_is_captured_as_clips() -> None:
+    net, x = encoder(), clips(2, 3)
+    with torch.no_grad(), capture_attention(net) as maps:
+        net(x)
+    assert maps["model.own.agdt_attention"].context.shape == (2, 3, 7)
+    assert maps["model.own.agdt_attention"].spatial.shape == (2, 3, 8, 12)
+
+
+@pytest.mark.proves("FrameWise", "torch.compile")
+def test_one_graph_for_every_number_of_frames() -> None:
+    net = encoder()
+    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
+    with torch.no_grad():
+        for num_frames in (2, 4, 3, 5):
+            x = clips(2, num_frames)
+            torch.testing.assert_close(compiled(x), net(x))
+        assert torch.equal(net.model(x[0]), told(net.model, x[:1], 1)[0])
+
+
+@pytest.mark.proves("FrameWise", "torch.export")
+def test_export_with_dynamic_clips() -> None:
+    net = encoder()
+    auto = torch.export.Dim.AUTO
+    with torch.no_grad():
+        sizes = {"clips": {0: auto, 1: auto, 3: auto, 4: auto}}
+        exported = torch.export.export(net, (clips(2, 3),), dynamic_shapes=sizes).module()
+        for batch, num_frames in ((1, 1), (3, 5), (4, 2)):
+            x = random_tensor((batch, num_frames, 3, 20, 12), 2, torch.float32)
+            torch.testing.assert_close(exported(x), net(x))
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.model, x, use_reentrant=False)
+
+
+def test_checkpointing_needs_the_frames_at_insertion() -> None:
+    x = clips(2, 3)
+    plain, fixed, unknown = encoder(), encoder(num_frames=3), encoder()
+    plain(x).square().sum().backward()
+    FrameWise(Checkpointed(fixed.model))(x).square().sum().backward()
+    for (name, expected), parameter in zip(plain.named_parameters(), fixed.parameters(), strict=True):
+        if expected.grad is not None:
+            assert torch.equal(parameter.grad, expected.grad), name
+    with pytest.raises(torch.utils.checkpoint.CheckpointError):
+        FrameWise(Checkpointed(unknown.model))(x).square().sum().backward()
+
+
+class Outputs(NamedTuple):
+    logits: Tensor
+    extra: list[Tensor]
+
+
+class ManyOutputs(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, object]:
+        return {"named": Outputs(x, [x.mean(dim=(1, 2, 3))]), "tuple": (x, None)}
+
+
+def test_every_tensor_of_the_output_is_unfolded() -> None:
+    x = clips(2, 3)
+    out = FrameWise(ManyOutputs())(x)
+    assert torch.equal(out["named"].logits, x)
+    assert out["named"].extra[0].shape == (2, 3)
+    assert torch.equal(out["tuple"][0], x)
+    assert out["tuple"][1] is None
+
+
+def test_agdtnet_on_a_backbone_of_ones_own() -> None:
+    backbone = nn.Sequential(host().sequential, host().own, nn.Conv2d(7, 8, 1))
+    insert_attention(backbone, ["0", "1"], example_input=clips(1, 2)[0])
+    net = build_agdtnet(3, num_frames=4, backbone=backbone, temporal="mean")
+    x = clips(2, 4)
+    maps = FrameWise(backbone)(x)
+    expected = net.classifier(torch.stack([net.frame_vectors(clip) for clip in maps]).mean(dim=1))
+    torch.testing.assert_close(net(x), expected)
+    padded = torch.cat([x, torch.full_like(x[:, :1], float("nan"))], dim=1)
+    torch.testing.assert_close(net(padded, mask=end_padding([4, 4], 5)), net(x))
+    assert build_agdtnet(3, backbone=backbone).temporal.channels == 8
+    remove_attention(net)
+    assert not any(isinstance(module, AdaptiveGlobalAttention) for module in net.modules())
+    net.reset_parameters()
+
+
+class Cut(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = AdaptiveGlobalAttention(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x[::3])
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (lambda: FrameWise(len), TypeError, "FrameWise expects a torch.nn.Module, got builtin_function"),
+        (lambda: FrameWise(nn.DataParallel(nn.Identity())), ValueError, r"nn.DataParallel\(FrameWise\(model\)\)"),
+        (lambda: encoder()(clips(1, 2)[0]), ValueError, r"got 4 axes.*One clip is x.unsqueeze\(0\)"),
+        (
+            lambda: FrameWise(Cut())(clips(2, 3)),
+            ValueError,
+            r"expects the 2 x 3 frames of the clips on axis 0; got \(2,",
+        ),
+        (
+            lambda: FrameWise(nn.Flatten(0))(clips(2, 3)),
+            ValueError,
+            r"FrameWise expects outputs with the B\*T = 6 frames",
+        ),
+        (lambda: build_agdtnet(backbone=host(), attention="se"), ValueError, "leave attention out"),
+        (lambda: build_agdtnet(backbone=host()), ValueError, r"The output of 'Host' is \(1, 3\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(act, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        act()

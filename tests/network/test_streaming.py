@@ -1,0 +1,121 @@
+"""AGDTStream: exactly the causal net, close to the plain one, and one frame's work an answer."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agdt_layers import AGDTNet, AGDTStream, FrameWise, build_agdtnet
+from agdt_layers.functional import clip_context
+from helpers.strategies import random_tensor
+
+SIZE = (3, 48, 32)
+WINDOW = 4
+
+
+def network(**settings: object) -> AGDTNet:
+    net = build_agdtnet(5, num_frames=WINDOW, **settings).eval()
+    with torch.no_grad():
+        # Attention that is far from its start, so that a wrong mean is seen in the scores.
+        for number, parameter in enumerate(net.attention.parameters()):
+            parameter.add_(random_tensor(tuple(parameter.shape), number, torch.float32), alpha=0.3)
+    return net
+
+
+def streamed(net: AGDTNet, video: Tensor) -> list[Tensor]:
+    stream = AGDTStream(net, num_frames=WINDOW)
+    return [stream.push(frame) for frame in video.unbind(1)]
+
+
+def offline(net: AGDTNet, video: Tensor) -> list[Tensor]:
+    """The frame vectors of the whole video at once, then the temporal encoder on every window."""
+    vectors = net.frame_vectors(net._maps(video, None)).unflatten(0, video.shape[:2])
+    ends = range(1, video.shape[1] + 1)
+    return [net.classifier(net.temporal(vectors[:, max(0, end - WINDOW) : end])) for end in ends]
+
+
+@pytest.mark.parametrize("temporal", ["dtformer", "mean"])
+@torch.no_grad()
+def test_a_causal_net_streams_exactly(temporal: str) -> None:
+    net, video = network(causal=True, temporal=temporal), random_tensor((2, 9, *SIZE), 0, torch.float32)
+    answers = streamed(net, video)
+    for answer, expected in zip(answers, offline(net, video), strict=True):
+        torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-5)
+    for end in range(1, WINDOW + 1):
+        torch.testing.assert_close(answers[end - 1], net(video[:, :end]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["none", "se", "cbam"])
+@torch.no_grad()
+def test_without_aga_every_window_is_the_offline_clip(attention: str) -> None:
+    net, video = network(attention=attention), random_tensor((2, 7, *SIZE), 1, torch.float32)
+    for end, answer in enumerate(streamed(net, video), 1):
+        torch.testing.assert_close(answer, net(video[:, max(0, end - WINDOW) : end]), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_plain_net_is_approximated() -> None:
+    net, video = network(), random_tensor((2, 7, *SIZE), 2, torch.float32)
+    answers = streamed(net, video)
+    torch.testing.assert_close(answers[0], net(video[:, :1]), rtol=1e-5, atol=1e-5)
+    for end in range(2, 8):
+        expected = net(video[:, max(0, end - WINDOW) : end])
+        assert not torch.equal(answers[end - 1], expected)
+        assert (answers[end - 1] - expected).norm() < 0.1 * expected.norm()
+
+
+@torch.no_grad()
+def test_a_causal_clip_does_not_see_the_future_and_pads_as_any() -> None:
+    net, clips = network(causal=True), random_tensor((2, 4, *SIZE), 3, torch.float32)
+    padded = torch.cat([clips[:, :3], torch.full_like(clips[:, 3:], float("nan"))], dim=1)
+    mask = torch.tensor([True, True, True, False]).expand(2, -1)
+    torch.testing.assert_close(net(padded, mask=mask), net(clips[:, :3]), rtol=1e-5, atol=1e-5)
+    assert set(net.state_dict()) == set(network().state_dict())
+
+
+@pytest.mark.parametrize("window", [1, 3, 7, 11])
+def test_the_window_is_the_mean_of_the_last_frames(window: int) -> None:
+    context = random_tensor((2, 7, 5), 6).sigmoid()
+    mask = torch.arange(7) < torch.tensor([[7], [4]])
+    out = clip_context(context.flatten(0, 1), 7, mask, window).unflatten(0, (2, 7))
+    for clip, frame in mask.nonzero().tolist():
+        mean = context[clip, max(0, frame - window + 1) : frame + 1].mean(dim=0)
+        torch.testing.assert_close(out[clip, frame], context[clip, frame] * mean, rtol=1e-12, atol=1e-12)
+
+
+@torch.no_grad()
+def test_reset_starts_anew() -> None:
+    net, video = network(causal=True), random_tensor((1, 3, *SIZE), 4, torch.float32)
+    stream = AGDTStream(net, num_frames=WINDOW)
+    first = [stream.push(frame) for frame in video.unbind(1)]
+    with pytest.raises(ValueError, match=r"got 2 frames after 1 streams before. Call reset\(\)"):
+        stream.push(video[:, 0].expand(2, -1, -1, -1))
+    stream.reset()
+    assert all(torch.equal(stream.push(frame), old) for frame, old in zip(video.unbind(1), first, strict=True))
+
+
+def test_an_answer_costs_one_frame() -> None:
+    net, frame = network(), random_tensor((1, *SIZE), 5, torch.float32)
+    seen: list[int] = []
+    net.backbone.conv1.register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
+    stream = AGDTStream(net, num_frames=WINDOW)
+    assert not any(stream.push(frame).requires_grad for _ in range(6))
+    assert seen == [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("net", "num_frames", "error", "message"),
+    [
+        (
+            lambda: FrameWise(nn.Identity()),
+            4,
+            TypeError,
+            "expects an AGDTNet on this package's ResNet18, got FrameWise",
+        ),
+        (network, 5, ValueError, "num_frames of at most 4, the longest clip of the net; got 5"),
+        (lambda: network(causal=True), 3, ValueError, "averages over 4 frames. Take num_frames=4"),
+        (lambda: network().train(), 4, ValueError, r"expects a net in eval mode.*Call net.eval\(\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(net, num_frames: int, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        AGDTStream(net(), num_frames=num_frames).push(torch.zeros(1, *SIZE))

@@ -1,0 +1,134 @@
+"""train.py from end to end: real footage, a killed run, order in time, and what it says to bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from dfer.training.module import RECIPES
+from helpers.real_footage import LABELS, talking_face, write_clips
+from train import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lists train.txt and test.txt, cut from different parts of the footage."""
+    root = tmp_path_factory.mktemp("real footage")
+    frames = [frame.resize((48, 48)) for frame in talking_face()]
+    assert len(frames) == 120
+    write_clips(root, "train", frames[:84], length=12, step=3)
+    write_clips(root, "test", frames[84:], length=12, step=2)
+    write_clips(root, "few", frames[:24], length=12, step=4)
+    return root
+
+
+def listed(root: Path, training: str = "train", **flags: object) -> list[str]:
+    flags = {"list": root / f"{training}.txt", "test-list": root / "test.txt", "frames-root": root, **flags}
+    return [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+
+
+def test_real_footage_is_learned(footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = {"frames": 4, "size": 32, "epochs": 4, "batch-size": 8, "recipe": "from-scratch"}
+    assert main(listed(footage, **flags, out=tmp_path, **{"class-names": ",".join(LABELS)})) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    # Chance is 1/3.
+    assert metrics["uar"] >= 0.6
+    assert metrics["epoch_selected_on"] == "validation"
+    assert list(metrics["recall"]) == list(LABELS)
+    assert sum(map(sum, metrics["confusion"])) == 39
+    for name in ("confusion.png", "curves.png", "attention.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert min(picture.size) > 200
+    printed = capsys.readouterr().out
+    assert str(tmp_path) in printed.splitlines()[-1]
+    assert max(map(len, printed.splitlines()[:-1])) <= 100
+
+
+def run_train(arguments: list[str], *, kill_at: Path | None = None) -> None:
+    """Run train.py in a process of its own; with `kill_at`, kill it without warning once that file is there."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "examples" / "train.py"), *arguments]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    while kill_at is not None and not kill_at.exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    if kill_at is not None:
+        process.send_signal(signal.SIGKILL)
+    assert process.wait() == (0 if kill_at is None else -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_killed_run_resumes_to_the_same_weights(footage: Path, tmp_path: Path, recipe: str) -> None:
+    flags = listed(footage, "few", frames=4, size=32, epochs=2, dropout=0.2, recipe=recipe, **{"batch-size": 6})
+    run_train([*flags, "--out", str(tmp_path / "whole")])
+    run_train([*flags, "--out", str(tmp_path / "killed")], kill_at=tmp_path / "killed" / "last.ckpt")
+    assert not (tmp_path / "killed" / "weights.safetensors").exists()
+    run_train([*flags, "--out", str(tmp_path / "killed"), "--resume"])
+    for name in ("best.ckpt", "last.ckpt"):
+        one, other = (torch.load(tmp_path / run / name, weights_only=True)["state_dict"] for run in ("whole", "killed"))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+    one, other = (load_file(tmp_path / run / "weights.safetensors") for run in ("whole", "killed"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    # The same folder, another run: refused rather than continued into nonsense.
+    assert main([*flags, "--out", str(tmp_path / "killed"), "--resume", "--seed", "1"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--frames", "0"], "argument --frames: expected a whole number from 1, got '0'"),
+        (["--epochs", "two"], "argument --epochs: expected a whole number from 1, got 'two'"),
+        (["--dropout", "1"], "--dropout: expected a number from 0 to below 1, got 1.0"),
+        (["--test-list", "x.txt"], "--test-list belongs to --list; give --list FILE, or leave it out"),
+        (["--list", "x.txt"], "--list needs --test-list FILE"),
+        (["--list", "x", "--test-list", "y", "--frames", "5", "--frames-per-segment", "2"], "5 is not a multiple of"),
+        (["--list", "x.txt", "--labels", "direction"], "argument --labels: not allowed with argument --list"),
+    ],
+)
+def test_bad_flags(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("train.py: ")
+    assert printed.count("\n") == 1
+    return printed
+
+
+def test_bad_files(footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = listed(footage, "few", frames=2, size=32, epochs=1, out=tmp_path / "out")
+    assert "nowhere.txt: cannot be read" in refused([*flags, "--list", str(tmp_path / "nowhere.txt")], capsys)
+    assert "--resume: there is no checkpoint" in refused([*flags, "--resume"], capsys)
+    assert "labels 0 to 2, so 3 names are expected; got 2" in refused([*flags, "--class-names", "a,b"], capsys)
+    assert "--weights" in refused([*flags, "--weights", str(tmp_path / "none.pt")], capsys)
+    (tmp_path / "text.pt").write_text("not weights")
+    assert "--weights" in refused([*flags, "--weights", str(tmp_path / "text.pt")], capsys)
+    (tmp_path / "file").touch()
+    assert "--out" in refused([*flags, "--out", str(tmp_path / "file")], capsys)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_broken_frame(tmp_path: Path, workers: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for clip in range(4):
+        (tmp_path / str(clip)).mkdir()
+        (tmp_path / str(clip) / "1.jpg").write_bytes(b"not a picture")
+    (tmp_path / "list.txt").write_text("".join(f"{clip} 1 {clip % 2}\n" for clip in range(4)))
+    flags = ["--list", str(tmp_path / "list.txt"), "--test-list", str(tmp_path / "list.txt"), "--frames", "1"]
+    printed = refused([*flags, "--size", "32", "--out", str(tmp_path / "out"), "--workers", workers], capsys)
+    assert "1.jpg: cannot be read as a picture" in printed

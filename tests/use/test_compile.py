@@ -1,0 +1,69 @@
+"""torch.compile: one full graph, kept for any number of clips, of frames and any size of map, forward and backward."""
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from agdt_layers import AdaptiveGlobalAttention, DTFormer
+from helpers.agreement import gradients
+from helpers.strategies import end_padding, random_tensor
+from helpers.subjects import LAYERS, Subject, proves
+
+
+def leaves_of(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    return {"x": x.requires_grad_(), **{n: p for n, p in layer.named_parameters() if p.requires_grad}}
+
+
+def assert_compiles_once(layer: nn.Module, inputs: list[Tensor], backend: str = "eager") -> None:
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend(backend)
+    compiled = torch.compile(layer, backend=counter, fullgraph=True, dynamic=True)
+    for number, x in enumerate(inputs):
+        before = counter.frame_count
+        leaves = leaves_of(layer, x)
+        out, expected = compiled(x), layer(x)
+        torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+        wanted = gradients(expected, leaves)
+        for name, gradient in gradients(out, leaves).items():
+            scale = float(wanted[name].abs().max())
+            torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5 * scale)
+        assert number == 0 or counter.frame_count == before, f"{tuple(x.shape)} was compiled anew"
+
+
+@proves("torch.compile", *LAYERS)
+def test_one_graph_for_every_size(subject: Subject) -> None:
+    # dynamic=True still takes an axis of length 1 for another program: that is torch's rule, for every model.
+    first, *_ = subject.sizes
+    sizes = [tuple(size + extra * (axis in subject.dynamic) for axis, size in enumerate(first)) for extra in (0, 1, 3)]
+    assert_compiles_once(subject.build(), [random_tensor(size, 0, torch.float32) for size in sizes])
+
+
+@proves("torch.compile", "AGDTNet")
+def test_one_graph_for_any_number_of_clips_and_frames(subject: Subject) -> None:
+    # Below 16 frames torch chooses other convolutions, and so makes a second graph, of any model.
+    sizes = ((2, 8, 3, 32, 48), (4, 5, 3, 32, 48), (5, 7, 3, 32, 48))
+    assert_compiles_once(subject.build(), [random_tensor(size, 0, torch.float32) for size in sizes])
+
+
+@proves("torch.compile", "AdaptiveGlobalAttention")
+def test_generated_code_gives_the_same_numbers(subject: Subject) -> None:
+    assert_compiles_once(subject.build(), subject.inputs()[:1], "inductor")
+
+
+def test_one_frame() -> None:
+    for layer, size in (
+        (AdaptiveGlobalAttention(5), (2, 1, 5, 7, 11)),
+        (DTFormer(5, depth=1, heads=1, mlp_channels=6, max_frames=4), (2, 1, 5)),
+    ):
+        assert_compiles_once(layer, [random_tensor(size, 0, torch.float32)])
+
+
+def test_a_mask_stays_in_the_graph() -> None:
+    torch._dynamo.reset()
+    layer = AdaptiveGlobalAttention(5)
+    counter = CompileCounterWithBackend("eager")
+    compiled = torch.compile(layer, backend=counter, fullgraph=True, dynamic=True)
+    for lengths, frames in (([3, 2], 3), ([4, 1, 4, 6], 6)):
+        x, mask = random_tensor((len(lengths), frames, 5, 7, 11), 0, torch.float32), end_padding(lengths, frames)
+        torch.testing.assert_close(compiled(x, mask=mask), layer(x, mask=mask))
+    assert counter.frame_count == 1

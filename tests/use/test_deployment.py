@@ -1,0 +1,79 @@
+"""On the way to a user: saved as safetensors, run in half precision or under autocast, laid out channels last."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_model, save_model
+
+from helpers.agreement import gradients
+from helpers.strategies import laid_out
+from helpers.subjects import Subject, proves
+
+MAPS = ("AdaptiveGlobalAttention", "AdaptiveChannelAttention", "GlobalConvolutionalAttention")
+
+
+@proves("safetensors")
+@torch.no_grad()
+def test_a_safetensors_file_gives_the_layer_back(subject: Subject, tmp_path: Path) -> None:
+    saved, loaded = subject.build(), subject.build()
+    for parameter in loaded.parameters():
+        parameter.fill_(float("nan"))
+    save_model(saved, str(tmp_path / "layer.safetensors"))
+    assert load_model(loaded, tmp_path / "layer.safetensors") == (set(), [])
+    x = subject.inputs()[0]
+    assert torch.equal(loaded(x), saved(x))
+
+
+@proves("autocast")
+def test_autocast_trains(subject: Subject) -> None:
+    layer = subject.build()
+    x = subject.inputs()[0]
+    leaves = {"x": x.requires_grad_(), **{n: p for n, p in layer.named_parameters() if p.requires_grad}}
+    with torch.autocast("cpu", torch.bfloat16):
+        out = layer(x)
+    expected = layer(x)
+    # Eight bits a number; roundings of many layers add up, so outputs are compared as a whole.
+    assert (out - expected).norm() < 0.02 * expected.norm()
+    wanted, found = gradients(expected, leaves), gradients(out.float(), leaves)
+    assert all(gradient.dtype == torch.float32 for gradient in found.values())
+    error, size = (
+        torch.cat([part[name].flatten() for name in found])
+        for part in ({name: found[name] - wanted[name] for name in found}, wanted)
+    )
+    assert error.norm() < 0.2 * size.norm()
+
+
+@proves("half precision")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_the_whole_layer_in_half_precision(subject: Subject, dtype: torch.dtype) -> None:
+    layer = subject.build()
+    x = subject.inputs()[0]
+    expected = layer(x)
+    out = layer.to(dtype)(x.to(dtype))
+    assert out.dtype == dtype
+    assert (out.float() - expected).norm() < 0.02 * expected.norm()
+
+
+@proves("channels_last", *MAPS)
+@torch.no_grad()
+def test_channels_last_stays(subject: Subject) -> None:
+    layer = subject.build().to(memory_format=torch.channels_last)
+    for values in subject.inputs():
+        x = laid_out(values, "channels_last")
+        out = layer(x)
+        # Of (B, T, C, H, W) the format is that of every frame.
+        frames = out.flatten(0, -4)
+        assert frames.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(out, layer(values))
+
+
+@proves("channels_last", "AGDTNet", "FrameWise")
+@torch.no_grad()
+def test_a_channels_last_network_gives_the_same(subject: Subject) -> None:
+    layer = subject.build()
+    x = subject.inputs()[0]
+    expected = layer(x)
+    out = layer.to(memory_format=torch.channels_last)(laid_out(x, "channels_last"))
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)

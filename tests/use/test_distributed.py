@@ -1,0 +1,59 @@
+"""Two processes with half of the clips each have the gradients of one process with all of them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from helpers.strategies import random_tensor
+from helpers.subjects import SUBJECTS, Subject, proves
+
+PROCESSES = 2
+
+
+def layer_and_clips(name: str) -> tuple[nn.Module, Tensor]:
+    """The same in every process; batch norm in eval mode, for its statistics of half a batch are others."""
+    torch.manual_seed(0)
+    layer, size = SUBJECTS[name].build(), SUBJECTS[name].sizes[0]
+    return layer.eval(), random_tensor((4, *size[1:]), 0, torch.float32)
+
+
+def gradients_of(layer: nn.Module, clips: Tensor) -> dict[str, Tensor]:
+    layer(clips).square().flatten(1).mean(dim=1).mean().backward()
+    return {n.removeprefix("module."): p.grad for n, p in layer.named_parameters() if p.grad is not None}
+
+
+def work(rank: int, names: tuple[str, ...], folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
+    for name in names:
+        layer, clips = layer_and_clips(name)
+        share = gradients_of(DistributedDataParallel(layer), clips.chunk(PROCESSES)[rank])
+        torch.save(share, f"{folder}/{name} {rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def shares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every process's gradients of every layer; the processes are started once."""
+    folder = tmp_path_factory.mktemp("shares")
+    torch.multiprocessing.spawn(work, (tuple(SUBJECTS), str(folder)), nprocs=PROCESSES)
+    return folder
+
+
+@proves("DDP")
+def test_half_the_clips_each_give_the_gradients_of_all(
+    subject: Subject, shares: Path, request: pytest.FixtureRequest
+) -> None:
+    name = request.node.callspec.id
+    expected = gradients_of(*layer_and_clips(name))
+    assert expected
+    for rank in range(PROCESSES):
+        share = torch.load(shares / f"{name} {rank}.pt", weights_only=True)
+        assert share.keys() == expected.keys()
+        for key, gradient in share.items():
+            scale = float(expected[key].abs().max())
+            torch.testing.assert_close(gradient, expected[key], rtol=1e-4, atol=1e-5 * scale + 1e-9)

@@ -1,0 +1,48 @@
+"""ONNX: the file gives in another runtime what the layer gives in torch, also at sizes that were not traced."""
+
+import warnings
+from pathlib import Path
+
+import onnxruntime
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from agdt_layers import AdaptiveGlobalAttention
+from helpers.strategies import random_tensor
+from helpers.subjects import Subject, proves
+
+
+def written(layer: nn.Module, x: Tensor, dynamic: tuple[int, ...], path: Path) -> onnxruntime.InferenceSession:
+    with warnings.catch_warnings():
+        # The exporter's own use of torch; nothing that a layer does.
+        warnings.simplefilter("ignore")
+        sizes = (dict.fromkeys(dynamic, Dim.AUTO),)
+        torch.onnx.export(layer, (x,), path, dynamo=True, dynamic_shapes=sizes, verbose=False)
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def run(session: onnxruntime.InferenceSession, x: Tensor) -> Tensor:
+    (entry,) = session.get_inputs()
+    (result,) = session.run(None, {entry.name: x.numpy()})
+    return torch.from_numpy(result)
+
+
+@proves("ONNX")
+@torch.no_grad()
+def test_the_file_is_right_at_sizes_that_were_not_traced(subject: Subject, tmp_path: Path) -> None:
+    layer = subject.build()
+    traced, *others = subject.inputs()
+    session = written(layer, traced, subject.dynamic, tmp_path / "layer.onnx")
+    for x in (traced, *others):
+        # Two runtimes sum in different orders: float32 keeps about six digits of a net this deep.
+        torch.testing.assert_close(run(session, x), layer(x), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_folded_frames(tmp_path: Path) -> None:
+    layer = AdaptiveGlobalAttention(5, num_frames=3)
+    session = written(layer, random_tensor((6, 5, 7, 11), 0, torch.float32), (0, 2, 3), tmp_path / "layer.onnx")
+    for clips in (1, 4):
+        x = random_tensor((3 * clips, 5, 4, 2), clips, torch.float32)
+        torch.testing.assert_close(run(session, x), layer(x))
