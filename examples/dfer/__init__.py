@@ -1,0 +1,1 @@
+"""Dynamic facial expression recognition: what the scripts share."""
