@@ -23,7 +23,7 @@ def clips(seed: int = 1) -> Tensor:
 
 @pytest.fixture(scope="module", params=BUILT)
 def built(request: pytest.FixtureRequest) -> nn.Module:
-    """One model of each name, whose batch norms have seen clips: else what reaches the classifier is next to nothing."""
+    """One model of each name; batch norm has seen clips, else next to nothing reaches the classifier."""
     torch.manual_seed(0)
     model = build_model(request.param, CLASSES, FRAMES, size=SIZE)
     norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm2d, nn.BatchNorm3d))]
