@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from dfer.models.resnet18_lstm import ResNet18LSTM
 from dfer.models.resnet18_lstm_dfew import Bottleneck, DFEWResNet18LSTM
@@ -42,11 +43,24 @@ def test_dfews_stages_are_two_bottleneck_blocks_each() -> None:
 
 def test_a_bottleneck_is_its_formula() -> None:
     block = Bottleneck(8, 3, 2).double().eval()
+    state = block.state_dict()
+    for name, value in state.items():
+        if value.is_floating_point():
+            value.uniform_(0.5, 1.5) if "running_var" in name else value.normal_()
+
+    def convolved(x: Tensor, name: str, norm: str, stride: int = 1, padding: int = 0) -> Tensor:
+        y = conv2d(x, state[f"{name}.weight"], stride=stride, padding=padding)
+        mean, variance, weight, bias = (
+            state[f"{norm}.{entry}"][:, None, None] for entry in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (y - mean) / (variance + 1e-5).sqrt() * weight + bias
+
     x = torch.randn(2, 8, 7, 5, dtype=torch.float64)
-    c1, b1, _, c2, b2, _, c3, b3 = block.residual
-    y = b3(c3(b2(c2(b1(c1(x)).clamp(min=0))).clamp(min=0)))
-    assert c1.stride == (2, 2)
-    torch.testing.assert_close(block(x), (y + block.shortcut[1](block.shortcut[0](x))).clamp(min=0))
+    y = convolved(x, "residual.0", "residual.1", stride=2).clamp(min=0)
+    y = convolved(y, "residual.3", "residual.4", padding=1).clamp(min=0)
+    y = convolved(y, "residual.6", "residual.7")
+    shortcut = convolved(x, "shortcut.0", "shortcut.1", stride=2)
+    torch.testing.assert_close(block(x), (y + shortcut).clamp(min=0))
 
 
 @pytest.mark.parametrize("model", BOTH)
