@@ -57,9 +57,9 @@ class VGGLSTM(nn.Module):
     """VGG on every frame, one LSTM of 256 over the frames, a linear classifier on its last output.
 
     Reference: Wang et al., "FERV39k: A Large-Scale Multi-Scene Dataset for Facial Expression Recognition in Videos",
-    2022. Its text names the parts only. What is taken here, VGG without batch norm up to its second linear layer and
-    an LSTM of one layer, has the sizes that it prints: 133.4 M for VGG13 (133), 138.7 M for VGG16 (138). VGG11,
-    which other tables compare with, has 133.2 M.
+    2022. Which layer of VGG feeds the LSTM, and how many layers that has, is taken from the printed sizes: VGG without
+    batch norm up to its second linear layer and an LSTM of one layer give 133.4 M for VGG13 (printed: 133) and
+    138.7 M for VGG16 (138). VGG11, which other tables compare with, has 133.2 M.
 
     A clip of 16 frames of 112 x 112 takes 31.9 G (VGG11), 46.7 G (VGG13) and 63.4 G (VGG16) multiply-adds; the
     figures of 29.9 G and 44.7 G that go with the first two are those of the convolutions alone, 2.0 G less.
