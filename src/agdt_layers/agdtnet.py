@@ -1,4 +1,4 @@
-"""AGDTNet: a clip of faces in, one score a class out."""
+"""AGDTNet: a clip of faces in, one score per class out."""
 
 from __future__ import annotations
 
@@ -32,18 +32,20 @@ _ATTENDED = {"layer2": 128, "layer3": 256}
 class AGDTNet(nn.Module):
     r"""A backbone with attention inside, frame vectors, a temporal encoder and a classifier.
 
+    Usually made by :func:`build_agdtnet`.
+
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
-    Differential Temporal Transformer", 2026. Usually made by :func:`build_agdtnet`.
+    Differential Temporal Transformer", 2026, section 3.
 
     Args:
         backbone: turns images (N, 3, H, W) into feature maps (N, C, h, w), and holds the attention: a
-            :class:`ResNet18` with ``attention``, or any module, with that of :func:`insert_attention`.
-        temporal: (B, T, C) -> (B, C); takes the keyword mask where clips are padded.
-        num_classes: length of the scores.
+            :class:`ResNet18` made with ``attention``, or any module after :func:`insert_attention`.
+        temporal: maps (B, T, C) to (B, C), and takes the keyword argument mask if clips are padded.
+        num_classes: number of classes.
         device, dtype: of the parameters made here.
 
     Raises:
-        ValueError, TypeError: a setting that does not fit, or a backbone that gives no feature maps.
+        ValueError, TypeError: a setting that does not fit, or a backbone whose output is not a feature map.
 
     Example:
         >>> net = build_agdtnet(num_classes=7, num_frames=4)
@@ -78,7 +80,7 @@ class AGDTNet(nn.Module):
         accept_old_state(self)
 
     def reset_parameters(self) -> None:
-        """Re-initialise all parameters; a part that has no ``reset_parameters`` keeps its own."""
+        """Re-initialise the parameters; a part without ``reset_parameters`` keeps its own."""
         for part in self.children():
             if hasattr(part, "reset_parameters"):
                 part.reset_parameters()  # type: ignore[operator]
@@ -88,8 +90,8 @@ class AGDTNet(nn.Module):
 
         Args:
             clips: (B, T, 3, H, W), normalised as the backbone's weights expect.
-            mask: bool (B, T), True where a frame is real. In eval mode a clip padded at its end scores as it does
-                unpadded; in train mode batch norm counts the padding as black frames.
+            mask: bool (B, T), True where a frame is real. In eval mode a clip padded at its end gets the scores
+                that it gets unpadded; in training mode batch norm counts the padding as black frames.
 
         Returns:
             Scores before the softmax, (B, num_classes).
@@ -105,7 +107,7 @@ class AGDTNet(nn.Module):
             return self.score(self.encode(clips, mask), mask)
 
     def encode(self, clips: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Give the frame vectors of clips: (B, T, 3, H, W) -> (B, T, C)."""
+        """Return the frame vectors of clips: (B, T, 3, H, W) -> (B, T, C)."""
         if mask is not None:
             clips = torch.where(mask[:, :, None, None, None], clips, 0)
         maps = _call_backbone(self.backbone, clips.flatten(0, 1), clips.shape[1], mask)
@@ -118,8 +120,8 @@ class AGDTNet(nn.Module):
 
 
 def _call_backbone(backbone: nn.Module, frames: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
-    # What takes the clip axis, or hands on what it is given, gets it as arguments: those reach other threads and a
-    # forward pass that is run once more. Any other model of images has the clip axis beside it.
+    # A backbone that takes the clip axis, or passes its keyword arguments on, gets it as arguments: these also reach
+    # other threads and a forward pass that is run again. For any other image model the axis travels beside the call.
     parameters = inspect.signature(backbone.forward).parameters
     if "num_frames" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return backbone(frames, num_frames=num_frames, mask=mask)
@@ -142,9 +144,9 @@ def build_agdtnet(
     """Make AGDTNet, or any row of the paper's ablation (Table 2), by name.
 
     Args:
-        num_classes: length of the scores.
-        num_frames: the longest clip.
-        backbone: any module that turns images (N, 3, H, W) into feature maps (N, C, h, w), with the attention that
+        num_classes: number of classes.
+        num_frames: length of the longest clip in frames.
+        backbone: any module that turns images (N, 3, H, W) into feature maps (N, C, h, w), with whatever attention
             :func:`insert_attention` put into it; by default a new ResNet18.
         attention: "aga" (the default), "aga-without-gate", "cbam", "se" or "none", after the second and third stage
             of the ResNet18.
@@ -152,12 +154,12 @@ def build_agdtnet(
         weights: a file (.safetensors, .pt, .pth) or a state dict, for the ResNet18 or for the whole net; see
             :func:`load_weights`, which also reports what matched.
         dropout: of the temporal encoder, in [0, 1).
-        causal: True lets AGA average over the num_frames frames up to each frame instead of over the whole clip: the
-            net that :class:`AGDTStream` runs exactly. The keys are the same.
-        device, dtype: of the parameters made here; by default those of a backbone that is given.
+        causal: True makes AGA average over the num_frames frames up to each frame instead of over the whole clip; such
+            a net :class:`AGDTStream` runs exactly. The state-dict keys are the same.
+        device, dtype: of the parameters made here; by default those of the given backbone.
 
     Raises:
-        ValueError, TypeError: a name or a setting that does not fit, or weights that do not.
+        ValueError, TypeError: a name, a setting or weights that do not fit.
 
     Example:
         >>> net = build_agdtnet(7, attention="se", temporal="mean")
@@ -175,7 +177,7 @@ def build_agdtnet(
     checks.one_of("build_agdtnet", "temporal", temporal, TEMPORALS)
     checks.positive_integer("build_agdtnet", "num_frames", num_frames)
 
-    # A backbone of one's own says what its net is made of.
+    # A given backbone decides the device and the dtype of the rest.
     own = None if backbone is None else next((p for p in backbone.parameters() if p.is_floating_point()), None)
     if own is not None:
         device, dtype = device or own.device, dtype or own.dtype

@@ -15,8 +15,8 @@ class AdaptiveGlobalAttention(GlobalAttention):
 
     .. math:: M = X \cdot (1 + s_c \, s_{hw} \, g)
 
-    with s_c in (0, 1) per frame and channel (:class:`AdaptiveChannelAttention`), s_hw in (0, 1) per frame and position,
-    and g in (0, 1) per frame and channel (:class:`GlobalConvolutionalAttention`). So M keeps the sign of X, and
+    All weights are in (0, 1): s_c per frame and channel (:class:`AdaptiveChannelAttention`), s_hw per frame and
+    position, g per frame and channel (both :class:`GlobalConvolutionalAttention`). So M keeps the sign of X, and
     ``|X| <= |M| <= 2 |X|``. Clips do not see each other; the frames of a clip share only the mean GAP_t.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
@@ -24,21 +24,21 @@ class AdaptiveGlobalAttention(GlobalAttention):
 
     Args:
         channels: C, the number of channels.
-        num_frames: T of folded input (B*T, C, H, W); the call may give it instead. Without either, a 4-D input is
-            a batch of images, each a clip of one frame.
-        gate: False is the paper's row "w/o gate".
+        num_frames: frames per clip, T, of folded input (B*T, C, H, W); the call may give it instead. Without either,
+            a 4-D input is a batch of images, each a clip of one frame.
+        gate: False is the row "w/o gate" of the paper's Table 2.
         local_kernel_size: k along the channel axis, odd; by default ECA's: 3 at C = 64, 5 at 128 to 512.
         spatial_kernel_size: of the 2-D convolution, odd.
         context_kernel_size: k of the global convolution, odd.
         context_groups: groups of the global convolution; by default C (depthwise), 1 is dense.
-        context_window: GAP_t of a frame is the mean over this many frames, itself the last, as a camera has them; by
-            default over all frames of the clip, as in the paper. See :class:`AGDTStream`.
-        residual_scale: True multiplies what is added to X by a learnable scalar that starts at 0: the layer is the
-            identity at first, bit for bit, and trains from there. The paper has none.
+        context_window: for each frame, GAP_t averages over this many frames, the frame itself the last, as a live
+            camera requires; by default over all frames of the clip, as in the paper. See :class:`AGDTStream`.
+        residual_scale: True multiplies what is added to X by a learnable scalar that starts at 0, so that the layer
+            starts as exactly the identity. Not in the paper.
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
+        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
 
     State dict:
         ``channel.local.weight`` (1, 1, k), ``channel.fc.weight`` (C, C), ``channel.fc.bias`` (C),

@@ -1,4 +1,4 @@
-"""Looking inside: what the attention layers of a model weigh, for one or several calls of the model."""
+"""Looking inside: the weights of every attention layer of a model, for one or several calls of the model."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
 
 @contextmanager
 def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights | Tensor]]:
-    """Collect the attention of every layer in model while the context lasts.
+    """Collect the weights of every attention layer in a model while the context lasts.
 
     Args:
-        model: any module that holds layers of this package.
+        model: any module that contains layers of this package.
 
     Yields:
-        A dict that every call of the model fills anew, by the layers' names in the model. For AGA and GCA an
-        :class:`AttentionWeights` with (B, T) in front: channel, gate and context (B, T, C), spatial (B, T, H, W). For
-        DTE its gate, (B, T, C). For an encoder layer its attention weights, (B, heads, queries, T + 1), token 0 the
-        class token. All are detached. The weights are computed beside the model's own, so that the model's graph is
-        the same with and without capture.
+        A dict from the layers' names in the model to their weights, filled again by every call of the model. For AGA
+        and GCA an :class:`AttentionWeights` with leading axes (B, T): channel, gate and context (B, T, C), spatial
+        (B, T, H, W). For DTE its gate, (B, T, C). For an encoder layer its attention weights, (B, heads, queries,
+        T + 1), where token 0 is the class token. All are detached. The weights are computed apart from the model's
+        own, so that the model's graph is the same with and without capture.
 
     Example:
         >>> from agdt_layers import build_agdtnet

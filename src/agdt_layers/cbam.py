@@ -1,4 +1,4 @@
-"""CBAM, one of the blocks that the paper's Table 2 compares with."""
+"""CBAM, one of the blocks that the paper's Table 2 compares AGA with."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class CBAM(nn.Module):
         )
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew, each as its torch layer does."""
+        """Re-initialise the parameters, each layer as torch does."""
         reset_all(self.mlp)
         reset_all(self.spatial)
 
     @one_fx_node
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh channels and positions: (N, C, H, W) -> (N, C, H, W)."""
+        """Weight channels and positions: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
         checks.parameter_dtype(type(self).__name__, x, next(self.parameters(), None))
         channel = torch.sigmoid(self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3))))

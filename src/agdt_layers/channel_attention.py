@@ -1,6 +1,6 @@
 """Adaptive channel attention (ACA): the first half of adaptive global attention.
 
-The paper's symbols and the names here: l1 is ``local``, l2 is ``fc``, the gate w is ``gate``.
+The paper's symbols and the names here: ``local`` makes l1, ``fc`` makes l2, and ``gate`` makes the gate w.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class AdaptiveChannelAttention(nn.Module):
         X_c = X \cdot \sigma(w a + (1 - w) b), \quad a = \overline{\mathrm{rows}}(l_1 l_2^T), \quad
         b = \overline{\mathrm{rows}}(l_2 l_1^T)
 
-    with l1 a convolution along the channels of the mean and l2 a linear map of the maximum over H and W.
+    l1 is a convolution along the channels of the mean over H and W, l2 a linear map of the maximum over H and W.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 1-7.
@@ -33,11 +33,11 @@ class AdaptiveChannelAttention(nn.Module):
         channels: C, the number of channels.
         kernel_size: k of both convolutions along the channel axis, odd; by default ECA's
             t = floor((log2 C + 1) / 2), made odd: 3 at C = 64, 5 at 128 to 512.
-        gate: False replaces the gate by (a + b) / 2 (the paper's row "w/o gate").
+        gate: False gives f_att = (a + b) / 2 (the row "w/o gate" of the paper's Table 2).
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
+        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
 
     State dict:
         ``local.weight`` (1, 1, k), ``fc.weight`` (C, C), ``fc.bias`` (C), ``gate.weight`` (1, 2, k), ``gate.bias`` (1).
@@ -70,7 +70,7 @@ class AdaptiveChannelAttention(nn.Module):
         self.gate = nn.Conv1d(2, 1, kernel_size, padding=kernel_size // 2, **factory) if gate else None
 
     def reset_parameters(self) -> None:
-        """Re-initialise all parameters, each as its torch layer does."""
+        """Re-initialise the parameters, each layer as torch does."""
         self.local.reset_parameters()
         self.fc.reset_parameters()
         if self.gate is not None:
@@ -78,7 +78,7 @@ class AdaptiveChannelAttention(nn.Module):
 
     @one_fx_node
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh the channels of images or frames: (N, C, H, W) -> (N, C, H, W)."""
+        """Weight the channels of images or frames: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
         if x.shape[0] == 0:
             return x.clone()
@@ -88,7 +88,7 @@ class AdaptiveChannelAttention(nn.Module):
             return (frames * weights[:, :, None, None]).to(x.dtype)
 
     def weights(self, average: Tensor, peak: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Give sigmoid(f_att) and the gate w, (N, C) each, from a map's mean and maximum over H and W, (N, C) each."""
+        """Return sigmoid(f_att) and the gate w, (N, C) each, from a map's mean and maximum, (N, C) each."""
         if self.is_untouched():
             parameters = [self.local.weight, self.fc.weight, self.fc.bias]
             if self.gate is not None:
@@ -99,7 +99,7 @@ class AdaptiveChannelAttention(nn.Module):
         return functional.mixed(rows, gate), gate
 
     def is_untouched(self) -> bool:
-        """Say whether all submodules are as they were made, so that their parameters say all."""
+        """Whether every submodule is as it was made, so that its parameters define its output."""
         return (
             is_untouched(self, AdaptiveChannelAttention)
             and is_untouched(self.local, nn.Conv1d, "weight")

@@ -1,11 +1,11 @@
 """How attention deep inside a 2-D CNN learns which of its N maps are the frames of one clip.
 
-A CNN hands on maps (N, C, H, W) and nothing else, so the clip axis travels beside them: for the time of one call, in
-the thread of that call. ``threading.local`` and not ``contextvars``, because torch.compile traces the former into one
-graph and stops at the latter.
+A CNN passes on maps (N, C, H, W) and nothing else, so the clip axis travels beside them, for the duration of one call
+and in the thread of that call. ``threading.local`` and not ``contextvars``, because torch.compile traces the former
+into one graph and breaks the graph at the latter.
 
-Activation checkpointing runs a part of the model once more in the backward pass, after the call. So what the call
-returned remembers its clip axis: where its gradient enters the graph, the axis is brought back.
+Activation checkpointing runs a part of the model again in the backward pass, after the call. So the output of the
+call remembers its clip axis: where its gradient enters the graph, the axis is restored.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from agdt_layers.torch_compat import at_end_of_backward, is_transformed
 
 
 class Memory(Protocol):
-    """What a stream remembers of earlier frames for the layers that look back over num_frames frames."""
+    """What a stream keeps of earlier frames for the layers that average over the last num_frames frames."""
 
     num_frames: int
 
     def past(self, layer: nn.Module) -> Tensor | None:
-        """Give what is remembered for the layer, (B, K, C), the oldest first; None before the first frame."""
+        """Return what is kept for the layer, (B, K, C), the oldest first; None before the first frame."""
 
     def keep(self, layer: nn.Module, newest: Tensor) -> None:
-        """Remember the layer's newest frames, (B, n, C), for the calls that follow."""
+        """Keep the layer's newest frames, (B, n, C), for the calls that follow."""
 
 
 class ClipAxis(NamedTuple):
-    """The clip axis of folded frames: N = B*T of them, T in a clip, and which are real.
+    """The clip axis of folded frames: N = B*T frames in all, T per clip, and which of them are real.
 
-    A stream's frames are the newest n of longer clips; its memory has the earlier ones.
+    A stream's frames are the newest n of longer clips; its memory holds what is kept of the earlier ones.
     """
 
     total: int
@@ -54,7 +54,7 @@ _call = _Call()
 
 
 def current_clip_axis(layer: nn.Module) -> ClipAxis | None:
-    """Give the clip axis of the call of which the layer's call is a part; None outside of one."""
+    """Return the clip axis of the call that the layer's call is part of; None outside one."""
     if _call.axis is not None:
         return _call.axis
     recalled = None if _call.recalled is None else _call.recalled.latest()
@@ -62,7 +62,7 @@ def current_clip_axis(layer: nn.Module) -> ClipAxis | None:
 
 
 def call_with_clip_axis(owner: nn.Module, run: Callable[[Tensor], Any], frames: Tensor, axis: ClipAxis) -> Any:
-    """Run the owner, or a part of it, on folded frames, with the clip axis known inside, then and when derived."""
+    """Run the owner, or a part of it, on folded frames, with the clip axis known inside, forward and backward."""
     outer = _call.axis
     if outer is not None and outer.total == axis.total:
         axis = axis._replace(memory=outer.memory)
@@ -77,18 +77,18 @@ def call_with_clip_axis(owner: nn.Module, run: Callable[[Tensor], Any], frames: 
 
 
 class _Recalled:
-    """The clip axis of a call that is being derived; ends with the backward pass that recalled it."""
+    """The clip axis of a call whose gradients are being computed; ends with the backward pass that recalled it."""
 
     def __init__(self, axis: ClipAxis, owner: nn.Module, outer: _Recalled | None) -> None:
         self.axis, self.owner, self.ended = axis, owner, False
         self.outer = None if outer is None else outer.latest()
 
     def latest(self) -> _Recalled | None:
-        """Give this one, or the one before it of an outer backward pass that still runs."""
+        """Return this one or, once it has ended, that of an outer backward pass still running."""
         return (None if self.outer is None else self.outer.latest()) if self.ended else self
 
     def is_of(self, layer: nn.Module) -> bool:
-        # Another model, of images say, may be derived in the same pass.
+        # The same pass may go through another model too, such as one of single images.
         return any(module is layer for module in self.owner.modules())
 
     def end(self) -> None:

@@ -11,15 +11,15 @@ from agdt_layers.global_attention import GlobalAttention
 
 @final
 class GlobalConvolutionalAttention(GlobalAttention):
-    r"""Global convolutional attention (GCA): spatial weights and a context that the frames of a clip share.
+    r"""Global convolutional attention (GCA): spatial weights, and a context shared by the frames of a clip.
 
     .. math::
         M = X + X_c \cdot \sigma(z_{att}) \cdot z_{gc} \cdot \mathrm{GAP}_t(z_{gc}), \\
         z_{att} = \mathrm{Conv2d}([\overline{X_c}, \max X_c]), \quad
         z_{gc} = \sigma(\mathrm{GAP}(\mathrm{Conv}_{1 \times k}(X) + \mathrm{Conv}_{k \times 1}(X)))
 
-    Alone, this layer has no channel attention and takes Xc = X; :class:`AdaptiveGlobalAttention` puts adaptive
-    channel attention in front.
+    On its own this layer has no channel attention, so Xc = X; :class:`AdaptiveGlobalAttention` puts adaptive
+    channel attention in front of it.
 
     Reference: Liu et al., 2026, eqs. 8-13. Eq. 12 declares T x C x 1 x 1 but prints no pooling: it is pooled before
     the sigmoid, the reading that adds least. Eq. 13 declares T x C x H x W: only a product with the map has that
@@ -27,18 +27,18 @@ class GlobalConvolutionalAttention(GlobalAttention):
 
     Args:
         channels: C, the number of channels.
-        num_frames: T of folded input (B*T, C, H, W); the call may give it instead.
+        num_frames: frames per clip, T, of folded input (B*T, C, H, W); the call may give it instead.
         spatial_kernel_size: of the 2-D convolution, odd.
         context_kernel_size: k of the global convolution, odd.
         context_groups: groups of the global convolution; by default C (depthwise), 1 is dense.
-        context_window: GAP_t of a frame is the mean over this many frames, itself the last, as a camera has them; by
-            default over all frames of the clip, as in the paper. See :class:`AGDTStream`.
-        residual_scale: True multiplies what is added to X by a learnable scalar that starts at 0: the layer is the
-            identity at first, bit for bit, and trains from there. The paper has none.
+        context_window: for each frame, GAP_t averages over this many frames, the frame itself the last, as a live
+            camera requires; by default over all frames of the clip, as in the paper. See :class:`AGDTStream`.
+        residual_scale: True multiplies what is added to X by a learnable scalar that starts at 0, so that the layer
+            starts as exactly the identity. Not in the paper.
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
+        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
 
     State dict:
         ``spatial.conv.weight`` (1, 2, 7, 7), ``context.horizontal.weight`` (C, C/groups, 1, k),

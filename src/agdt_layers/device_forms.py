@@ -1,7 +1,8 @@
-"""Where a CPU and a GPU want different forms of the same mathematics, and which of the two is taken.
+"""Which of two forms of the same mathematics is used, one for a CPU and one for a GPU.
 
-A GPU waits for launches: few operations, whatever they do. A CPU has no launches and a cache: no convolution to a
-single channel, whose derivative is slow there, and no second pass over a map. Both forms are held to the equations.
+On a GPU small operations cost their launch, so few of them are best, whatever they do. A CPU has no launches but a
+cache: it avoids a second pass over a map, and a convolution to a single channel, whose backward pass is slow there.
+Both forms are tested against the equations.
 """
 
 from __future__ import annotations
@@ -10,5 +11,5 @@ from torch import Tensor
 
 
 def prefers_few_launches(x: Tensor) -> bool:
-    """Say whether the form with the fewest operations is taken for x."""
+    """Whether to use the form with the fewest operations for x."""
     return x.device.type != "cpu"

@@ -1,4 +1,4 @@
-"""One vector per frame from its last feature map: local context by a convolution, then global average pooling."""
+"""One vector per frame from its feature map: a convolution for local context, then global average pooling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FrameWise: any model of images as a model of clips."""
+"""FrameWise: any image model as a clip model."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from agdt_layers.tracing import refuse_fx
 
 
 class FrameWise(nn.Module):
-    """Run a model of images over every frame of a clip, with the frames of a clip known to the attention inside.
+    """Run an image model on every frame of a clip, and tell the attention inside which frames form a clip.
 
-    Every AGA inside learns T, and which frames are padding, from this very call: nothing is stored between calls,
-    threads do not see each other, and torch.compile traces one full graph for a fixed and for a changing T.
+    Every AGA inside learns T, and which frames are padding, from the call itself: nothing is stored between calls,
+    threads do not affect each other, and torch.compile traces one full graph for a fixed T and one for a changing T.
 
     Args:
-        model: takes images (N, C, H, W). State-dict keys are the model's, with ``model.`` in front.
+        model: takes images (N, C, H, W). The state-dict keys are the model's, prefixed with ``model.``.
 
     Raises:
-        TypeError, ValueError: the model is no module, or holds nn.DataParallel, whose threads would not know T; the
-            clips or the mask do not fit.
+        TypeError, ValueError: the model is not a module, or contains nn.DataParallel, whose threads would not know T;
+            the clips or the mask do not fit.
 
     Note:
-        Activation checkpointing may be used inside: the attention learns T again when a part is run once more.
+        Activation checkpointing works inside: the attention is told T again when a part is recomputed.
 
     Example:
         >>> from agdt_layers import ResNet18
@@ -48,14 +48,14 @@ class FrameWise(nn.Module):
         self.model = model
 
     def forward(self, clips: Tensor, *, mask: Tensor | None = None) -> Any:
-        """Encode clips.
+        """Run the model on every frame.
 
         Args:
             clips: (B, T, C, H, W).
-            mask: bool (B, T), True where a frame is real; honoured by the attention inside.
+            mask: bool (B, T), True where a frame is real; the attention inside takes it into account.
 
         Returns:
-            The model's output, every tensor (B*T, ...) in it unfolded to (B, T, ...); tuples, lists and dicts keep
+            The model's output with every tensor (B*T, ...) in it unfolded to (B, T, ...); tuples, lists and dicts keep
             their type.
         """
         name = type(self).__name__

@@ -1,10 +1,10 @@
-"""What AGA and GCA have in common: a map is rescaled by channel, by position and by a context that a clip shares.
+"""What AGA and GCA share: a map is rescaled by channel, by position, and by a context common to the clip.
 
-The paper's symbols and the names here: X is ``x``; z_att is ``spatial.conv``; Conv_{1xk} and Conv_{kx1} of the global
-context z_gc are ``context.horizontal`` and ``context.vertical``; GAP_t is the mean over the frames of a clip.
+The paper's symbols and the names here: X is ``x``; ``spatial.conv`` makes z_att; Conv_{1xk} and Conv_{kx1} of the
+global context z_gc are ``context.horizontal`` and ``context.vertical``; GAP_t is the mean over the frames of a clip.
 
-There are two ways to the same result. The fast one reads the parameters of the submodules; it is taken while these
-are as they were made. The plain one calls them, one equation after the other.
+There are two ways to the same result. The fast one reads the parameters of the submodules and is taken while these
+are as they were made. The plain one calls the submodules, one equation after the other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AttentionWeights(NamedTuple):
 
 
 class SpatialAttention(nn.Module):
-    """s_hw from the mean and the maximum over the channels, (N, 2, H, W) -> (N, 1, H, W) (eqs. 10-11)."""
+    """Spatial weights sigmoid(z_att) from z_avg and z_max, (N, 2, H, W) -> (N, 1, H, W) (eqs. 10-11)."""
 
     def __init__(self, kernel_size: int, **factory: Any) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class SpatialAttention(nn.Module):
 
 
 class GlobalContext(nn.Module):
-    """z_gc of a map, (N, C, H, W) -> (N, C) (eq. 12)."""
+    """Global context z_gc of a map, (N, C, H, W) -> (N, C) (eq. 12)."""
 
     def __init__(self, channels: int, kernel_size: int, groups: int, **factory: Any) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class GlobalContext(nn.Module):
         return torch.sigmoid(pooled + self.bias.to(x.dtype))
 
     def of_windows(self, windows: Tensor) -> Tensor:
-        """Give the same from what every tap reaches, (N, 2k, C), without running over the map."""
+        """The same from the windowed means, (N, 2k, C), without running over the map."""
         parameters = in_dtype(windows.dtype, self.horizontal.weight, self.vertical.weight, self.bias)
         return functional.context_weights(windows, *parameters)
 
@@ -133,12 +133,12 @@ class GlobalAttention(nn.Module, ABC):
             self.channel = AdaptiveChannelAttention(channels, kernel_size=local_kernel_size, gate=gate, **factory)
         self.spatial = SpatialAttention(spatial_kernel_size, **factory)
         self.context = GlobalContext(channels, context_kernel_size, context_groups, **factory)
-        # One number, but not without axes: sharded training cannot cut a scalar.
+        # Shape (1,) and not (): sharded training cannot split a scalar.
         self.residual_scale = nn.Parameter(torch.zeros(1, **factory)) if residual_scale else None
         accept_old_state(self)
 
     def reset_parameters(self) -> None:
-        """Re-initialise all parameters, each as its torch layer does; the context's bias starts at 0."""
+        """Re-initialise the parameters, each layer as torch does; the context's bias and any residual scale are 0."""
         for part in self.children():
             part.reset_parameters()  # type: ignore[operator]
         if self.residual_scale is not None:
@@ -151,9 +151,9 @@ class GlobalAttention(nn.Module, ABC):
         Args:
             x: clips (B, T, C, H, W), images (B, C, H, W), or folded frames (B*T, C, H, W) with num_frames given
                 here or at construction.
-            num_frames: T of folded input.
-            mask: bool (B, T), True where a frame is real. A padded frame comes out as it went in and influences
-                nothing.
+            num_frames: frames per clip, T, of folded input.
+            mask: bool (B, T), True where a frame is real. A padded frame comes out unchanged and affects no
+                other frame.
 
         Returns:
             x's shape, dtype and memory format.
@@ -175,7 +175,7 @@ class GlobalAttention(nn.Module, ABC):
     def attention_weights(
         self, x: Tensor, *, num_frames: int | None = None, mask: Tensor | None = None
     ) -> AttentionWeights:
-        """Give the weights that :meth:`forward` applies to the same input, in float32 or float64.
+        """Return the weights that :meth:`forward` applies to the same input, in float32 or float64.
 
         Returns:
             :class:`AttentionWeights`, N = B*T frames in the order of the input.
@@ -189,7 +189,7 @@ class GlobalAttention(nn.Module, ABC):
             return AttentionWeights(channel, gate, spatial, self._over_time(context, axis, keep=False))
 
     def clip_length(self, x: Tensor, num_frames: int | None = None) -> int:
-        """Give T, the number of frames per clip, that :meth:`forward` takes for the same input."""
+        """Return the number of frames per clip, T, that :meth:`forward` uses for the same input."""
         return self._frames(x, num_frames, None)[1].num_frames
 
     def _frames(self, x: Tensor, num_frames: int | None, mask: Tensor | None) -> tuple[Tensor, ClipAxis]:
@@ -218,7 +218,7 @@ class GlobalAttention(nn.Module, ABC):
         return x + x_c * s_hw * context[:, :, None, None]
 
     def _vectors(self, frames: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        """Give s_c, the gate w and z_gc, (N, C) each: all that attention knows of a frame, before clips come in."""
+        """Return s_c, the gate w and z_gc, (N, C) each: what depends on a frame alone and not on its clip."""
         windows, peak = pool_windows(frames, self.context_kernel_size)
         channel, gate = None, None
         if self.channel is not None:
@@ -228,7 +228,7 @@ class GlobalAttention(nn.Module, ABC):
         return channel, gate, context
 
     def _over_time(self, context: Tensor, axis: ClipAxis, *, keep: bool = True) -> Tensor:
-        """Give g of every frame: over its clip, or over the window that ends with it."""
+        """Return g of every frame, averaged over its clip or over the window that ends with it."""
         memory = axis.memory
         if memory is None:
             return functional.clip_context(context, axis.num_frames, axis.mask, self.context_window)

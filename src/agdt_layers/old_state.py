@@ -1,4 +1,4 @@
-"""State dicts of before the first release: what has another name or shape since, brought up to date."""
+"""State dicts from before the first release: keys that were renamed and tensors that were reshaped since."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-# Once without axes, which sharded training cannot cut.
+# These once had the shape (), which sharded training cannot split.
 _ONE_NUMBER = ("alpha_forward", "alpha_backward", "residual_scale")
 
 
 def bring_up_to_date(state_dict: dict[str, Tensor], prefix: str = "") -> None:
-    """Rename and reshape in place what belongs to a net with this prefix."""
+    """Rename and reshape in place the entries of a net with this prefix."""
     attention, backbone = f"{prefix}attention.", f"{prefix}backbone."
     if any(key.startswith(backbone) for key in state_dict):
         for key in [key for key in state_dict if key.startswith(attention)]:
@@ -22,7 +22,7 @@ def bring_up_to_date(state_dict: dict[str, Tensor], prefix: str = "") -> None:
 
 
 def accept_old_state(module: nn.Module) -> None:
-    """Let load_state_dict of a module, alone or inside another, take what earlier versions saved."""
+    """Make load_state_dict of a module, alone or inside another, accept what earlier versions saved."""
     module.register_load_state_dict_pre_hook(_before_loading)
 
 

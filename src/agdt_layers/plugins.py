@@ -1,7 +1,7 @@
-"""AGA under the constructor signatures by which other libraries make their attention layers.
+"""AGA with the constructor signatures that other libraries expect of an attention layer.
 
-timm's ``block_args=dict(attn_layer=...)`` needs neither class: it calls with the channels, device and dtype alone,
-so it takes :class:`AdaptiveGlobalAttention` itself.
+timm's ``block_args=dict(attn_layer=...)`` needs neither class: it passes only the channels, device and dtype, so it
+takes :class:`AdaptiveGlobalAttention` itself.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from agdt_layers.global_attention import GlobalAttention
 class TimmAttention(GlobalAttention):
     """AGA where timm expects squeeze-and-excitation, as in ``EfficientNet(se_layer=TimmAttention)``.
 
-    timm re-initialises every nn.Conv2d after it has made the layers; with ``residual_scale=True`` (pass
-    ``functools.partial(TimmAttention, residual_scale=True)``) the layer is the identity at the start all the same.
+    timm re-initialises every nn.Conv2d after making the layers; with ``residual_scale=True`` (pass
+    ``functools.partial(TimmAttention, residual_scale=True)``) the layer still starts as the identity.
 
     Args:
         channels: C, the number of channels.
-        rd_ratio, act_layer: width and activation of the bottleneck that squeeze-and-excitation has and AGA has not;
-            accepted because timm passes them.
+        rd_ratio, act_layer: width and activation of the bottleneck of squeeze-and-excitation, which AGA does not have;
+            accepted because timm passes them, and ignored.
         settings: of :class:`AdaptiveGlobalAttention`.
 
     Example:
@@ -37,7 +37,7 @@ class TimmAttention(GlobalAttention):
 
 @final
 class MMCVAttention(GlobalAttention):
-    """AGA as a plug-in of mmcv, whose builder calls with ``in_channels``.
+    """AGA as a plug-in of mmcv, whose builder passes ``in_channels``.
 
     Register it once, ``MODELS.register_module(module=MMCVAttention)``, then
     ``plugins=[dict(cfg=dict(type="MMCVAttention"), stages=(False, True, True, False), position="after_conv3")]``.

@@ -1,4 +1,4 @@
-"""ResNet18 up to its last feature map, with the state-dict keys that the PyTorch ecosystem uses."""
+"""ResNet18 up to its last feature map, with the state-dict keys of torchvision and timm."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class ResNet18(nn.Module):
 
     Reference: He et al., "Deep Residual Learning for Image Recognition", 2016.
 
-    The keys are those of the ecosystem's ResNet18 (``conv1``, ``bn1``, ``layer1.0.conv1``, ...) without ``fc``, so
-    its pretrained files load; those of the attention are ``attention.<stage>.*``.
+    The keys are those of torchvision's ResNet18 (``conv1``, ``bn1``, ``layer1.0.conv1``, ...) without ``fc``, so that
+    its pretrained files load; the attention's are ``attention.<stage>.*``.
 
     Args:
-        attention: layers by the name of the stage that they follow, layer1 to layer4; by default none.
+        attention: a layer for each stage that it follows, by name, layer1 to layer4; by default none.
         device, dtype: of the parameters made here.
 
     Raises:
-        ValueError: a key of attention that names no stage.
+        ValueError: a key of attention that is not the name of a stage.
 
     Example:
         >>> ResNet18()(torch.randn(2, 3, 112, 112)).shape
@@ -95,7 +95,7 @@ class ResNet18(nn.Module):
         self.attention = nn.ModuleDict(attention)
 
     def reset_parameters(self) -> None:
-        """Re-initialise all parameters: convolutions He normal by fan-out, norms 1 and 0."""
+        """Re-initialise the parameters: convolutions He normal by fan-out, batch norm with weight 1 and bias 0."""
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
@@ -109,22 +109,22 @@ class ResNet18(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def stem(self, x: Tensor) -> Tensor:
-        """What comes before the first stage: (N, 3, H, W) -> (N, 64, H / 4, W / 4), rounded up."""
+        """Run what comes before the first stage: (N, 3, H, W) -> (N, 64, H / 4, W / 4), rounded up."""
         return self.maxpool(self.relu(self.bn1(self.conv1(x))))
 
     def stages(self) -> Iterator[tuple[str, nn.Module]]:
-        """Give the four residual stages with their names, layer1 to layer4."""
+        """Yield the four residual stages with their names, layer1 to layer4."""
         for index in range(1, 5):
             name = f"layer{index}"
             yield name, self.get_submodule(name)
 
     def forward(self, x: Tensor, *, num_frames: int | None = None, mask: Tensor | None = None) -> Tensor:
-        """Give the last feature map.
+        """Compute the last feature map.
 
         Args:
             x: images or the folded frames of clips, (N, 3, H, W).
-            num_frames: T, the number of frames per clip; by default every image is a clip of its own.
-            mask: bool (B, T), True where a frame is real; the attention leaves the others as they are.
+            num_frames: frames per clip, T; by default every image is a clip of its own.
+            mask: bool (B, T), True where a frame is real; the attention leaves padded frames as they are.
 
         Returns:
             (N, 512, H / 32, W / 32), rounded up.

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation (SE), one of the blocks that the paper's Table 2 compares with."""
+"""Squeeze-and-excitation (SE), one of the blocks that the paper's Table 2 compares AGA with."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class SqueezeExcitation(nn.Module):
         self.mlp = bottleneck(type(self).__name__, channels, reduction, device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew, as nn.Linear does."""
+        """Re-initialise the parameters as torch does."""
         reset_all(self.mlp)
 
     @one_fx_node
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh the channels: (N, C, H, W) -> (N, C, H, W)."""
+        """Weight the channels: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
         checks.parameter_dtype(type(self).__name__, x, next(self.parameters(), None))
         return x * torch.sigmoid(self.mlp(x.mean(dim=(2, 3))))[:, :, None, None]

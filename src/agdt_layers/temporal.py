@@ -1,4 +1,4 @@
-"""From frame vectors to one vector a clip: the differential temporal transformer (DTFormer).
+"""From frame vectors to one vector per clip: the differential temporal transformer (DTFormer).
 
 The paper's symbols and the names here: Z is ``tokens``, M is ``depth``.
 """
@@ -75,13 +75,13 @@ class EncoderLayer(nn.Module):
     def attention_weights(
         self, tokens: Tensor, *, mask: Tensor | None = None, num_queries: int | None = None
     ) -> Tensor:
-        """Give the softmax that :meth:`forward` applies to the same input, (B, heads, num_queries, L)."""
+        """Return the softmax that :meth:`forward` applies to the same input, (B, heads, num_queries, L)."""
         projected = self.query_key_value(self.attention_norm(tokens))
         return functional.attention_probabilities(projected, self.heads, mask)[:, :, :num_queries]
 
 
 class DTFormer(nn.Module):
-    r"""Differential temporal transformer: one vector a clip from its frame vectors.
+    r"""Differential temporal transformer (DTFormer): one vector per clip from its frame vectors.
 
     .. math::
         Z_0 = [\mathrm{cls}; \mathrm{DTE}(x)] + P, \quad Z_m = \mathrm{Encoder}_m(Z_{m-1}), \quad
@@ -96,17 +96,18 @@ class DTFormer(nn.Module):
         depth: M, the number of encoder layers.
         heads: attention heads; divides C.
         mlp_channels: width of the MLP.
-        max_frames: the longest clip; shorter clips use the first positions.
+        max_frames: length of the longest clip in frames; shorter clips use the first positions.
         dropout: probability after attention and after the MLP, in [0, 1).
         differential: False leaves the enhancement out (the paper's TFormer).
         step, boundary: of :class:`DifferentialTemporalEnhancer`.
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit (more frames than max_frames, say).
+        ValueError, TypeError: a setting or an input that does not fit, such as more frames than max_frames; the message
+            suggests a fix.
 
     State dict:
-        ``class_token`` (1, 1, C), ``position`` (1, max_frames + 1, C), ``enhancer.*`` of the enhancer, and a layer m
+        ``class_token`` (1, 1, C), ``position`` (1, max_frames + 1, C), ``enhancer.*``, and for each layer m
         ``layers.m.attention_norm.*``, ``layers.m.query_key_value.*``, ``layers.m.projection.*``,
         ``layers.m.mlp_norm.*``, ``layers.m.mlp.0.*``, ``layers.m.mlp.2.*``.
 
@@ -152,7 +153,7 @@ class DTFormer(nn.Module):
         self._reset_embeddings()
 
     def reset_parameters(self) -> None:
-        """Re-initialise all parameters: embeddings normal with standard deviation 0.02, linear maps Xavier uniform."""
+        """Re-initialise the parameters: embeddings normal with standard deviation 0.02, linear maps Xavier uniform."""
         self._reset_embeddings()
         if self.enhancer is not None:
             self.enhancer.reset_parameters()
@@ -169,7 +170,8 @@ class DTFormer(nn.Module):
 
         Args:
             x: (B, T, C), T at most max_frames.
-            mask: bool (B, T), True where a frame is real. A clip padded at its end gives what it gives unpadded.
+            mask: bool (B, T), True where a frame is real. A clip padded at its end gives the same result as
+                unpadded.
 
         Returns:
             The class token's output, (B, C).
@@ -188,7 +190,7 @@ class DTFormer(nn.Module):
             return x.new_empty(0, self.channels)
         may_attend = None
         if mask is not None:
-            # Masked scores alone would let NaN and inf of padded frames through the values.
+            # Masking the scores alone would let NaN and inf of padded frames through the values.
             x = torch.where(mask[:, :, None], x, 0)
             may_attend = pad(mask, (1, 0), value=True)
         if self.enhancer is not None:

@@ -1,4 +1,4 @@
-"""Differential temporal enhancement (DTE): frame vectors that show how a face changes.
+"""Differential temporal enhancement (DTE): the change between frames, added to the frame vectors.
 
 The paper's symbols and the names here: alpha_f and alpha_b are ``alpha_forward`` and ``alpha_backward``, the shift s is
 ``step``, the depthwise convolution of eq. 19 is ``conv``.
@@ -43,7 +43,7 @@ class DifferentialTemporalEnhancer(nn.Module):
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
+        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
 
     State dict:
         ``alpha_forward`` (1), ``alpha_backward`` (1), ``conv.weight`` (C, 1, 3), ``conv.bias`` (C).
@@ -75,7 +75,7 @@ class DifferentialTemporalEnhancer(nn.Module):
         self.step = step
         self.boundary = boundary
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
-        # One number each, but not without axes: sharded training cannot cut a scalar.
+        # Shape (1,) and not (): sharded training cannot split a scalar.
         self.alpha_forward = nn.Parameter(torch.empty(1, **factory))
         self.alpha_backward = nn.Parameter(torch.empty(1, **factory))
         self.conv = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, **factory)
@@ -83,7 +83,7 @@ class DifferentialTemporalEnhancer(nn.Module):
         self._reset_alphas()
 
     def reset_parameters(self) -> None:
-        """Set both alphas to 0.5 and re-initialise the convolution, as nn.Conv1d does."""
+        """Set both alphas to 0.5 and re-initialise the convolution as torch does."""
         self._reset_alphas()
         self.conv.reset_parameters()
 
@@ -110,7 +110,7 @@ class DifferentialTemporalEnhancer(nn.Module):
             return torch.addcmul(promoted(x), gate, difference).to(x.dtype)
 
     def gate(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        """Give the gate G = sigmoid(Conv1d(d)) that :meth:`forward` applies to the same input, (B, T, C)."""
+        """Return the gate G = sigmoid(Conv1d(d)) that :meth:`forward` applies to the same input, (B, T, C)."""
         self._check(x, mask)
         with full_precision(x):
             return self._gated(x, mask)[1]
@@ -132,7 +132,7 @@ class DifferentialTemporalEnhancer(nn.Module):
         return difference, functional.temporal_gate(difference, weight, bias, self.boundary, mask)
 
     def _smoothed(self, difference: Tensor, mask: Tensor | None) -> Tensor:
-        """Call the convolution, which pads with zeros by itself; a cycle's frames stand before its zeros."""
+        """Call the convolution, which pads with zeros itself; wrapped frames are put between the clip and its zeros."""
         if self.boundary == "zero":
             return called(self.conv, difference.transpose(1, 2)).transpose(1, 2)
         margin = self.conv.kernel_size[0] // 2

@@ -1,4 +1,4 @@
-"""Averaging over time, the simplest summary of a clip: what a temporal encoder has to beat."""
+"""Averaging over time, the simplest summary of a clip: the baseline that a temporal encoder has to beat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agdt_layers.tracing import one_fx_node
 
 
 class TemporalMean(nn.Module):
-    """Plain averaging over the real frames of a clip, the simplest baseline: (B, T, C) -> (B, C).
+    """Plain averaging over the real frames of a clip: (B, T, C) -> (B, C).
 
     Example:
         >>> TemporalMean()(torch.tensor([[[1.0], [3.0]]]))

@@ -1,8 +1,8 @@
 """Convolution to few channels as a matrix product.
 
-torch's convolutions are made for many output channels: with one, the derivative takes up to twice as long on a
-CPU, and inductor ties a compiled graph to N by the choice of the algorithm. Here rows are cut into strips of 16
-positions, and a strip's outputs are the rows of inputs around it times the banded (Toeplitz) matrix of the kernel.
+torch's convolutions are made for many output channels: with only one, the backward pass takes up to twice as long on
+a CPU, and inductor ties a compiled graph to N through its choice of algorithm. Here rows are cut into strips of 16
+positions; the outputs of a strip are the inputs around it times the banded (Toeplitz) matrix of the kernel.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def weight_gradient(x: Tensor, d_out: Tensor, rows: int, columns: int) -> Tensor:
-    """Give the gradient of the weight, (1, I, rows, columns), for the output's, (N, 1, H, W)."""
+    """Return the gradient of the weight, (1, I, rows, columns), from that of the output, (N, 1, H, W)."""
     strips = pad(d_out, (0, -d_out.shape[3] % _STRIP)).reshape(-1, _STRIP)
     band = (_around(x, rows, columns).T @ strips).view(x.shape[1] * rows, -1)
     # Tap j stands in the band's rows j + s, columns s: every (16 + 1)th entry of the part that begins at row j.
@@ -33,7 +33,7 @@ def weight_gradient(x: Tensor, d_out: Tensor, rows: int, columns: int) -> Tensor
 
 
 def _around(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Give the inputs around every strip of x (N, I, H, W), (N * H * strips, I * rows * (16 + columns - 1))."""
+    """Return the inputs around every strip of x (N, I, H, W), (N * H * strips, I * rows * (16 + columns - 1))."""
     length = _STRIP + columns - 1
     padded = pad(x, (columns // 2, columns // 2 + -x.shape[3] % _STRIP, rows // 2, rows // 2))
     windows = padded.unfold(3, length, _STRIP).unfold(2, rows, 1)

@@ -1,4 +1,4 @@
-"""What torch has no public name for in every supported version, each with a fallback that is slower and right."""
+"""Names that are not public in every supported version of torch, each with a slower but correct fallback."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.autograd import Variable, forward_ad
 
 
 def is_exporting() -> bool:
-    """Say whether torch.export is tracing, whose graph other engines read."""
-    # New in torch 2.7; before, a compiled graph is taken for an exported one.
+    """Whether torch.export is tracing; its graph is read by other engines."""
+    # New in torch 2.7; before that, every compiled graph is treated as an exported one.
     asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
     return bool(asked())
 
 
 def is_autocast_enabled(device_type: str) -> bool:
-    # torch.amp.is_autocast_available asks the same, and torch 2.6 cannot compile it.
+    # torch.amp.is_autocast_available would do, but torch 2.6 cannot compile it.
     try:
         return torch.is_autocast_enabled(device_type)
     except RuntimeError:
@@ -31,9 +31,9 @@ def _is_jit_tracing() -> bool:
 
 
 def is_transformed() -> bool:
-    """Say whether something else than plain autograd derives what runs now: a compiler, torch.func, forward mode.
+    """Whether something other than plain autograd differentiates what runs now: a compiler, torch.func, forward mode.
 
-    Where torch cannot be asked, the answer is yes: then torch derives every single operation itself.
+    If torch cannot tell, the answer is yes: torch then differentiates every single operation itself.
     """
     if torch.compiler.is_compiling() or _is_jit_tracing():
         return True
@@ -42,20 +42,20 @@ def is_transformed() -> bool:
 
 
 def has_values(x: Tensor) -> bool:
-    """Say whether the values of x can be read: not while a graph is traced or captured, nor without any storage."""
+    """Whether the values of x can be read: not while a graph is traced or captured, and not without storage."""
     if is_transformed() or x.is_meta or type(x) is not Tensor:
         return False
     return not (x.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
 def sigmoid_gradient(d_out: Tensor, out: Tensor) -> Tensor:
-    """Give the gradient of a sigmoid's input, from its output, in one operation."""
+    """Return the gradient of a sigmoid's input from its output, in one operation."""
     operator: Any = getattr(torch.ops.aten, "sigmoid_backward", None)
     return d_out * out * (1 - out) if operator is None else operator(d_out, out)
 
 
 def at_end_of_backward(callback: Callable[[], None]) -> None:
-    """Call back when the backward pass that runs now has ended."""
+    """Call back when the current backward pass has ended."""
     engine: Any = getattr(Variable, "_execution_engine", None)
     if engine is not None:
         engine.queue_callback(callback)

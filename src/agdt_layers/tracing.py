@@ -1,7 +1,7 @@
-"""A layer in a graph of torch.fx is one node, so that the graph holds for every size.
+"""In a graph of torch.fx a layer is one node, so that the graph is valid for every size.
 
-A tracer of torch.fx runs a model on proxies, which have no shape, no dtype and no values: what a layer checks, or
-decides by a size, would be fixed for ever or fail. Recorded whole, the layer decides it when the graph runs.
+torch.fx traces a model with proxies, which have no shape, no dtype and no values: whatever a layer checks, or decides
+by a size, would fail or be frozen into the graph. Recorded as one node, the layer decides when the graph runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Forward = TypeVar("Forward", bound=Callable[..., Any])
 
 
 def one_fx_node(forward: Forward) -> Forward:
-    """Decorate the forward pass of a layer that takes feature maps or frame vectors first."""
+    """Decorate the forward pass of a layer whose first argument is a feature map or frame vectors."""
 
     @functools.wraps(forward)
     def recorded(self: nn.Module, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -30,7 +30,7 @@ def one_fx_node(forward: Forward) -> Forward:
 
 
 def one_fx_node_of_clips(forward: Forward) -> Forward:
-    """Decorate likewise a layer that learns T and the mask from the clip axis, which is known now and not later."""
+    """Likewise for a layer that learns T and the mask from the clip axis, which is known only while tracing."""
     one_node = one_fx_node(forward)
 
     @functools.wraps(forward)
@@ -44,6 +44,6 @@ def one_fx_node_of_clips(forward: Forward) -> Forward:
 
 
 def refuse_fx(name: str, x: object, advice: str) -> None:
-    """Refuse a proxy where a graph could not keep what the call means."""
+    """Refuse a proxy where a graph could not preserve the meaning of the call."""
     if isinstance(x, fx.Proxy):
         raise TypeError(f"{name} cannot be traced by torch.fx. {advice}")

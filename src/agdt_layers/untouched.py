@@ -1,7 +1,7 @@
-"""Whether a submodule is still what this package made, so that its parameters may be read past its forward pass.
+"""Whether a submodule is still as this package made it, so that its parameters may be used without calling it.
 
-Pruning, weight and spectral norm, adapters, quantisation, sharding and hooks change what a module's call means, and
-not always its parameters. Where one of them may be at work, the module is called.
+Pruning, weight and spectral norm, adapters, quantisation, sharding and hooks change what calling a module computes,
+but not always its parameters. Wherever one of them may be at work, the module is called.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch import nn
 
 
 def is_untouched(module: nn.Module | None, made: type[nn.Module], *parameters: str) -> bool:
-    """Say whether calling the module means applying its own parameters, of these names, and nothing else."""
+    """Whether calling the module applies its own parameters, of these names, and does nothing else."""
     return (
         type(module) is made
         and not (module._forward_hooks or module._forward_pre_hooks)
