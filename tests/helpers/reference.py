@@ -1,8 +1,8 @@
 """The paper's equations, transcribed literally: slow, in float64, one clip at a time.
 
 Nothing here is clever and nothing here comes from the package. The C x C correlation matrices are formed, the
-global convolution runs over the whole map, Roll rolls, softmax is written out, and padded frames are cut out
-of the clip before anything looks at it. Every function takes plain tensors and a mapping from state-dict keys
+global convolution runs over the whole map, the softmax is written out, and padded frames are cut out of the clip
+before anything is computed. Every function takes plain tensors and a mapping from state-dict keys
 to tensors, so that gradients reach the very parameters of the layer it is compared with.
 """
 
@@ -31,7 +31,7 @@ def along_channels(signals: Tensor, weight: Tensor) -> Tensor:
 
 
 def channel_attention(frames: Tensor, state: State, *, gate: bool = True) -> Tensor:
-    """Eqs. 1-7: (N, C, H, W) -> Xc of the same shape, the correlation matrices really formed."""
+    """Eqs. 1-7: (N, C, H, W) -> Xc of the same shape, with the correlation matrices formed."""
     weighted = []
     for frame in frames:
         pixels = frame.flatten(1)
@@ -54,7 +54,7 @@ def channel_attention(frames: Tensor, state: State, *, gate: bool = True) -> Ten
 
 
 def spatial_weights(x_c: Tensor, weight: Tensor) -> Tensor:
-    """Eqs. 8-10: Xc (N, C, H, W) -> sigmoid(z_att) (N, 1, H, W)."""
+    """Eqs. 8-10 and the sigmoid of eq. 11: Xc (N, C, H, W) -> sigmoid(z_att) (N, 1, H, W)."""
     z_avg = x_c.mean(dim=1, keepdim=True)
     z_max = x_c.max(dim=1, keepdim=True).values
     z_att = F.conv2d(torch.cat([z_avg, z_max], dim=1), weight, padding=weight.shape[-1] // 2)
@@ -62,7 +62,7 @@ def spatial_weights(x_c: Tensor, weight: Tensor) -> Tensor:
 
 
 def context_weights(frames: Tensor, state: State) -> Tensor:
-    """Eqs. 11-12: X (N, C, H, W) -> z_gc (N, C), both strip convolutions really run over the map and then pooled."""
+    """Eq. 12: X (N, C, H, W) -> z_gc (N, C), both convolutions run over the whole map and pooled afterwards."""
     horizontal, vertical = state["horizontal.weight"], state["vertical.weight"]
     groups = frames.shape[1] // horizontal.shape[1]
     across = F.conv2d(frames, horizontal, groups=groups, padding=(0, horizontal.shape[-1] // 2))
@@ -79,7 +79,7 @@ def global_convolutional_attention(frames: Tensor, x_c: Tensor, state: State) ->
 
 
 def adaptive_global_attention(clips: Tensor, state: State, *, gate: bool = True, mask: Tensor | None = None) -> Tensor:
-    """Eqs. 1-13 and the residual: (B, T, C, H, W) -> M; padded frames are cut out and put back untouched."""
+    """Eqs. 1-13 and the residual: (B, T, C, H, W) -> M; padded frames are cut out and put back unchanged."""
     results = []
     for index, clip in enumerate(clips):
         real = torch.arange(len(clip)) if mask is None else mask[index].nonzero()[:, 0]
@@ -153,7 +153,7 @@ def gelu(z: Tensor) -> Tensor:
 
 
 def self_attention(z: Tensor, state: State, *, heads: int) -> Tensor:
-    """MHSA of eq. 23 over one clip's tokens, (L, C) -> (L, C): softmax(q k^T / sqrt(C / heads)) v, head by head."""
+    """Eqs. 23-24 over one clip's tokens, (L, C) -> (L, C): softmax(q k^T / sqrt(C / heads)) v, head by head."""
     query, key, value = linear(z, part(state, "query_key_value")).chunk(3, dim=1)
     size = z.shape[1] // heads
     outputs = []

@@ -91,5 +91,5 @@ for name, make in layers.items():
     print(f"{name:16}" + "".join(f"{count:12,}" for count in counts))
 
 # %%
-# AGA's parameters are almost all in one linear map from C to C (the global statistic, eq. 2), where SE and CBAM go
+# AGA's parameters are almost all in one linear map from C to C (the global statistic :math:`l_2`), where SE and CBAM go
 # through a bottleneck of C / 16.
