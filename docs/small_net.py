@@ -19,7 +19,7 @@ FRAMES, SIZE, STEPS, BATCH = 4, 48, 60, 24
 
 
 class Trained(NamedTuple):
-    """A net in eval mode, its loss at every step, and its accuracy on people that it was not trained on."""
+    """A net in eval mode, its loss at every step, and its accuracy on people it was not trained on."""
 
     net: AGDTNet
     losses: list[float]

@@ -2,8 +2,8 @@
 What the class token attends to over time
 =========================================
 
-The temporal encoder puts a learnable class token in front of the frames; what it says at the end is the clip's
-vector. Its attention weights say how much of every frame goes into the answer. They are shown for the small net that
+The temporal encoder puts a learnable class token in front of the frames; its output is the clip's vector. Its attention
+weights say how much of every frame goes into the answer. They are shown for the small net that
 this gallery trains on rendered faces, in the last of its three encoder layers, averaged over the heads.
 """
 

@@ -2,8 +2,8 @@
 What the layer costs beside SE, ECA and CBAM
 ============================================
 
-Medians of interleaved runs (A B C A B C ...), taken on the machine that built this page. So the figures are those of
-a shared machine in a hurry; the :doc:`performance page </performance>` has the careful ones, and the command for
+Medians of interleaved runs (A B C A B C ...), taken on the machine that built this page. So the figures are rough,
+from a shared machine; the :doc:`performance page </performance>` has the careful ones, and the command for
 yours.
 """
 

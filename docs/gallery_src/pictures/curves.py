@@ -47,5 +47,5 @@ recalls.set(title="Recall on unseen people, %", xlim=(0, 100))
 plt.show()
 
 # %%
-# One seed, seconds of training, and a dozen people to test on: the two do not rank the gate. They show that both rows
-# of the paper's ablation train.
+# With one seed, seconds of training and a dozen people to test on, this does not say which is better. It shows that
+# both rows of the paper's ablation train.

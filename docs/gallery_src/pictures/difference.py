@@ -83,8 +83,8 @@ draw(talking, "Carphone")
 # Zero ends against wrapped ends
 # ------------------------------
 # The paper prints the differences for the frames that have a neighbour. With ``boundary="zero"`` (the default) the
-# others are zero; ``boundary="wrap"`` takes the clip as a cycle, so the last frame's successor is the first. Over a
-# smile, which does not end as it begins, the wrapped ends see a change that never happened.
+# others are zero; ``boundary="wrap"`` takes the clip as a cycle, so that the first frame follows the last.
+# Over a smile, which does not end as it begins, the wrapped ends see a change that never happened.
 figure, panels = plt.subplots(2, 2, figsize=(9, 5), sharex=True, sharey="row", layout="constrained")
 for column, (name, clip) in enumerate({"Rendered smile": smile, "Carphone": talking}.items()):
     for boundary, colour, marker in (("wrap", ORANGE, "s"), ("zero", BLUE, "o")):

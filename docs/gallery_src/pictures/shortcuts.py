@@ -2,7 +2,7 @@ r"""
 Three exact shortcuts, timed
 ============================
 
-The equations, taken to the letter, form C x C matrices, run a convolution over a map only to average it, and write
+The equations, taken literally, form C x C matrices, run a convolution over a map only to average it, and write
 the map out several times. None of it is needed (the derivations are in :doc:`/paper_to_code`). Here each literal form
 is compared with what the package does: the results, and the medians of interleaved runs on the machine that built
 this page.

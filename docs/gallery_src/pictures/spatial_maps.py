@@ -64,9 +64,8 @@ draw(to_unit(clips[happy]), "A rendered smile")
 # %%
 # Real footage
 # ------------
-# A man talks in a car: the public test sequence *carphone*, 176 x 144, in which the nets have never seen anything
-# like it. The map of a net that has only seen rendered faces shows what carried over, not what a trained recogniser
-# would do.
+# A man talks in a car: the public test sequence *carphone*, 176 x 144. The nets have only seen rendered faces, so the
+# maps show what carries over to real footage, not what a recogniser trained on it would do.
 footage = [frame.crop((36, 10, 156, 130)).resize((96, 96)) for frame in talking_face()[::30][:FRAMES]]
 pixels = [torch.frombuffer(bytearray(frame.tobytes()), dtype=torch.uint8).view(96, 96, 3) for frame in footage]
 talking = to_unit(torch.stack(pixels).permute(0, 3, 1, 2))

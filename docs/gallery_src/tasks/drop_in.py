@@ -2,8 +2,8 @@
 Drop it into your CNN
 =====================
 
-Attention goes behind any submodule of any 2-D CNN that gives a feature map (N, C, H, W). The CNN's code stays as it
-is, its pretrained file loads before and after, and the attention comes out again without a trace.
+Attention can follow any submodule of any 2-D CNN whose output is a feature map (N, C, H, W). The CNN's code stays as it
+is, its pretrained file loads before and after, and the attention can be removed without a trace.
 """
 
 import functools
@@ -24,24 +24,23 @@ from agdt_layers import (
 # By hand: one layer, one line
 # ----------------------------
 # If you write the CNN yourself, the layer is a module like any other. It keeps shape, dtype and memory format. Images
-# and clips go through the same layer; clips whose frames are folded into the batch need to be told how many frames
-# they have.
+# and clips go through the same layer; for clips whose frames are folded into the batch, say how many frames each has.
 attention = AdaptiveGlobalAttention(64)
 print(attention(torch.rand(2, 64, 28, 28)).shape)
 print(attention(torch.rand(2, 8, 64, 28, 28)).shape)
 print(attention(torch.rand(2 * 8, 64, 28, 28), num_frames=8).shape)
 
 # %%
-# Into a model that exists
-# ------------------------
-# ``dry_run=True`` shows what would happen: where, how many channels, at what cost. Any example input will do; the
-# model itself is not run, a copy without values is.
+# Into an existing model
+# ----------------------
+# ``dry_run=True`` shows what would happen: where, how many channels, at what cost. Any example input will do; not the
+# model itself is run on it but a copy without values.
 host = ResNet18()
 print(insert_attention(host, ["layer2", "layer3"], example_input=torch.rand(1, 3, 112, 112), dry_run=True))
 
 # %%
-# A name may hold ``*``: ``layer3.*`` is every block of layer3. Settings go in through a ``functools.partial``. With
-# ``residual_scale=True`` the layer is the identity until training moves it, so that a pretrained host starts from
+# A name may contain ``*``: ``layer3.*`` is every block of layer3. Pass settings with ``functools.partial``. With
+# ``residual_scale=True`` the layer is the identity until training moves it, so that a pretrained model starts as
 # exactly what it was.
 identity = functools.partial(AdaptiveGlobalAttention, residual_scale=True)
 images = torch.rand(2, 3, 112, 112)
@@ -53,15 +52,15 @@ print("same output, bit for bit:", torch.equal(before, after))
 print("new keys:", *sorted(key for key in host.state_dict() if "layer2.agdt" in key)[:3], "...")
 
 # %%
-# And out again.
+# And remove it again.
 remove_attention(host)
 print(any("agdt" in key for key in host.state_dict()))
 
 # %%
 # Clips through an image model
 # ----------------------------
-# :class:`~agdt_layers.FrameWise` runs an image model over every frame and tells the attention inside which frames
-# belong together, for this one call. Padded frames are marked in a mask: True where a frame is real.
+# :class:`~agdt_layers.FrameWise` runs an image model on every frame and tells the attention inside, for this one call,
+# which frames belong together. Padded frames are marked in a mask: True where a frame is real.
 insert_attention(host, ["layer2", "layer3"], example_input=images)
 encoder = FrameWise(host).eval()
 clips = torch.rand(2, 6, 3, 64, 64)
@@ -72,7 +71,7 @@ with torch.no_grad():
 # %%
 # The whole network around your backbone
 # --------------------------------------
-# ``build_agdtnet`` puts frame vectors, DTFormer and a classifier on any backbone that ends in a feature map.
+# ``build_agdtnet`` adds frame vectors, a DTFormer and a classifier to any backbone whose output is a feature map.
 mine = nn.Sequential(
     nn.Conv2d(3, 32, 3, stride=4, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, stride=4, padding=1), nn.ReLU()
 )
@@ -84,8 +83,8 @@ with torch.no_grad():
 # %%
 # timm and mmcv
 # -------------
-# ``insert_attention`` works on timm's models as on any other. Where a library makes the attention itself, these
-# classes have the signatures it calls (``tests/test_timm_hosts.py`` runs the timm lines):
+# ``insert_attention`` works on timm's models as on any other. Where a library makes the attention layers itself, these
+# classes have the signatures that it calls (``tests/use/test_timm_hosts.py`` runs the timm lines):
 #
 # .. code-block:: python
 #
@@ -101,7 +100,7 @@ with torch.no_grad():
 #
 # When something does not fit
 # ---------------------------
-# Every error names what was expected, what came, and the mend.
+# Every error message says what was expected and what came, and suggests a fix.
 for misuse in (
     lambda: AdaptiveGlobalAttention(64)(torch.rand(2, 28, 28, 64)),
     lambda: insert_attention(ResNet18(), ["layer_2"], example_input=images),

@@ -2,8 +2,8 @@
 Export and deploy
 =================
 
-The layers are plain tensor operations: ``torch.compile``, ``torch.export`` and ONNX take the net whole, with batch,
-frames, height and width left free.
+The layers are plain tensor operations: ``torch.compile``, ``torch.export`` and ONNX handle the whole network, with
+batch, frames, height and width left free.
 """
 
 import io
@@ -22,8 +22,8 @@ clips = torch.rand(2, 8, 3, 64, 64)
 # torch.export
 # ------------
 # One program for every batch and every length from 3 to 16 frames. It needs torch alone to run, not this package.
-# (torch.export takes a difference over two frames, a tensor of length 1, for a special case; for clips of two frames
-# export another program.)
+# (torch.export treats an axis of length 1 as a special case, and two frames have one difference; for clips of two
+# frames export another program.)
 free = {"clips": {0: Dim("batch"), 1: Dim("frames", min=3, max=16)}}
 program = torch.export.export(net, (clips,), dynamic_shapes=free)
 file = io.BytesIO()
@@ -56,7 +56,7 @@ with torch.no_grad():
 #     half.to(memory_format=torch.channels_last)
 #     half(clips.bfloat16())
 #
-# The weights of attention are computed in float32 whatever the dtype is: products of two statistics overflow float16.
+# Attention weights are computed in float32 whatever the dtype, because products of two statistics overflow float16.
 half = build_agdtnet(7, dtype=torch.bfloat16).eval()
 load_weights(half, net.state_dict())
 with torch.no_grad():
@@ -66,8 +66,8 @@ print(f"bfloat16 against float32, largest difference of a probability: {(exact -
 # %%
 # Weights
 # -------
-# ``load_weights`` reads .safetensors, .pt and .pth, refuses anything but tensors, and says what matched. It takes a
-# file of the whole net or one of a bare ResNet18, with or without a wrapper.
+# ``load_weights`` reads .safetensors, .pt and .pth, refuses anything other than tensors, and reports what matched. It
+# takes a file of the whole network or of a bare ResNet18, with or without a wrapper.
 with TemporaryDirectory() as folder:
     torch.save({"state_dict": net.backbone.state_dict()}, Path(folder) / "resnet18.pth")
     print(load_weights(build_agdtnet(num_classes=4), Path(folder) / "resnet18.pth"))

@@ -2,8 +2,8 @@
 Look inside
 ===========
 
-``capture_attention`` collects what every attention layer of a model weighs, for as long as the ``with`` lasts. The
-model runs as it always does; the weights are computed beside it.
+``capture_attention`` collects the weights of every attention layer of a model, for as long as the ``with`` lasts. The
+model runs as it always does; the weights are computed separately.
 """
 
 import matplotlib.pyplot as plt
@@ -18,7 +18,7 @@ from dfer.evaluation.pictures import STYLE
 plt.rcParams.update(STYLE)
 
 # %%
-# Which maps there are, for the default net: two AGA blocks, the enhancer, and three layers of the encoder.
+# What there is to see in the default network: two AGA blocks, the enhancer, and three encoder layers.
 net = build_agdtnet(num_classes=7, num_frames=8).eval()
 with torch.no_grad(), capture_attention(net) as maps:
     net(torch.rand(1, 8, 3, 112, 112))
@@ -30,8 +30,8 @@ for name, weights in maps.items():
         print(name, tuple(weights.shape))
 
 # %%
-# As a picture: a net that this gallery trained for some seconds on rendered faces, its spatial weights over the
-# frames.
+# As a picture: the spatial weights over the frames, of a small network that this gallery trained for a few seconds on
+# rendered faces.
 small, _, _ = trained_net(gate=True)
 clip = to_unit(faces("test")[0][11:12])
 with torch.no_grad(), capture_attention(small) as maps:
@@ -51,8 +51,7 @@ for axes in grid.flat:
 plt.show()
 
 # %%
-# Which channels the answer rests on: channel weights and gate of the first AGA block, over all channels and frames of
-# the clip.
+# Which channels count: channel weights and gate of the first AGA block, over all channels and frames of the clip.
 weights = maps["backbone.1.agdt_attention"]
 figure, (channels, gates) = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
 for axes, values, title in ((channels, weights.channel, "Channel weights $s_c$"), (gates, weights.gate, "Gate w")):
@@ -62,5 +61,5 @@ for axes, values, title in ((channels, weights.channel, "Channel weights $s_c$")
 plt.show()
 
 # %%
-# The maps are detached and the hooks are gone when the ``with`` ends. It works the same on any model with
-# :doc:`attention dropped in <drop_in>`; the names are those of the submodules.
+# The maps are detached and the hooks are gone when the ``with`` ends. It works in the same way on any model with
+# :doc:`inserted attention <drop_in>`; the names are those of the submodules.

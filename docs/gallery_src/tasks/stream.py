@@ -2,8 +2,8 @@
 Stream from a camera
 ====================
 
-``AGDTStream`` takes one frame at a time and answers each time, at the cost of one frame of the backbone and one pass
-of the temporal encoder, not of the whole window.
+``AGDTStream`` takes one frame at a time and answers each time, at the cost of one frame through the backbone and one
+pass of the temporal encoder instead of the whole window.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ plt.rcParams.update(STYLE)
 torch.manual_seed(0)
 
 # %%
-# With ``causal=True`` attention averages over the frames up to each frame, which is all a camera has. Such a net
-# streams exactly: the stream's answer is that of the net on the frames so far.
+# With ``causal=True`` the attention averages over the frames up to each frame, which is all that a camera has. Such a
+# network streams exactly: the stream's answer is that of the network on the frames so far.
 net = build_agdtnet(len(EXPRESSIONS), num_frames=8, causal=True).eval()
 stream = AGDTStream(net, num_frames=8)
 rendered = render_clips("expressions", people=1, frames=8, size=64, seed=4)
@@ -33,14 +33,14 @@ with torch.no_grad():
         print(f"frame {t}: largest difference to the net on {t + 1} frames {(scores - offline).abs().max():.1e}")
 
 # %%
-# ``reset()`` forgets everything, for a new face. A net that was not made causal streams too, approximately: the
-# :class:`~agdt_layers.AGDTStream` page says by how much.
+# ``reset()`` forgets everything, for a new face. A network that was not made causal can be streamed too, approximately;
+# the page of :class:`~agdt_layers.AGDTStream` says what differs.
 stream.reset()
 
 # %%
 # What an answer costs
 # --------------------
-# Median time of an answer by the stream and by the net on the whole window, at 112 x 112, for windows of 4 to 16
+# Median time per answer, of the stream and of the network on the whole window, at 112 x 112, for windows of 4 to 16
 # frames.
 windows = (4, 8, 16)
 times = {"stream": [], "whole window": []}
@@ -69,8 +69,7 @@ plt.show()
 # %%
 # A camera loop
 # -------------
-# The frames must be faces, cropped as in training, RGB, and normalised; which camera library brings them does not
-# matter.
+# The frames must be faces, cropped as in training, in RGB and normalised; any camera library will do.
 #
 # .. code-block:: python
 #
@@ -79,4 +78,5 @@ plt.show()
 #         scores = stream.push((face - mean) / std)
 #         print(names[scores.argmax()])
 #
-# Several cameras go through together: ``push`` takes (B, 3, H, W), one frame of each.
+# Several cameras can share a stream: ``push`` takes (B, 3, H, W), one frame of each, or (B, n, 3, H, W), a run of
+# frames of each, which costs less than pushing them one by one.
