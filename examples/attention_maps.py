@@ -53,8 +53,8 @@ def load_attention(weights: Path, *, gate: bool) -> AGDTNet:
     """Give a net with the backbone and the attention of a file; what comes after them plays no part here."""
     net = build_agdtnet(1, attention="aga" if gate else "aga-without-gate", temporal="mean").eval()
     try:
-        tensors = {k: v for k, v in load_file(weights).items() if k.startswith(("backbone.", "attention."))}
-        if not {f"attention.{stage}.channel.gate.weight" for stage in STAGES} <= tensors.keys():
+        tensors = {k: v for k, v in load_file(weights).items() if k.startswith("backbone.")}
+        if not {f"backbone.attention.{stage}.channel.gate.weight" for stage in STAGES} <= tensors.keys():
             raise BadInput(f"--weights {weights}: holds no net with gated AGA; train one with train.py --attention aga")
         load_weights(net, net.state_dict() | tensors)
     except (OSError, SafetensorError, ValueError) as error:
@@ -68,7 +68,7 @@ def gains(net: AGDTNet, clip: Tensor) -> dict[str, Tensor]:
         net(normalise(clip))
     found = {}
     for stage in STAGES:
-        weights = maps[f"attention.{stage}"]
+        weights = maps[f"backbone.attention.{stage}"]
         assert isinstance(weights, AttentionWeights)
         assert weights.channel is not None
         scale = (weights.channel * weights.context).mean(dim=-1)
