@@ -1,6 +1,6 @@
-"""Show where a trained net attends in a video: with the gate of its channel attention, and with the gate taken out.
+"""Show where a trained net looks in a video: with the gate of its channel attention, and with the gate taken out.
 
-The weights are those that train.py writes. Both rows use the same; a net trained without a gate is another net.
+The weights are those that train.py writes, the same for both; a net trained without a gate would be a different net.
 """
 
 import argparse
@@ -32,7 +32,7 @@ SIZE = 112
 
 
 def read_clip(video: Path, frames: int) -> Tensor:
-    """Frames at even distances, their middle square at SIZE x SIZE: (1, T, 3, SIZE, SIZE) from 0 to 1."""
+    """Evenly spaced frames, their middle square at SIZE x SIZE: (1, T, 3, SIZE, SIZE) from 0 to 1."""
     try:
         with av.open(str(video)) as container:
             pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
@@ -50,7 +50,7 @@ def read_clip(video: Path, frames: int) -> Tensor:
 
 
 def load_attention(weights: Path, *, gate: bool) -> AGDTNet:
-    """Give a net with the backbone and the attention of a file; what comes after them plays no part here."""
+    """Return a net with the backbone and the attention of a file; the parts after them play no role here."""
     net = build_agdtnet(1, attention="aga" if gate else "aga-without-gate", temporal="mean").eval()
     try:
         tensors = {k: v for k, v in load_file(weights).items() if k.startswith("backbone.")}
@@ -63,7 +63,7 @@ def load_attention(weights: Path, *, gate: bool) -> AGDTNet:
 
 
 def gains(net: AGDTNet, clip: Tensor) -> dict[str, Tensor]:
-    """Give M / X - 1 of every stage, averaged over the channels: by how much AGA raises a position, (T, h, w)."""
+    """Return M / X - 1 of every stage, averaged over the channels: by how much AGA amplifies a position, (T, h, w)."""
     with torch.inference_mode(), capture_attention(net) as maps:
         net(normalise(clip))
     found = {}
@@ -77,7 +77,7 @@ def gains(net: AGDTNet, clip: Tensor) -> dict[str, Tensor]:
 
 
 def draw(path: Path, clip: Tensor, rows: dict[str, dict[str, Tensor]]) -> None:
-    """One column a frame; a row of frames, then for every stage one row a net, all on the stage's own colour scale."""
+    """One column per frame; a row of frames, then for every stage one row per net, on a colour scale per stage."""
     frames, height = clip.shape[1], 1 + len(STAGES) * len(rows)
     pictures = clip[0].permute(0, 2, 3, 1)
     with plt.rc_context(STYLE | {"ytick.labelsize": 7}), whole_file(path) as beside:
@@ -117,7 +117,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("video", type=Path)
     parser.add_argument("--weights", type=Path, required=True, help="the weights.safetensors of a run of train.py")
     parser.add_argument("--out", type=Path, default=Path("attention_maps.png"), help="the picture, a PNG")
-    parser.add_argument("--frames", type=int, default=8, help="frames of the clip, at even distances (8)")
+    parser.add_argument("--frames", type=int, default=8, help="frames of the clip, evenly spaced (8)")
     args = parser.parse_args(argv)
     if args.frames < 1:
         parser.error(f"--frames: expected at least 1, got {args.frames}")

@@ -1,6 +1,6 @@
-"""Measure the layers against their peers, print one table, and write it as JSON with two pictures.
+"""Measure the layers against comparable ones, print one table, and write it as JSON with two pictures.
 
-Every figure is a ratio of medians of interleaved runs in this process. Peers from timm are measured if timm is
+Every figure is a ratio of medians of interleaved runs in this process. timm's layers are measured if timm is
 installed. With --device cuda the times are those of CUDA events.
 """
 
@@ -98,7 +98,7 @@ def _profile_row(share: dict[str, Any]) -> list[str]:
 
 
 def profile_markdown(report: dict[str, Any]) -> str:
-    """The table of the profile as the documentation includes it."""
+    """The table of the profile, as the documentation includes it."""
     rows = [PROFILE_HEADER, ["---"] * 2 + ["--:"] * 4, *map(_profile_row, report["profile"])]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

@@ -15,7 +15,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def randomised(layer: Layer, seed: int = 0, *, scale: float = 0.5) -> Layer:
-    """The layer in float64, with every parameter and every running statistic drawn anew: no zero hides an error."""
+    """The layer in float64, every parameter and running statistic drawn at random, so that no zero hides an error."""
     layer = layer.double()
     for number, (_, parameter) in enumerate(sorted(layer.named_parameters())):
         with torch.no_grad():
@@ -73,7 +73,7 @@ def assert_drawn_alike(layer: nn.Module, fresh: nn.Module) -> None:
         if parameter.unique().numel() == 1 < parameter.numel():
             assert torch.equal(other, parameter), name
         elif parameter.numel() > 9:
-            assert not torch.equal(other, parameter), f"{name} was not drawn anew"
+            assert not torch.equal(other, parameter), f"{name} was not re-initialised"
             assert 0.25 < other.square().mean() / parameter.square().mean() < 4, name
 
 

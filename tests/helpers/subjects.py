@@ -1,4 +1,4 @@
-"""What is taken to production, and the mark by which a test says that it proves one way of use for one class.
+"""The classes whose use is tested, and the mark by which a test says that it proves one way of use for one class.
 
 docs/usage_table.py makes its table of these marks.
 """

@@ -1,4 +1,4 @@
-"""Every error that bad input can cause: it names the layer, what was expected, what came, and how to mend it."""
+"""Every error that bad input can cause names the layer, says what was expected and what came, and suggests a fix."""
 
 import re
 from collections.abc import Callable
@@ -37,7 +37,7 @@ NET = build_agdtnet(3, num_frames=2, attention="none", temporal="mean").eval()
 
 
 def mask(*rows: str) -> torch.Tensor:
-    """A mask as a picture: one string a clip, "#" for a real frame and "." for a padded one."""
+    """A mask as a picture: one string per clip, "#" for a real frame and "." for a padded one."""
     return torch.tensor([[frame == "#" for frame in row] for row in rows])
 
 

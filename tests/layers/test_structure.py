@@ -60,8 +60,8 @@ def test_the_global_convolution_does_not_run_over_the_map(groups: int) -> None:
     positions = BATCH * FRAMES * 15 * HEIGHT * WIDTH
     literal = positions * CHANNELS * 14 * CHANNELS // groups
     windows = positions * CHANNELS * 14
-    # A position costs 14 windowed sums a channel, and at most 4 x 98 products of the spatial convolution: whole strips
-    # of 16 positions have zeros in their matrices and beyond the map's edge.
+    # A position costs 14 windowed sums per channel, and at most 4 x 98 products of the spatial convolution: whole
+    # strips of 16 positions have zeros in their matrices and beyond the map's edge.
     assert windows <= growth <= windows + 4 * 98 * positions
     assert groups != 1 or growth < literal / 10
 

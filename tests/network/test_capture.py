@@ -1,4 +1,4 @@
-"""capture_attention: the very weights that the forward pass used, by layer name, and nothing left behind."""
+"""capture_attention: the weights that the forward pass used, by layer name, and nothing left behind."""
 
 import pytest
 import torch

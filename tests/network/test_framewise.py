@@ -1,4 +1,4 @@
-"""FrameWise: a model of images on clips, every attention told the frames of this very call and nothing kept."""
+"""FrameWise: an image model on clips; every attention is told the frames of the current call, and nothing is kept."""
 
 import threading
 from typing import NamedTuple

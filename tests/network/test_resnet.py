@@ -1,4 +1,4 @@
-"""ResNet18: the ecosystem's state-dict keys and shapes, and the function that they stand for."""
+"""ResNet18: torchvision's state-dict keys and shapes, and the function that they stand for."""
 
 import copy
 

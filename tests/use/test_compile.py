@@ -27,7 +27,7 @@ def assert_compiles_once(layer: nn.Module, inputs: list[Tensor], backend: str = 
         for name, gradient in gradients(out, leaves).items():
             scale = float(wanted[name].abs().max())
             torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5 * scale)
-        assert number == 0 or counter.frame_count == before, f"{tuple(x.shape)} was compiled anew"
+        assert number == 0 or counter.frame_count == before, f"{tuple(x.shape)} was compiled again"
 
 
 @proves("torch.compile", *LAYERS)

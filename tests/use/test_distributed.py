@@ -15,7 +15,7 @@ PROCESSES = 2
 
 
 def layer_and_clips(name: str) -> tuple[nn.Module, Tensor]:
-    """The same in every process; batch norm in eval mode, for its statistics of half a batch are others."""
+    """The same in every process; batch norm in eval mode, because half a batch has other statistics."""
     torch.manual_seed(0)
     layer, size = SUBJECTS[name].build(), SUBJECTS[name].sizes[0]
     return layer.double().eval(), random_tensor((4, *size[1:]), 0)

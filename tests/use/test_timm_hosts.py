@@ -101,7 +101,7 @@ def test_attn_layer_of_timm_resnets() -> None:
     bare = timm.create_model("resnet18").eval()
     bare.load_state_dict({key: value for key, value in model.state_dict().items() if ".se." not in key})
     images = torch.randn(2, 3, 64, 64)
-    assert torch.equal(model(images), bare(images)), "timm drew the convolutions anew, the scale is still 0"
+    assert torch.equal(model(images), bare(images)), "timm re-initialised the convolutions, and the scale is still 0"
     model(images).sum().backward()
     assert all(module.residual_scale.grad != 0 for module in layers)
 

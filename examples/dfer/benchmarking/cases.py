@@ -1,4 +1,4 @@
-"""What the benchmark compares: each case gives rows of ratios, ours against a named peer."""
+"""What the benchmark compares: each case yields rows of ratios, ours against a named comparison."""
 
 import importlib
 import statistics
@@ -107,7 +107,7 @@ def maps(shape: tuple[int, ...], layout: str, device: str) -> Tensor:
 
 
 def against_rivals(settings: Settings) -> Iterator[Row]:
-    """Target 1: AGA against timm's layers, and against one plain pass over the map."""
+    """AGA against timm's layers, and against one plain pass over the map."""
     for shape in SHAPES:
         for layout in LAYOUTS:
             x = maps(shape, layout, settings.device)
@@ -133,7 +133,7 @@ def against_rivals(settings: Settings) -> Iterator[Row]:
 
 
 def operator_calls(settings: Settings) -> Iterator[Row]:
-    """What bounds target 1 on small maps: how many operators are called, views included."""
+    """How many operators are called, views included: what limits AGA on small maps."""
     shape = SHAPES[2]
     layers = {"AGA": AdaptiveGlobalAttention(shape[1], num_frames=shape[0]), **rivals(shape[1])}
     x = maps(shape, "NCHW", settings.device)
@@ -169,7 +169,7 @@ class Scale(nn.Module):
 
 
 def against_the_literal_form(settings: Settings) -> Iterator[Row]:
-    """Target 2: dense AGA against its equations as printed."""
+    """Dense AGA against its equations as printed."""
     for shape in SHAPES:
         x = maps(shape, "NCHW", settings.device)
         layer = AdaptiveGlobalAttention(shape[1], num_frames=shape[0], context_groups=1).to(settings.device)
@@ -179,7 +179,7 @@ def against_the_literal_form(settings: Settings) -> Iterator[Row]:
 
 
 def memory(settings: Settings) -> Iterator[Row]:
-    """Target 3: what forward + backward occupies beyond the input, the output and the input's gradient."""
+    """The memory of forward + backward beyond the input, the output and the input's gradient."""
     shape = SHAPES[-1]
     for layout in LAYOUTS:
         x = maps(shape, layout, settings.device)
@@ -205,7 +205,7 @@ class TrainingStep(nn.Module):
 
 
 def whole_nets(settings: Settings) -> Iterator[Row]:
-    """Target 4: AGDTNet against the same ResNet18 with averaging in time."""
+    """AGDTNet against the same ResNet18 with averaging in time."""
     nets: dict[str, AGDTNet] = {
         "AGDTNet": build_agdtnet().to(settings.device),
         "ResNet18 + mean": build_agdtnet(attention="none", temporal="mean").to(settings.device),
@@ -236,7 +236,7 @@ def _of_nets(target: int, case: str, unit: str, figures: dict[str, float], bound
 
 
 def temporal_encoder(settings: Settings) -> Iterator[Row]:
-    """Target 5: DTFormer against torch's encoder of the same sizes."""
+    """DTFormer against torch's encoder of the same sizes."""
     ours = DTFormer().to(settings.device)
     layer = nn.TransformerEncoderLayer(512, 8, 1024, 0.0, "gelu", batch_first=True, norm_first=True)
     theirs = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).to(settings.device)
@@ -247,7 +247,7 @@ def temporal_encoder(settings: Settings) -> Iterator[Row]:
 
 
 def compiled(settings: Settings) -> Iterator[Row]:
-    """Target 7: AGA compiled against eager."""
+    """AGA compiled against eager."""
     for shape in (SHAPES[1], SHAPES[4]):
         x = maps(shape, "NCHW", settings.device)
         layer = AdaptiveGlobalAttention(shape[1], num_frames=shape[0]).to(settings.device)
@@ -259,7 +259,7 @@ def compiled(settings: Settings) -> Iterator[Row]:
 
 
 def half_precision(settings: Settings) -> Iterator[Row]:
-    """Target 8: AGDTNet in bfloat16 with channels_last against float32."""
+    """AGDTNet in bfloat16 with channels_last against float32."""
     clips = torch.randn(1, 16, 3, 112, 112, device=settings.device)
     full = build_agdtnet().to(settings.device).eval()
     half = build_agdtnet(dtype=torch.bfloat16).to(settings.device).eval()
@@ -272,7 +272,7 @@ def half_precision(settings: Settings) -> Iterator[Row]:
 
 
 def import_time(settings: Settings) -> Iterator[Row]:
-    """Target 9: what `import agdt_layers` takes after `import torch`, in fresh processes."""
+    """The time of `import agdt_layers` after `import torch`, in fresh processes."""
     del settings
     command = [sys.executable, "-X", "importtime", "-c", "import torch, agdt_layers"]
     milliseconds = []
@@ -285,7 +285,7 @@ def import_time(settings: Settings) -> Iterator[Row]:
 
 
 def stream(settings: Settings) -> Iterator[Row]:
-    """Target 10: a camera's next answer against the whole clip again, and how much of it is the backbone's."""
+    """A stream's next answer against running the whole clip again, and the backbone's share of it."""
     net = build_agdtnet(causal=True).to(settings.device).eval()
     camera = AGDTStream(net)
     frame = torch.randn(1, 3, 112, 112, device=settings.device)

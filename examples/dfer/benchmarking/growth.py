@@ -36,7 +36,7 @@ def growth(settings: Settings) -> list[Curve]:
 
 
 def _attention(settings: Settings, axis: str, shapes: dict[int, tuple[int, int, int, int]]) -> list[Curve]:
-    """AGA, and a plain pass over the map: what grows faster than linear there is the machine's memory."""
+    """AGA, and a plain pass over the map; where that grows faster than linearly, the machine's memory is the cause."""
     times: dict[str, list[float]] = {"AGA": [], "x * s": []}
     for shape in shapes.values():
         layer = AdaptiveGlobalAttention(shape[1], num_frames=shape[0]).to(settings.device)

@@ -1,4 +1,4 @@
-"""Where the time of attention goes: operators over the whole map, operators on vectors, and what is around them."""
+"""Where the time of attention goes: operators on the whole map, operators on vectors, and everything around them."""
 
 import math
 import time
@@ -16,11 +16,11 @@ SHAPES = ((16, 512, 7, 7), (16, 64, 28, 28), (16, 256, 56, 56))
 
 @dataclass(frozen=True)
 class Share:
-    """One layer's forward pass in milliseconds, under the profiler, which makes small operators dearer than they are.
+    """One layer's forward pass in milliseconds, under the profiler, which makes small operators look slower.
 
     ``whole_map`` is the time in operators that read or write all of (N, C, H, W), ``vectors`` that in all others, and
-    ``around`` what is left: Python, checks, and the way to and from the operators. ``calls`` counts operators, also
-    those that operators call and those that only make views.
+    ``around`` the rest: Python, checks, and dispatch. ``calls`` counts operators, including those that operators call
+    and those that only make views.
     """
 
     layer: str
@@ -36,7 +36,7 @@ class Share:
 
 
 def shares(settings: Settings) -> list[Share]:
-    """Profile AGA and CBAM, on the CPU alone: a GPU's operators return before they are done."""
+    """Profile AGA and CBAM, on the CPU only: on a GPU operators return before they are done."""
     if settings.device != "cpu":
         return []
     found = []

@@ -1,4 +1,4 @@
-"""Measuring: medians of interleaved runs, and the peak of what tensors occupy."""
+"""Measuring: medians of interleaved runs, and peak memory."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ Run = Callable[[], object]
 
 
 def interleaved_medians(runs: Mapping[str, Run], *, seconds: float, device: str) -> dict[str, float]:
-    """Run all in turn, A B A B ..., after a warm-up, and give each one's median in milliseconds."""
+    """Run all in turn, A B A B ..., after a warm-up, and return each one's median in milliseconds."""
     for _ in range(3):
         for run in runs.values():
             run()
@@ -37,7 +37,7 @@ def _milliseconds(run: Run, device: str) -> float:
 
 
 def peak_bytes(run: Run, device: str) -> int:
-    """Give the most that tensors made by one run occupy together, results included."""
+    """Return the peak memory of the tensors that one run makes, results included."""
     run()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -57,7 +57,7 @@ def peak_bytes(run: Run, device: str) -> int:
 
 
 def memory_bandwidth() -> float:
-    """Give the GB/s at which this machine multiplies a large tensor in place: the floor of a pass over a map."""
+    """Return the GB/s at which this machine multiplies a large tensor in place: a bound for any pass over a map."""
     x = torch.ones(2**26)
     milliseconds = interleaved_medians({"pass": lambda: x.mul_(1.0)}, seconds=1.0, device="cpu")["pass"]
     return 2 * x.nbytes / milliseconds / 1e6

@@ -25,7 +25,7 @@ def render_clips(label_set: str, *, people: int, frames: int, size: int, seed: i
     """Every person shows every class once.
 
     "expressions": the seven basic ones. "direction": each person goes from rest to an expression (onset), and the
-    very same frames come once more in opposite order (offset): no single frame tells the two apart.
+    very same frames come once more in reverse order (offset): no single frame tells the two apart.
     """
     generator = torch.Generator().manual_seed(seed)
     identities = draw_identities(people, generator)

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, multiply-adds, operators, latency and memory of one clip."""
+"""What a model costs: its parameters, and multiply-adds, operators, latency and memory for one clip."""
 
 import copy
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfer.benchmarking.timing import interleaved_medians, peak_bytes
 
-# Operators that are no views and launch nothing: they allocate, rename or compare types.
+# Operators that are not views and launch nothing: they allocate, rename or compare types.
 _IDLE = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "promote_types"})
 
 
@@ -22,9 +22,9 @@ class Complexity:
     Attributes:
         parameters: their number.
         multiply_adds: half of torch's FlopCounterMode: convolutions and matrix products, the LSTM's included.
-        launches: operators dispatched that do work, views and allocations left out; each launches about one kernel.
+        launches: operators dispatched that do work, without views and allocations; each launches about one kernel.
         milliseconds: the median of repeated runs.
-        peak_bytes: what the weights and the tensors of one run occupy together at most.
+        peak_bytes: peak memory of the weights and the tensors of one run.
     """
 
     parameters: int
@@ -51,7 +51,7 @@ def complexity(model: nn.Module, clip_shape: tuple[int, ...], *, device: str, se
 
 
 def count_multiply_adds(model: nn.Module, clip_shape: tuple[int, ...]) -> int:
-    """Count on the meta device: there an LSTM is matrix products, on others one operator that no counter opens."""
+    """Count on the meta device: there an LSTM is matrix products, elsewhere one operator that is not counted."""
     twin = copy.deepcopy(model).to("meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         twin(torch.empty(clip_shape, device="meta"))
@@ -59,7 +59,7 @@ def count_multiply_adds(model: nn.Module, clip_shape: tuple[int, ...]) -> int:
 
 
 def count_launches(model: nn.Module, clips: torch.Tensor) -> int:
-    """Count the operators that do work, on the clips' device; of an LSTM, some devices have one operator a layer."""
+    """Count the operators that do work, on the clips' device; for an LSTM, some devices have one operator per layer."""
     with torch.no_grad(), _Launches() as counter:
         model(clips)
     return counter.number

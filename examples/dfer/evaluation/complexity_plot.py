@@ -1,4 +1,4 @@
-"""Cost against score: each model's multiply-adds, counted here, against the WAR on DFEW that was published for it."""
+"""Cost against score: each model's multiply-adds, counted here, against its published WAR on DFEW."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ from matplotlib.ticker import LogLocator
 from dfer.atomic_files import whole_file
 
 OURS, PEER, INK = "#2a6f97", "#c8553d", "#22262e"
-# A printed count is drawn apart where it differs by more than this from the one counted here.
+# A printed count is drawn too where it differs by more than this fraction from the one counted here.
 DIFFERS = 0.05
 
 
 def draw_cost_against_score(path: Path, rows: Sequence[dict[str, Any]], own: Sequence[str]) -> None:
-    """One disc a model, as large as its parameters; rows without a published score are left out.
+    """One disc per model, its area proportional to the parameters; rows without a published score are left out.
 
     Args:
         path: of the PNG.

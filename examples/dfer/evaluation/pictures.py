@@ -90,7 +90,7 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], best_epoch: int
             label="validation",
         )
         losses.set(title="Cross-entropy", xlabel="epoch", ylim=(0, None))
-        # WAR is dashed and on top: with as many clips of every class the two are one line.
+        # WAR is dashed and on top: with equally many clips of every class the two lines coincide.
         for name, colour, dash in (("uar", GREEN, "-"), ("war", ORANGE, "--")):
             values = [100 * row[f"validation_{name}"] for row in history]
             metrics.plot(epochs, values, color=colour, linestyle=dash, marker="o", markersize=3, label=name.upper())
@@ -105,10 +105,10 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], best_epoch: int
 
 
 def draw_attention(path: Path, clips: Tensor, weights: Tensor, captions: Sequence[str]) -> None:
-    """Two rows a clip: its frames, and the same under AGA's spatial weights.
+    """Two rows per clip: its frames, and the same under AGA's spatial weights.
 
     `clips` (B, T, 3, H, W) from 0 to 1, `weights` (B, T, h, w). Colours run from the least to the greatest
-    weight of a clip: the weights of one clip can be compared, those of two cannot.
+    weight of a clip: weights can be compared within a clip, not between two clips.
     """
     B, T = clips.shape[:2]
     height, width = clips.shape[-2:]

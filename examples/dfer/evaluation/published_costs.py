@@ -1,13 +1,13 @@
-"""What publications print of the models' cost and of their score on DFEW: quoted, never measured here."""
+"""Published costs of the models and their published scores on DFEW: quoted, never measured here."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Published:
-    """Millions of parameters, giga multiply-adds of a clip, WAR on DFEW in per cent; None where none was found.
+    """Millions of parameters, giga multiply-adds per clip, WAR on DFEW in per cent; None where none was found.
 
-    ``note`` says what a figure leaves open.
+    ``note`` says what is unclear about a figure.
     """
 
     parameters: float | None = None

@@ -1,4 +1,4 @@
-"""WAR, UAR and per-class recall out of a confusion matrix (rows: the truth, columns: the answer)."""
+"""WAR, UAR and per-class recall from a confusion matrix (rows: the truth, columns: the answer)."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ class Scores(NamedTuple):
     war: float
     uar: float
     recall: list[float | None]
-    """None for a class of which there is no clip: it has no recall, and does not count in UAR."""
+    """None for a class without clips: it has no recall and does not count in UAR."""
 
 
 def scores_of(confusion: Tensor) -> Scores:

@@ -16,15 +16,15 @@ class C3D(nn.Module):
     as DFEW's authors train it (Jiang et al., "DFEW: A Large-Scale Database for Recognizing Dynamic Facial Expressions
     in the Wild", 2020).
 
-    78.03 M parameters and 38.55 G multiply-adds a clip of 16 frames of 112 x 112, which agrees with the size that
+    78.03 M parameters and 38.55 G multiply-adds per clip of 16 frames of 112 x 112, which agrees with the size that
     publications print.
 
-    The first pooling leaves time alone, the other four halve it. They round up, so that clips shorter than 16 frames
-    pass too; at 16 frames of 112 x 112 nothing is rounded.
+    The first pooling leaves the time axis as it is, the other four halve it. They round up, so that clips shorter than
+    16 frames pass too; at 16 frames of 112 x 112 nothing is rounded.
 
     Args:
-        num_classes: length of the scores.
-        num_frames: T; the first linear layer fits this length alone.
+        num_classes: number of classes.
+        num_frames: frames per clip, T; the first linear layer fits only this length.
         size: H = W, likewise.
     """
 

@@ -6,10 +6,10 @@ from torch import Tensor
 def check_clips(
     model: str, clips: Tensor, *, num_frames: int | None = None, size: int | None = None, least: int = 1
 ) -> None:
-    """Accept (B, T, 3, H, W), at least one frame of ``least`` pixels a side.
+    """Accept (B, T, 3, H, W), at least one frame, at least ``least`` pixels on each side.
 
     Args:
-        model: whose clips they are, for the message.
+        model: the name of the model, for the message.
         clips: any tensor.
         num_frames: the only T that the model takes, if it was made for one.
         size: the only H = W, likewise.

@@ -65,16 +65,16 @@ class FormerDFER(nn.Module):
 
     Reference: Zhao and Liu, "Former-DFER: Dynamic Facial Expression Recognition Transformer", 2021.
 
-    18.03 M parameters and 8.30 G multiply-adds a clip of 16 frames of 112 x 112, which agrees with the published
+    18.03 M parameters and 8.30 G multiply-adds per clip of 16 frames of 112 x 112, which agrees with the published
     size. The details that the text leaves open (one layer in the S-Former, three in the T-Former, their widths, GELU
     by its tanh formula, no dropout) are those of the code that its authors published.
 
     A pretrained ResNet18 file loads into ``backbone`` by :func:`agdt_layers.load_weights`.
 
     Args:
-        num_classes: length of the scores.
-        num_frames: T; the T-Former has one position embedding a frame.
-        size: H = W; the S-Former has one position embedding a position of the map, 7 x 7 at 112 x 112.
+        num_classes: number of classes.
+        num_frames: frames per clip, T; the T-Former has one position embedding per frame.
+        size: H = W; the S-Former has one embedding per position of the map, 7 x 7 at 112 x 112.
     """
 
     def __init__(self, num_classes: int, *, num_frames: int = 16, size: int = 112) -> None:

@@ -84,13 +84,13 @@ class I3D(nn.Module):
 
     Reference: Carreira and Zisserman, "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset", 2017.
 
-    12.29 M parameters. 27.79 G multiply-adds a clip of 16 frames of 224 x 224, the size that the model was published
+    12.29 M parameters. 27.79 G multiply-adds per clip of 16 frames of 224 x 224, the size that the model was published
     for: there the published average pooling, 2 x 7 x 7, covers the last map and is its mean. At 112 x 112 that map is
     2 x 4 x 4 and the published pooling does not fit, so the mean is taken at every size: 6.98 G. Publications print
     6.99 G for 112 x 112, 0.1 % more; how they pool there is not said.
 
     Args:
-        num_classes: length of the scores.
+        num_classes: number of classes.
     """
 
     def __init__(self, num_classes: int) -> None:

@@ -53,9 +53,9 @@ def build_model(
 
     Args:
         name: one of MODEL_NAMES.
-        num_classes: length of the scores.
-        num_frames: T. I3D and VGG + LSTM take any; the rows of AGDTNet take shorter clips too.
-        size: H = W. C3D and Former-DFER take no other.
+        num_classes: number of classes.
+        num_frames: frames per clip, T. I3D and VGG + LSTM take any; the rows of AGDTNet take shorter clips too.
+        size: H = W. C3D and Former-DFER take only this size.
         weights: a file or a state dict, for the whole model or for its backbone; see agdt_layers.load_weights.
         options: of agdt_layers.build_agdtnet, such as dropout and causal, for the rows of AGDTNet.
 

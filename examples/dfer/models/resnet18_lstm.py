@@ -8,20 +8,20 @@ from dfer.models.clip_shape import check_clips
 
 
 class ResNet18LSTM(nn.Module):
-    """ResNet18 on every frame, an LSTM over the frames, all of its outputs in one linear classifier.
+    """ResNet18 on every frame, an LSTM over the frames, a linear classifier on all of its outputs.
 
     Reference: the baseline of Jiang et al., "DFEW: A Large-Scale Database for Recognizing Dynamic Facial Expressions
     in the Wild", 2020, with the backbone that its name promises. The LSTM (3 layers of 256) and the classifier are
     theirs; their own backbone is in ``resnet18_lstm_dfew.py``.
 
-    13.05 M parameters and 7.79 G multiply-adds a clip of 16 frames of 112 x 112. Publications that print 17.39 M and
-    9.12 G under this name describe the other one: 33 % and 17 % more.
+    13.05 M parameters and 7.79 G multiply-adds per clip of 16 frames of 112 x 112. Publications that print 17.39 M and
+    9.12 G under this name describe the other one, 33 % and 17 % larger.
 
     A pretrained ResNet18 file loads into ``backbone`` by :func:`agdt_layers.load_weights`.
 
     Args:
-        num_classes: length of the scores.
-        num_frames: T; the classifier fits this length alone.
+        num_classes: number of classes.
+        num_frames: frames per clip, T; the classifier fits only this length.
     """
 
     def __init__(self, num_classes: int, *, num_frames: int = 16) -> None:

@@ -1,4 +1,4 @@
-"""ResNet18 + LSTM as DFEW's authors define it: bottleneck blocks, and so no ResNet18."""
+"""ResNet18 + LSTM as DFEW's authors define it: bottleneck blocks, so not a ResNet18."""
 
 import torch
 from torch import Tensor, nn
@@ -33,18 +33,18 @@ class Bottleneck(nn.Module):
 
 
 class DFEWResNet18LSTM(nn.Module):
-    """A ResNet of two bottleneck blocks a stage on every frame, an LSTM, all of its outputs in one linear classifier.
+    """A ResNet of two bottleneck blocks per stage on every frame, an LSTM, a linear classifier on all of its outputs.
 
     Reference: the baseline "ResNet18+LSTM" of Jiang et al., "DFEW: A Large-Scale Database for Recognizing Dynamic
     Facial Expressions in the Wild", 2020, as in the code that its authors published.
 
-    17.39 M parameters and 9.12 G multiply-adds a clip of 16 frames of 112 x 112, which agrees with the printed size.
+    17.39 M parameters and 9.12 G multiply-adds per clip of 16 frames of 112 x 112, which agrees with the printed size.
     The name does not: [2, 2, 2, 2] bottleneck blocks are a ResNet26 with 2048 features. A pretrained ResNet18 file
     therefore does not fit; the model under the name's own definition is in ``resnet18_lstm.py``.
 
     Args:
-        num_classes: length of the scores.
-        num_frames: T; the classifier fits this length alone.
+        num_classes: number of classes.
+        num_frames: frames per clip, T; the classifier fits only this length.
     """
 
     def __init__(self, num_classes: int, *, num_frames: int = 16) -> None:

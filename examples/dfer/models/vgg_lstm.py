@@ -1,4 +1,4 @@
-"""VGG + LSTM: FERV39k's baseline, 4096 features a frame read by one LSTM."""
+"""VGG + LSTM: FERV39k's baseline, 4096 features per frame read by one LSTM."""
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ class VGG(nn.Module):
 
     Reference: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2015.
 
-    The keys are those of the ecosystem's files (``features.0.weight``, ..., ``classifier.3.bias``).
+    The keys are those of torchvision's files (``features.0.weight``, ..., ``classifier.3.bias``).
     """
 
     out_channels = 4096
@@ -65,7 +65,7 @@ class VGGLSTM(nn.Module):
     figures of 29.9 G and 44.7 G that go with the first two are those of the convolutions alone, 2.0 G less.
 
     Args:
-        num_classes: length of the scores.
+        num_classes: number of classes.
         depth: 11, 13 or 16.
     """
 

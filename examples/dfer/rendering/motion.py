@@ -8,7 +8,7 @@ from torch import Tensor
 EXPRESSIONS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 DIRECTIONS = ("onset", "offset")
 
-# The apex of each expression, after the action units of Ekman's basic emotions; one column a muscle.
+# The apex of each expression, after the action units of Ekman's basic emotions; one column per muscle.
 # Positive brow values raise, positive corner values smile, lids at 1 are open as at rest.
 MUSCLES = ("inner_brow", "outer_brow", "frown", "lids", "wrinkle", "corners", "stretch", "jaw", "upper_lip")
 REST = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)

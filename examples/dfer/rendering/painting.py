@@ -57,7 +57,7 @@ class _Painter:
         x, y = self.page_x - does["shift_x"], self.page_y - does["shift_y"] - 0.06
         self.x = (cos * x + sin * y) / does["scale"]
         self.y = (cos * y - sin * x) / does["scale"]
-        # Turning the head moves what stands out of the skull further than its outline.
+        # Turning the head moves what sticks out of it, such as the nose, further than its outline.
         self.face_x = self.x - 0.16 * does["yaw"]
         self.face_y = self.y - 0.14 * does["pitch"]
         self.canvas = _Canvas(self._wall(), 0.5 * 2 / size)

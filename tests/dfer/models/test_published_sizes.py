@@ -8,7 +8,7 @@ from agdt_layers import build_agdtnet
 from dfer.models import AGDTNET_ROWS, COMPARISON_SYSTEMS, build_model
 
 # Millions of parameters; giga multiply-adds of 16 frames; the side of a frame; whether the convolutions alone count.
-# Nobody printed the size of vgg11-lstm and resnet18-lstm, nor the count of vgg16-lstm: those are held as they are.
+# No publication prints the size of vgg11-lstm and resnet18-lstm, or the count of vgg16-lstm: those are our own counts.
 PUBLISHED = {
     "c3d": (78.03, 38.55, 112, False),
     "i3d": (12.29, 27.79, 224, False),
