@@ -42,7 +42,7 @@ class TestRole(SphinxRole):
             place = place_of_test(self.text)
         except LookupError as error:
             return [], [self.inliner.reporter.error(str(error), line=self.lineno)]
-        return [nodes.literal(text=f"{place.file}::{place.name}")], []
+        return [nodes.literal(text=f"{place.file}::{place.name}", classes=["proof"])], []
 
 
 def _resolve(app: Sphinx, _env: Any, node: addnodes.pending_xref, content: nodes.TextElement) -> nodes.Element | None:

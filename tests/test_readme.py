@@ -19,3 +19,11 @@ def test_both_commands_install_before_they_run() -> None:
         lines = fenced(f"command: {name}").splitlines()
         assert [line.split()[0] for line in lines[:2]] == ["python3", ".venv/bin/pip"]
         assert lines[2].endswith(last)
+
+
+def test_the_examples_readme_names_every_script_and_every_folder() -> None:
+    text = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    for script in (ROOT / "examples").glob("*.py"):
+        assert f"| `{script.name}` |" in text
+    for folder in (ROOT / "examples" / "dfer").glob("*/__init__.py"):
+        assert f"| `{folder.parent.name}` |" in text
