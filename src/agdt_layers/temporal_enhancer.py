@@ -31,14 +31,14 @@ class DifferentialTemporalEnhancer(nn.Module):
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 14-21. The paper's Roll(X, +s) means the frame s later, as its
-    text says; torch.roll's sign is the opposite. The printed ranges leave out the wrapped frames, so differences
-    beyond the ends are zero unless ``boundary="wrap"``.
+    text says; torch.roll's sign is the opposite. The printed ranges leave out the wrapped frames, so differences that
+    reach beyond the clip are zero by default; the paper's text argues for the cyclic roll, ``boundary="wrap"``.
 
     Args:
         channels: C, the number of channels.
         step: s, in frames.
         kernel_size: of the depthwise convolution over time, odd.
-        boundary: "zero", or "wrap", which takes the clip as a cycle in the differences and in the convolution, so
+        boundary: "zero", or "wrap", which treats the clip as a cycle in the differences and in the convolution, so
             that the layer commutes with cyclic shifts of time.
         device, dtype: of the parameters.
 
