@@ -177,7 +177,7 @@ def build_agdtnet(
     checks.one_of("build_agdtnet", "temporal", temporal, TEMPORALS)
     checks.positive_integer("build_agdtnet", "num_frames", num_frames)
 
-    # A given backbone decides the device and the dtype of the rest.
+    # A backbone of one's own says what its net is made of.
     own = None if backbone is None else next((p for p in backbone.parameters() if p.is_floating_point()), None)
     if own is not None:
         device, dtype = device or own.device, dtype or own.dtype

@@ -11,7 +11,7 @@ _ONE_NUMBER = ("alpha_forward", "alpha_backward", "residual_scale")
 
 
 def bring_up_to_date(state_dict: dict[str, Tensor], prefix: str = "") -> None:
-    """Rename and reshape in place the entries of a net with this prefix."""
+    """Rename and reshape in place what belongs to a net with this prefix."""
     attention, backbone = f"{prefix}attention.", f"{prefix}backbone."
     if any(key.startswith(backbone) for key in state_dict):
         for key in [key for key in state_dict if key.startswith(attention)]:

@@ -11,7 +11,7 @@ from agdt_layers.torch_compat import is_autocast_enabled
 
 
 def promoted_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return float64 for float64, and float32 for everything narrower."""
+    """Give float64 for float64, and float32 for everything narrower."""
     return torch.promote_types(dtype, torch.float32)
 
 

@@ -75,7 +75,7 @@ class DifferentialTemporalEnhancer(nn.Module):
         self.step = step
         self.boundary = boundary
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
-        # Shape (1,) and not (): sharded training cannot split a scalar.
+        # One number each, but not without axes: sharded training cannot cut a scalar.
         self.alpha_forward = nn.Parameter(torch.empty(1, **factory))
         self.alpha_backward = nn.Parameter(torch.empty(1, **factory))
         self.conv = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, **factory)

@@ -11,8 +11,8 @@ from torch.autograd import Variable, forward_ad
 
 
 def is_exporting() -> bool:
-    """Whether torch.export is tracing; its graph is read by other engines."""
-    # New in torch 2.7; before that, every compiled graph is treated as an exported one.
+    """Say whether torch.export is tracing, whose graph other engines read."""
+    # New in torch 2.7; before, a compiled graph is taken for an exported one.
     asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
     return bool(asked())
 

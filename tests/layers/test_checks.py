@@ -1,4 +1,4 @@
-"""Every error that bad input can cause names the layer, says what was expected and what came, and suggests a fix."""
+"""Every error that bad input can cause: it names the layer, what was expected and what came, and suggests a fix."""
 
 import re
 from collections.abc import Callable

@@ -33,7 +33,7 @@ def test_autocast_trains(subject: Subject) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         out = layer(x)
     expected = layer(x)
-    # Eight bits per number; the roundings of many layers add up, so outputs are compared as a whole.
+    # Eight bits a number; roundings of many layers add up, so outputs are compared as a whole.
     assert (out - expected).norm() < 0.02 * expected.norm()
     wanted, found = gradients(expected, leaves), gradients(out.float(), leaves)
     assert all(gradient.dtype == torch.float32 for gradient in found.values())
