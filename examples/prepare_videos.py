@@ -104,8 +104,7 @@ def interrupt(number: int, _: object) -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    before = [(number, signal.signal(number, interrupt)) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         return prepare(args)
     except Interrupted as error:
@@ -114,6 +113,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BadInput, OSError) as error:
         print(f"prepare_videos.py: {error}", file=sys.stderr)
         return 2
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":
