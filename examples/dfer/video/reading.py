@@ -62,7 +62,8 @@ class VideoReader:
                 yield shown
                 number += 1
             shown = frame
-        while first + number * every < self.duration - self._half_tick:
+        end = min(self.duration, shown.time + LONGEST_STILL)
+        while first + number * every < end - self._half_tick:
             yield shown
             number += 1
 
