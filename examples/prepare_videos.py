@@ -13,6 +13,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
@@ -36,7 +37,7 @@ def shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
-def seconds(text: str) -> float:
+def interval(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -58,7 +59,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("source", metavar="IN", type=Path, help="a folder of videos, or one video")
     parser.add_argument("--out", type=Path, required=True, help="folder for the clips")
-    parser.add_argument("--every", type=seconds, help="seconds between frames (default: every frame of the video)")
+    parser.add_argument("--every", type=interval, help="seconds between frames (default: every frame of the video)")
     parser.add_argument("--size", type=partial(whole, least=16), default=112, help="side of a face in pixels (112)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
     parser.add_argument("--workers", type=partial(whole, least=1), help="processes (default: one a core; 4 with a GPU)")
@@ -82,7 +83,7 @@ def prepare(args: argparse.Namespace) -> int:
     settings, (number, count) = Settings(args.size, args.every), args.shard
     clips = find_clips(args.source, args.out)[number - 1 :: count]
     reports = {clip: report for clip in clips if (report := read_report(clip, settings)) is not None}
-    already = len(reports)
+    already, began, frames = len(reports), time.monotonic(), 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = args.workers or (cores if device == "cpu" else min(4, cores))
     todo = [clip for clip in clips if clip not in reports]
@@ -90,8 +91,11 @@ def prepare(args: argparse.Namespace) -> int:
     with closing(preparing), Progress(len(clips), already) as progress:
         for clip, report in preparing:
             reports[clip] = report
+            frames += report.frames
             progress.advance(clip.name, report)
     print(summary(reports.values(), already))
+    seconds = time.monotonic() - began
+    print(f"this run: {frames} frames in {seconds:.0f} s, {frames / seconds:.1f} a second by {workers} processes")
     return 3 if any(report.problem for report in reports.values()) else 0
 
 

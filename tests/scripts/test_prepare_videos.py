@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,8 +109,9 @@ def test_the_tree_is_prepared_and_nothing_is_dropped(videos: Path, uninterrupted
         assert pictures == [f"{number:05d}.jpg" for number in range(1, reports[name]["frames"] + 1)]
     assert len([path for path in out.rglob("*") if path.name.startswith(".")]) == 0
     lines = printed.splitlines()
-    assert len(lines) == 10
-    assert "9 videos: 7 prepared, 1 of them damaged, 1 without a face, 1 unreadable; " in lines[-1]
+    assert len(lines) == 11
+    assert "9 videos: 7 prepared, 1 of them damaged, 1 without a face, 1 unreadable; " in lines[-2]
+    assert re.fullmatch(r"this run: \d+ frames in \d+ s, [\d.]+ a second by 2 processes", lines[-1])
     assert any("Train/broken.mp4: unreadable: not a readable video" in line for line in lines)
 
 
@@ -121,7 +123,7 @@ def test_again_does_only_what_is_left(
     assert main([str(videos), "--out", str(out), "--device", "cpu"]) == 3
     assert contents(out) == before
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert "[9/9] Train/broken.mp4: unreadable" in lines[0]
     assert "(8 done before)" in lines[1]
 

@@ -47,15 +47,14 @@ def summary(reports: Collection[Report], already: int) -> str:
     """What became of all videos, in one line."""
     count = Counter(report.status for report in reports)
     prepared = [report for report in reports if report.status == "prepared"]
-    total = {name: sum(getattr(report, name) for report in prepared) for name in ("frames", "filled", "several")}
     parts = [
         f"{len(reports)} videos: {count['prepared']} prepared",
         f"{sum(report.problem is not None for report in prepared)} of them damaged",
         f"{count['no face']} without a face",
-        f"{count['unreadable']} unreadable",
+        f"{count['unreadable']} unreadable" + (f" ({already} done before)" if already else ""),
     ]
-    line = ", ".join(parts) + (f" ({already} done before)" if already else "")
-    return f"{line}; {total['frames']} frames, {total['filled']} filled, {total['several']} with several faces"
+    frames, filled, several = (sum(getattr(r, name) for r in prepared) for name in ("frames", "filled", "several"))
+    return f"{', '.join(parts)}; {frames} frames, {filled} filled, {several} with several faces"
 
 
 def read_report(clip: Clip, settings: Settings) -> Report | None:

@@ -80,8 +80,8 @@ def test_faces_of_a_batch_do_not_see_each_other() -> None:
 
 
 def test_large_faces_are_averaged_not_skipped() -> None:
-    # A chequerboard of single pixels is grey from afar.
-    board = (torch.arange(1600)[:, None] + torch.arange(1600)) % 2 * 255
-    aligned = align(board.byte().expand(1, 3, -1, -1), (TEMPLATE * 1500 + 50)[None])
-    assert int(aligned.min()) > 100
-    assert int(aligned.max()) < 155
+    # Seen from afar noise is even grey: its deviation of 74 falls with the number of pixels that are averaged, here 6.7
+    # a side. Sampled without a mean it would be above 20.
+    noise = torch.randint(0, 256, (1, 3, 1600, 1600), dtype=torch.uint8)
+    aligned = align(noise, (TEMPLATE * 1500 + 50)[None])
+    assert float(aligned.float().std()) < 12

@@ -87,7 +87,7 @@ def test_a_mirrored_frame_has_mirrored_points(detector: FaceDetector, talking: l
 
 def test_points_stand_still_where_the_head_does(detector: FaceDetector) -> None:
     """A face that is only moved, by known fractions of a pixel, under fresh noise in every frame."""
-    still = talking_face()[30].float()
+    still = talking_face()[60].float()
     steps = torch.stack([torch.arange(16) * 0.37, torch.arange(16) * 0.22], 1)
     height, width = still.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
@@ -99,8 +99,8 @@ def test_points_stand_still_where_the_head_does(detector: FaceDetector) -> None:
         )
         frames.append((moved[0] + 2 * torch.randn_like(still)).round().clamp(0, 255).byte())
     points = torch.stack([faces.points[0] for faces in detector.detect(torch.stack(frames))]) - steps[:, None]
-    # Read once, from R-Net's window, the points shake by 0.66 pixels.
-    assert float(points.std(0).mean()) < 0.25
+    # Read once, from R-Net's window, they shake by more than half a pixel.
+    assert float(points.std(0).mean()) < 0.18
 
 
 def test_no_face_in_noise_nor_in_the_dark(detector: FaceDetector) -> None:
