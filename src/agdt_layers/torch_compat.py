@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Variable, forward_ad
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 
 def is_exporting() -> bool:
@@ -52,6 +53,22 @@ def sigmoid_gradient(d_out: Tensor, out: Tensor) -> Tensor:
     """Give the gradient of a sigmoid's input, from its output, in one operation."""
     operator: Any = getattr(torch.ops.aten, "sigmoid_backward", None)
     return d_out * out * (1 - out) if operator is None else operator(d_out, out)
+
+
+def convolution_gradients(x: Tensor, weight: Tensor, d_out: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the gradients of the input and of the weight of a zero-padded conv2d without bias, in one operation."""
+    padding = weight.shape[2] // 2
+    operator: Any = getattr(torch.ops.aten, "convolution_backward", None)
+    if operator is None:
+        return (
+            conv2d_input(x.shape, weight, d_out, padding=padding),
+            conv2d_weight(x, weight.shape, d_out, padding=padding),
+        )
+    one, zero = [1, 1], [0, 0]
+    d_x, d_weight, _ = operator(
+        d_out, x, weight, None, one, [padding, padding], one, False, zero, 1, [True, True, False]
+    )
+    return d_x, d_weight
 
 
 def at_end_of_backward(callback: Callable[[], None]) -> None:
