@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from agdt_layers import checks, functional
 from agdt_layers.precision import called, full_precision, in_dtype, promoted
-from agdt_layers.tracing import one_fx_node
+from agdt_layers.tracing import NotScriptable, one_fx_node
 from agdt_layers.untouched import is_untouched
 
 
-class AdaptiveChannelAttention(nn.Module):
+class AdaptiveChannelAttention(NotScriptable, nn.Module):
     r"""Adaptive channel attention (ACA): gated local and global channel statistics.
 
     .. math::

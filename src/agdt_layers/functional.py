@@ -18,7 +18,7 @@ from torch.nn.functional import conv1d, conv2d, linear, pad, scaled_dot_product_
 from agdt_layers import device_forms
 from agdt_layers.custom_backward import apply_with_backward
 from agdt_layers.toeplitz_convolution import convolve
-from agdt_layers.torch_compat import is_exporting, sigmoid_gradient
+from agdt_layers.torch_compat import is_exporting, is_forward_mode, sigmoid_gradient
 
 # einops learns at its first call that there are tensors; a graph compiled before would be compiled once more after.
 rearrange(torch.empty(0), "n -> n")
@@ -267,12 +267,12 @@ def temporal_difference(
             backward = backward * (mask & mask.gather(1, back))[:, :, None]
         return alpha_forward * forward + alpha_backward * backward
     step = min(step, num_frames)
-    change = x[:, step:] - x[:, : num_frames - step]
+    change = x[:, step:] - x[:, :-step]
     if mask is not None:
-        change = change * (mask[:, step:] & mask[:, : num_frames - step])[:, :, None]
+        change = change * (mask[:, step:] & mask[:, :-step])[:, :, None]
     # Frame t's change to the frame s later stands s places after its change from the frame s before.
     changes = pad(change, (0, 0, step, step))
-    return torch.addcmul(alpha_backward * changes[:, :num_frames], changes[:, step:], alpha_forward)
+    return torch.addcmul(alpha_backward * changes[:, :-step], changes[:, step:], alpha_forward)
 
 
 def temporal_gate(
@@ -333,6 +333,10 @@ def self_attention(query_key_value: Tensor, heads: int, mask: Tensor | None = No
         (B, L, C).
     """
     query, key, value = rearrange(query_key_value, "b l (part heads d) -> part b heads l d", part=3, heads=heads)
+    if is_forward_mode():
+        # torch's fused kernels know no forward derivative.
+        attended = attention_probabilities(query_key_value, heads, mask) @ value
+        return rearrange(attended, "b heads l d -> b l (heads d)")
     may_attend = None if mask is None else mask[:, None, None, :]
     attended = scaled_dot_product_attention(query, key, value, attn_mask=may_attend)
     return rearrange(attended, "b heads l d -> b l (heads d)")

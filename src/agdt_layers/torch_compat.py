@@ -12,10 +12,10 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 
 def is_exporting() -> bool:
-    """Say whether torch.export is tracing, whose graph other engines read."""
+    """Say whether torch.export or torch.jit is tracing, whose graphs other engines read."""
     # New in torch 2.7; before, a compiled graph is taken for an exported one.
     asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-    return bool(asked())
+    return bool(asked()) or is_jit_tracing()
 
 
 def is_autocast_enabled(device_type: str) -> bool:
@@ -26,7 +26,7 @@ def is_autocast_enabled(device_type: str) -> bool:
         return False
 
 
-def _is_jit_tracing() -> bool:
+def is_jit_tracing() -> bool:
     asked: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
     return bool(asked())
 
@@ -36,10 +36,15 @@ def is_transformed() -> bool:
 
     Where torch cannot be asked, the answer is yes: then torch derives every single operation itself.
     """
-    if torch.compiler.is_compiling() or _is_jit_tracing():
+    if torch.compiler.is_compiling() or is_jit_tracing():
         return True
     functorch = getattr(torch._C, "_are_functorch_transforms_active", None)
-    return functorch is None or functorch() or getattr(forward_ad, "_current_level", 0) >= 0
+    return functorch is None or functorch() or is_forward_mode()
+
+
+def is_forward_mode() -> bool:
+    """Say whether derivatives are taken forward, along with the values."""
+    return bool(getattr(forward_ad, "_current_level", 0) >= 0)
 
 
 def has_values(x: Tensor) -> bool:
