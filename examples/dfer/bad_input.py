@@ -2,4 +2,4 @@
 
 
 class BadInput(Exception):
-    """What the user gave cannot be used; the message is one line that names it, what was expected, and the mend."""
+    """Input that cannot be used; the message is one line that names it, says what was expected, and suggests a fix."""

@@ -128,7 +128,7 @@ def _call_backbone(backbone: nn.Module, frames: Tensor, num_frames: int, mask: T
 
 
 def _takes_clip_axis(module: nn.Module) -> bool:
-    """Say whether a forward pass takes num_frames and mask, or hands on all that it is given to one that does."""
+    """Whether a forward pass takes num_frames and mask, or passes its arguments on to one that does."""
     parameters = signature(module.forward).parameters
     if "num_frames" in parameters:
         return True

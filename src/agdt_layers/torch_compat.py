@@ -43,7 +43,7 @@ def is_transformed() -> bool:
 
 
 def is_forward_mode() -> bool:
-    """Say whether derivatives are taken forward, along with the values."""
+    """Whether derivatives are computed in forward mode, along with the values."""
     return bool(getattr(forward_ad, "_current_level", 0) >= 0)
 
 
@@ -61,7 +61,7 @@ def sigmoid_gradient(d_out: Tensor, out: Tensor) -> Tensor:
 
 
 def convolution_gradients(x: Tensor, weight: Tensor, d_out: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the gradients of the input and of the weight of a zero-padded conv2d without bias, in one operation."""
+    """Return the gradients of input and weight of a zero-padded conv2d without bias, in one operation."""
     padding = weight.shape[2] // 2
     operator: Any = getattr(torch.ops.aten, "convolution_backward", None)
     if operator is None:

@@ -31,7 +31,7 @@ def one_fx_node(forward: Forward) -> Forward:
                 f"{type(self).__name__} is one node in a graph of torch.fx and cannot be traced alone. "
                 "Trace the model that holds it."
             )
-        # T and the mask of the call are known while it is traced, and would not be when the graph runs.
+        # T and the mask of the call are known during tracing, and no longer when the graph runs.
         axis = current_clip_axis(self)
         if axis is not None and "num_frames" in signature(forward).parameters and not (args or kwargs):
             kwargs = {"num_frames": axis.num_frames, "mask": axis.mask}

@@ -1,4 +1,4 @@
-"""Forward-mode derivatives: what jvp gives is the gradient's product with the direction."""
+"""Forward-mode derivatives: jvp returns the product of the gradient with the direction."""
 
 import pytest
 import torch

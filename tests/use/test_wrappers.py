@@ -48,7 +48,7 @@ def network() -> AGDTNet:
 
 
 def foreign() -> AGDTNet:
-    """A net on a backbone that knows nothing of clips, with attention inserted."""
+    """A net on an image backbone, with attention inserted."""
     backbone = nn.Sequential(host().sequential, host().own)
     insert_attention(backbone, ["0", "1"], example_input=CLIPS[0])
     return build_agdtnet(5, num_frames=4, backbone=backbone, temporal="mean").eval()

@@ -1,4 +1,4 @@
-"""Aligned faces: each turned, scaled and moved so that its five points lie where those of every other face lie."""
+"""Aligned faces: each rotated, scaled and shifted so that its five points lie where those of every other face lie."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""A bar on a terminal, a line a clip in a log."""
+"""A bar on a terminal, one line per clip in a log."""
 
 import sys
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""Frames out of a video file: upright, each with its time, and whatever can be had of a damaged file."""
+"""Frames out of a video file: upright, each with its time, and whatever can be read of a damaged file."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ LONGEST_STILL = 10.0
 
 
 class UnreadableVideo(Exception):
-    """Not one frame can be had of this file; the message says why in one line, without the file's name."""
+    """Not a single frame can be read from this file; the message says why in one line, without the file's name."""
 
 
 class Frame(NamedTuple):

@@ -1,4 +1,4 @@
-"""Jobs in several processes, of which any may die without ending the run or losing its job from the account."""
+"""Jobs in several processes, any of which may die without ending the run or losing track of its job."""
 
 import multiprocessing
 import os
