@@ -209,11 +209,12 @@ def build_agdtnet(
     if backbone is None:
         attended = {} if attention == "none" else {stage: attention_layer(c) for stage, c in _ATTENDED.items()}
         backbone = ResNet18(attention=attended, **factory)
+    channels = backbone.out_channels if isinstance(backbone, ResNet18) else output_channels(backbone)
     summary = (
         TemporalMean()
         if temporal == "mean"
         else DTFormer(
-            output_channels(backbone),
+            channels,
             max_frames=num_frames,
             differential=temporal == "dtformer",
             dropout=dropout,
