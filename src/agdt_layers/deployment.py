@@ -1,4 +1,4 @@
-"""A trained model made ready to answer: nothing that only training needs is left in its way."""
+"""A trained model prepared for inference: what only training needs is taken out."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from agdt_layers.untouched import is_untouched
 
 
 def prepare_for_inference(model: nn.Module, example_input: Tensor | tuple[Any, ...] | None = None) -> nn.Module:
-    """Give a copy of a trained model that answers faster: batch norm folded, channels last, gradients off.
+    """Return a faster copy of a trained model: batch norm folded, channels last, gradients off.
 
-    In evaluation a batch norm is a scale and a shift for each channel, which the convolution before it can do. The
-    copy gives the same numbers up to rounding; it cannot be trained.
+    In evaluation a batch norm is a scale and a shift per channel, which the convolution before it can take over. The
+    copy computes the same up to rounding; it cannot be trained.
 
     Args:
-        model: an :class:`AGDTNet`, or any module with convolutions; it stays as it is.
-        example_input: an input of the model, or a tuple of its inputs, which shows what runs after what; an AGDTNet
-            needs none.
+        model: an :class:`AGDTNet`, or any module with convolutions; it is not changed.
+        example_input: an input of the model, or a tuple of its inputs, to find out what runs after what; not needed
+            for an AGDTNet.
 
     Returns:
         The copy, in eval mode, in the memory format channels_last.
 
     Raises:
-        TypeError: no example input for a module that is no AGDTNet.
-        ValueError: a model in which something else than its batch norm uses a convolution's output.
+        TypeError: no example input for a module other than an AGDTNet.
+        ValueError: a model in which something other than its batch norm uses a convolution's output.
 
     Example:
         >>> from agdt_layers import build_agdtnet
@@ -80,7 +80,7 @@ def _pairs(model: nn.Module, inputs: tuple[Any, ...]) -> list[tuple[str, str]]:
         calls[name] = calls.get(name, 0) + 1
         if type(module) is nn.Conv2d:
             given[id(output)] = name
-            # While it is kept, no other tensor can have its identity.
+            # While it is kept alive, no other tensor can get its id.
             kept.append(output)
         elif id(x) in given:
             pairs.append((given[id(x)], name))
