@@ -141,7 +141,7 @@ class _Attend:
             attention = module.get_submodule(self.path)
         except AttributeError:
             raise RuntimeError(
-                f"A {type(module).__name__} stands where attention was inserted and does not hold it: a tool has "
+                f"The {type(module).__name__} where attention was inserted does not hold it: a tool has "
                 "replaced the module. Use the tool first and insert_attention afterwards."
             ) from None
         return attention(output)

@@ -37,13 +37,15 @@ class ModelCopy:
     def __init__(self, model: nn.Module, inputs: _Inputs) -> None:
         self.name = type(model).__name__
         self.model, self.inputs = _without_values(model), tuple(_on_meta(value) for value in inputs)
+        # What every submodule was given and gave, in the order in which they first came to an end.
+        self.calls: Calls
         try:
-            self.run()
+            self.calls = _calls(self.model, self.inputs)
         except Exception:
             # Tensors that are no buffers, or values that steer the forward pass, do not exist on the meta device.
             self.model, self.inputs = copy.deepcopy(model).eval(), inputs
             try:
-                self.run()
+                self.calls = _calls(self.model, self.inputs)
             except Exception as error:
                 shapes = ", ".join(str(shape_of(value)) for value in inputs)
                 reason = str(error).partition("\n")[0]
@@ -63,11 +65,6 @@ class ModelCopy:
 
     def _first_name(self, name: str) -> str:
         return self._names[self.model.get_submodule(name)]
-
-    @cached_property
-    def calls(self) -> Calls:
-        """What every submodule was given and gave, in the order in which they first came to an end."""
-        return _calls(self.model, self.inputs)
 
     @cached_property
     def grown(self) -> Mapping[str, Calls]:

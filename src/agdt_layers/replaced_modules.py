@@ -39,10 +39,14 @@ def _is_single_layer(module: nn.Module) -> bool:
 
 def refuse_wrapper(model: nn.Module, name: str) -> None:
     """Refuse places in models that would not take a new layer in."""
-    parts = name.split(".")
-    for number in range(len(parts) + 1):
-        around = ".".join(parts[:number])
-        module = model.get_submodule(around)
+    for around, module in model.named_modules(remove_duplicate=False):
+        if around and not f"{name}.".startswith(f"{around}."):
+            continue
+        if around == name and "_orig_mod" in module._modules:
+            raise ValueError(
+                f"{name!r} is the wrapper of torch.compile around the module that is meant. Name that: "
+                f"'{name}._orig_mod'."
+            )
         classes = {base.__name__ for base in type(module).__mro__} & _SHARE_GRADIENTS
         if classes:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import NamedTuple
 
 from torch import Tensor, fx, nn
@@ -63,7 +64,7 @@ def nearest_feature_maps(model: ModelCopy, name: str) -> str:
 
     def distance(other: str) -> tuple[int, bool, int, int]:
         others = other.split(".")
-        shared = next((i for i, (a, b) in enumerate(zip(parts, others, strict=False)) if a != b), len(others))
+        shared = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(parts, others, strict=False))))
         is_layer = not any(model.model.get_submodule(other).children())
         return -shared, is_layer, len(others), abs(order.index(other) - here)
 
