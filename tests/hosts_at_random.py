@@ -54,11 +54,9 @@ def host(name: str, largest: int) -> nn.Module | None:
     if sum(p.numel() for p in model.parameters()) > largest:
         return None
     with torch.no_grad():
-        for key, parameter in model.named_parameters():
+        for parameter in model.parameters():
             if parameter.ndim == 0 or parameter.std() < 1e-3:
                 parameter.add_(0.2 + 0.05 * torch.randn_like(parameter))
-            elif not key.endswith("bias"):
-                parameter.mul_(1.2)
     return model.eval()
 
 
@@ -172,15 +170,21 @@ def _wrong_copies(model: nn.Module, bare: nn.Module, x: Tensor, expected: Tensor
         with torch.no_grad():
             if not torch.equal(flat(copied(model)(x)), expected):
                 yield f"{way} changed the output"
-    if hasattr(model, "set_grad_checkpointing"):
-        twin = copy.deepcopy(model)
-        try:
-            twin.set_grad_checkpointing(True)
-        except AssertionError:  # a host without it
-            return
-        if not torch.equal(flat(twin(x.requires_grad_())), expected):
-            yield "activation checkpointing changed the output"
-        x.requires_grad_(False)
+    yield from _wrong_when_recomputed(model, x)
+
+
+def _wrong_when_recomputed(model: nn.Module, x: Tensor) -> Iterator[str]:
+    if not hasattr(model, "set_grad_checkpointing"):
+        return
+    twin = copy.deepcopy(model)
+    # With gradients some hosts take another way, checkpointed or not.
+    expected = flat(twin(x.clone().requires_grad_()))
+    try:
+        twin.set_grad_checkpointing(True)
+    except AssertionError:  # a host without it
+        return
+    if not torch.equal(flat(twin(x.clone().requires_grad_())), expected):
+        yield "activation checkpointing changed the output"
 
 
 def tried(name: str, largest: int, draw: random.Random, refusals: Counter[str]) -> tuple[str, list[str]]:

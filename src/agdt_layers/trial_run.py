@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from typing import NamedTuple
 
 from torch import Tensor, fx, nn
@@ -57,16 +56,15 @@ def feature_map(model: ModelCopy, name: str) -> FeatureMap:
 
 
 def nearest_feature_maps(model: ModelCopy, name: str) -> str:
-    """Say which submodules give feature maps: parts and relatives first, blocks before single layers."""
-    parts = name.split(".")
+    """Say which submodules give feature maps: what it is a part of and its own parts first, blocks before layers."""
     order = [other for other, calls in model.calls.items() if calls and other]
     here = order.index(name) if name in order else len(order)
 
-    def distance(other: str) -> tuple[int, bool, int, int]:
-        others = other.split(".")
-        shared = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(parts, others, strict=False))))
-        is_layer = not any(model.model.get_submodule(other).children())
-        return -shared, is_layer, len(others), abs(order.index(other) - here)
+    def distance(other: str) -> tuple[bool, bool, int, int]:
+        relative = other.startswith(f"{name}.") or name.startswith(f"{other}.")
+        layer = not any(model.model.get_submodule(other).children())
+        depth = other.count(".")
+        return not relative, layer, abs(depth - name.count(".")) if relative else depth, abs(order.index(other) - here)
 
     near = []
     for other in sorted(order, key=distance):

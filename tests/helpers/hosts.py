@@ -112,11 +112,13 @@ class NHWCHost(nn.Module):
     """``stem`` gives (N, 8, H/4, W/4), ``mixing`` and the nn.Sequential ``stage`` give (N, H/4, W/4, 8).
 
     ``size`` makes it refuse images of any other, as timm's Swin does; ``set_input_size`` changes it, if it is settable.
+    ``square`` makes it refuse all that are not square.
     """
 
-    def __init__(self, size: tuple[int, int] | None = None, settable: bool = False) -> None:
+    def __init__(self, size: tuple[int, int] | None = None, settable: bool = False, square: bool = False) -> None:
         super().__init__()
         self.size = size
+        self.square = square
         self.stem = nn.Conv2d(3, 8, 4, 4)
         self.mixing = _Mixing(8)
         self.stage = nn.Sequential(_Mixing(8), _Mixing(8))
@@ -131,6 +133,8 @@ class NHWCHost(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.size not in (None, tuple(x.shape[2:])):
             raise ValueError(f"images of {self.size} only")
+        if self.square and x.shape[2] != x.shape[3]:
+            raise ValueError("square images only")
         x = self.same(self.stage(self.mixing(self.stem(x).permute(0, 2, 3, 1))))
         return self.head(x.mean(dim=(1, 2)))
 
