@@ -32,7 +32,7 @@ def draw_contact_sheet(path: Path, source: ClipSource, names: tuple[str, ...], *
             len(rows), 1, figsize=(0.75 * columns, 0.95 * len(rows)), squeeze=False, layout="constrained"
         )
         for (caption, frames), (panel,) in zip(rows, axes, strict=True):
-            panel.imshow(strip(frames))
+            panel.imshow(strip(frames).numpy())
             panel.set_title(caption or "as trained on", fontsize=7, fontweight="bold" if caption else "normal", pad=2)
             panel.axis("off")
         figure.savefig(beside, facecolor="white", dpi=150)
