@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"pack_clips.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("pack_clips.py: interrupted; nothing was written", file=sys.stderr)
+        return 130
     if packed.not_square:
         print(f"note: {packed.not_square} clips have frames that are not square: of each the middle square was taken")
     print(

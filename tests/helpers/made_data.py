@@ -5,20 +5,27 @@ from pathlib import Path
 
 from PIL import Image
 
+from dfer.data.dfew import NAMES as DFEW
 from dfer.data.rendered import render_clips
+from dfer.rendering.motion import EXPRESSIONS
 
 
 @cache
-def faces(side: int = 24) -> list[Image.Image]:
-    clips, _, _ = render_clips("expressions", people=2, frames=3, size=side, seed=0)
-    return [Image.fromarray(frame) for frame in clips.flatten(0, 1).permute(0, 2, 3, 1).numpy()]
+def faces() -> dict[str, list[Image.Image]]:
+    """Frames of two people for every expression."""
+    clips, labels, _ = render_clips("expressions", people=2, frames=6, size=24, seed=0)
+    return {
+        name: [Image.fromarray(frame) for frame in clips[labels == label].flatten(0, 1).permute(0, 2, 3, 1).numpy()]
+        for label, name in enumerate(EXPRESSIONS)
+    }
 
 
-def write_frames(folder: Path, names: list[str], *, first: int = 0) -> None:
-    """Save rendered faces, each folder from another face on, under the names."""
+def write_frames(folder: Path, names: list[str], *, first: int = 0, expression: str = "happy") -> None:
+    """Save rendered faces under the names; `first` tells clips of one expression apart."""
     folder.mkdir(parents=True, exist_ok=True)
+    frames = faces()[expression]
     for number, name in enumerate(names, start=first):
-        faces()[number % len(faces())].save(folder / name)
+        frames[number % len(frames)].save(folder / name)
 
 
 def numbered(count: int, pattern: str = "{}.jpg") -> list[str]:
@@ -30,8 +37,10 @@ def write_dfew(root: Path, *, first_label: int = 1, clips: int = 28) -> None:
     tables = {part: ["video_name,label"] for part in ("train", "test")}
     for clip in range(1, clips + 1):
         pattern = "{:05}_00001.jpg" if clip % 2 else "{}.jpg"
-        write_frames(root / f"Clip/clip_224x224/{clip:05}", numbered(11, pattern), first=clip)
-        label = clip * 7 // (clips + 1) + first_label
+        label = clip * 7 // (clips + 1)
+        folder = root / f"Clip/clip_224x224/{clip:05}"
+        write_frames(folder, numbered(11, pattern), first=clip, expression=DFEW[label])
+        label += first_label
         if clip % 4 == 0:
             tables["test"].append(f"{clip:05},{label}")
         else:
@@ -52,8 +61,10 @@ def write_ferv39k(root: Path) -> None:
         for number, path in enumerate(
             f"{scene}/{emotion}/{n:04}" for scene in scenes for emotion in emotions for n in (7, 118)
         ):
-            write_frames(root / "2_ClipsforFaceCrop" / path, numbered(8, "{:04}.jpg"), first=number)
-            lines.append(f"{path} {path.split('/')[1]}")
+            emotion = path.split("/")[1]
+            folder = root / "2_ClipsforFaceCrop" / path
+            write_frames(folder, numbered(8, "{:04}.jpg"), first=number, expression=emotion.lower())
+            lines.append(f"{path} {emotion}")
         (setup / f"{part}_All.csv").write_text("\n".join(lines) + "\n")
 
 

@@ -30,7 +30,8 @@ def read_daisee(labels: Path, place: Place, *, seed: int, parts: str = "official
         remarks.append(
             "DAiSEE: as in the paper's Table 1, the folder Test chooses the epoch and Validation is reported"
         )
-    return DataSet(NAMES, after["Train"], after[test], after[validation], tuple(remarks))
+    changes = [change for part in before.values() for change in part.changes]
+    return DataSet(NAMES, after["Train"], after[test], after[validation], tuple(remarks), tuple(changes))
 
 
 def read_part(file: Path, part: str, place: Place) -> ClipList:
@@ -44,17 +45,19 @@ def read_part(file: Path, part: str, place: Place) -> ClipList:
         path = f"DataSet/{part}/{user}/{stem}"
         entries.append(Entry(line, path, label_of([int(level) for level in levels]), subject=user))
         if set(levels) == {"0"}:
-            zero.append(stem)
+            zero.append((line, stem))
     # Of <user>/<clip>/<clip>.avi a folder <clip>/<clip> is made; others leave the frames in <clip> itself.
     doubled = [entry._replace(path=f"{entry.path}/{Path(entry.path).name}") for entry in entries]
     if entries and best_shortening(doubled, place)[1]:
         entries = doubled
-    clips, remarks = find_clips(file, entries, place, may_miss=True)
+    clips, remarks, changes = find_clips(file, entries, place, may_miss=True)
     if zero:
         remarks.append(
-            f"{file}: {len(zero)} clips have all levels 0 (first {zero[0]}): the tie rule makes them frustration"
+            f"{file}: {len(zero)} clips have all levels 0, first at line {zero[0][0]}: "
+            "the tie rule makes them frustration"
         )
-    return ClipList(clips, remarks)
+    changes += [f"{file}:{line}: {stem}: all levels are 0; labelled frustration" for line, stem in zero]
+    return ClipList(clips, remarks, changes)
 
 
 def label_of(levels: Sequence[int]) -> int:

@@ -21,8 +21,11 @@ class ListedClip(NamedTuple):
 
 
 class ClipList(NamedTuple):
+    """`remarks` are to be read before a run; `changes` name each clip that was left out or repaired."""
+
     clips: list[ListedClip]
     remarks: list[str]
+    changes: list[str]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class DataSet:
     test: list[ListedClip]
     validation: list[ListedClip] | None = None
     remarks: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):
@@ -128,7 +132,7 @@ def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: 
     if videos:
         what = "are videos where folders of frames are expected"
         raise BadInput(f"{counted(videos, what)}; run prepare_videos.py and point --frames-root to its --out")
-    remarks = []
+    remarks: list[str] = []
     if missing:
         told = counted(missing, "have no folder")
         if not may_miss or not clips:
@@ -141,4 +145,13 @@ def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: 
         remarks.append(f"{told}; left out")
     if differing:
         remarks.append(f"{counted(differing, 'have another number of frames')}; the disk is believed")
-    return ClipList(clips, remarks)
+    changes = {
+        "no folder; left out": missing,
+        "no pictures; left out": empty,
+        "the disk is believed": differing,
+    }
+    return ClipList(
+        clips,
+        remarks,
+        [f"{file}:{line}: {what}: {change}" for change, items in changes.items() for line, what in items],
+    )

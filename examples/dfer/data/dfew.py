@@ -28,9 +28,10 @@ def read_dfew(root: Path, fold: int, place: Place | None = None) -> DataSet:
         for part, file in tables.items()
     }
     remarks = [remark for part in parts.values() for remark in part.remarks]
+    changes = [change for part in parts.values() for change in part.changes]
     if first == 0:
         remarks.append(f"{root}: the labels of this copy are numbered 0 to 6, not 1 to 7 as published; read so")
-    return DataSet(NAMES, parts["train"].clips, parts["test"].clips, remarks=tuple(remarks))
+    return DataSet(NAMES, parts["train"].clips, parts["test"].clips, remarks=tuple(remarks), changes=tuple(changes))
 
 
 def read_split(file: Path) -> list[tuple[int, int, int]]:

@@ -13,7 +13,13 @@ def read_ferv39k(root: Path, place: Place | None = None) -> DataSet:
     """Read the split over all scenes; the frames are `2_ClipsforFaceCrop/<Scene>/<Emotion>/<id>/*.jpg`."""
     setup = root / "4_setups" / "All_scenes"
     training, test = (read_split(setup / f"{part}_All.csv", place or FolderTree(root)) for part in ("train", "test"))
-    return DataSet(NAMES, training.clips, test.clips, remarks=(*training.remarks, *test.remarks))
+    return DataSet(
+        NAMES,
+        training.clips,
+        test.clips,
+        remarks=(*training.remarks, *test.remarks),
+        changes=(*training.changes, *test.changes),
+    )
 
 
 def read_split(file: Path, place: Place) -> ClipList:

@@ -7,6 +7,7 @@ clip starts, how many frames it has, and their checksum.
 import json
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap, write_array_header_1_0
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from dfer.bad_input import BadInput
@@ -142,7 +145,11 @@ def pack(root: Path, out: Path, size: int) -> Packed:
         with open(beside / FRAMES, "wb") as file:
             shape = (total, 3, size, size)
             write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for path, frames in decoded(folders, size):
+            watched = sys.stderr.isatty()
+            progress = track(
+                decoded(folders, size), "packing", len(folders), console=Console(stderr=True), disable=not watched
+            )
+            for path, frames in progress:
                 file.write(frames)
                 spans[path] = Span(start, len(frames), zlib.crc32(frames))
                 start += len(frames)

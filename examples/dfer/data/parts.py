@@ -24,6 +24,7 @@ class RunData:
     test: ClipSource
     augmented: bool
     remarks: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 def rendered_data(label_set: str, *, frames: int, size: int, select_on: str, seed: int) -> RunData:
@@ -62,7 +63,13 @@ def listed_data(
             f"--class-names: the lists hold labels 0 to {classes - 1}, so {classes} names are expected; "
             f"got {len(names)}"
         )
-    data = DataSet(names or (), training.clips, test.clips, remarks=(*training.remarks, *test.remarks))
+    data = DataSet(
+        names or (),
+        training.clips,
+        test.clips,
+        remarks=(*training.remarks, *test.remarks),
+        changes=(*training.changes, *test.changes),
+    )
     return run_data(
         data,
         size=size,
@@ -114,4 +121,5 @@ def run_data(
         on_disk(data.test),
         augmented=True,
         remarks=tuple(remarks),
+        changes=data.changes,
     )

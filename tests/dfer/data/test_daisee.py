@@ -35,7 +35,13 @@ def test_the_training_part(tmp_path: Path) -> None:
     ]
     text = "\n".join(remarks)
     assert "1 of 8 clips have no folder, first at line 9: DataSet/Train/210055/2100552061" in text
-    assert "1 clips have all levels 0 (first 20560120): the tie rule makes them frustration" in text
+    assert "1 clips have all levels 0, first at line 7: the tie rule makes them frustration" in text
+    changes = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces"), seed=0).changes
+    labels = tmp_path / "Labels/TrainLabels.csv"
+    assert changes == (
+        f"{labels}:9: DataSet/Train/210055/2100552061/2100552061: no folder; left out",
+        f"{labels}:7: 20560120: all levels are 0; labelled frustration",
+    )
     table = remarks[[remark.startswith("DAiSEE's clips") for remark in remarks].index(True)]
     assert re.search(r"Train +2 -> 2 +2 -> 2 +1 -> 1 +2 -> 2\n", table)
 

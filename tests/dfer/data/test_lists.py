@@ -15,7 +15,7 @@ def make(root: Path, text: str, **folders: int) -> Path:
 
 
 def read(root: Path, text: str, **folders: int) -> list[tuple[str, int, int]]:
-    clips, _ = read_clip_list(make(root, text, **folders), root / "faces")
+    clips = read_clip_list(make(root, text, **folders), root / "faces").clips
     return [(Path(str(clip.frames)).name, len(clip.frames), clip.label) for clip in clips]
 
 
@@ -61,7 +61,7 @@ def test_where_the_frames_are_now_is_asked_before_where_they_were(tmp_path: Path
     write_frames(old, numbered(5))
     assert read(tmp_path, f"{old} 5 0\n", a=3) == [("a", 3, 0)]
     (tmp_path / "elsewhere").mkdir()
-    clips, _ = read_clip_list(tmp_path / "list.txt", tmp_path / "elsewhere")
+    clips = read_clip_list(tmp_path / "list.txt", tmp_path / "elsewhere").clips
     assert str(clips[0].frames) == str(old)
 
 
@@ -76,11 +76,15 @@ def test_a_missing_clip_is_not_taken_for_another_of_the_same_name(tmp_path: Path
 
 def test_the_disk_is_believed_and_the_difference_reported(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a 2 0\nb 16 1\nb 3 1\n", a=2, b=2)
-    clips, remarks = read_clip_list(list_file, tmp_path / "faces")
+    clips, remarks, changes = read_clip_list(list_file, tmp_path / "faces")
     assert [len(clip.frames) for clip in clips] == [2, 2, 2]
     assert remarks == [
         f"{list_file}: 2 of 3 clips have another number of frames, first at line 2: the list says 16, the disk has 2; "
         "the disk is believed"
+    ]
+    assert changes == [
+        f"{list_file}:2: the list says 16, the disk has 2: the disk is believed",
+        f"{list_file}:3: the list says 3, the disk has 2: the disk is believed",
     ]
 
 

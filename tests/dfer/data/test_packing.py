@@ -61,7 +61,7 @@ def test_numpy_alone_reads_the_frames(folders: Path, tmp_path: Path) -> None:
 def test_lists_find_their_clips_in_a_store(folders: Path, tmp_path: Path) -> None:
     pack(folders, tmp_path / "store", 16)
     (tmp_path / "list.txt").write_text("/home/x/folders/scene a/1 3 0\n/home/x/folders/b.avi 1 1\n")
-    clips, remarks = read_clip_list(tmp_path / "list.txt", open_place(tmp_path / "store"))
+    clips, remarks, _ = read_clip_list(tmp_path / "list.txt", open_place(tmp_path / "store"))
     assert [(len(clip.frames), clip.label) for clip in clips] == [(3, 0), (1, 1)]
     assert remarks == []
 
