@@ -60,7 +60,7 @@ def measure(side: int, seconds: float) -> dict[str, float]:
         write_clips(folders, side)
         pack(folders, store, SIZE)
         tree = FolderTree(folders)
-        paths = tree.clip_paths()
+        paths, _ = tree.walk()
         ways = {
             "folders, augmented one by one": batches(TrainingClips(source(tree, paths), 0, augmented=True)),
             "folders": batches(DrawnClips(source(tree, paths), 0)),

@@ -81,7 +81,7 @@ def candidates(path: str) -> list[str]:
     """
     parts = [part for part in re.split(r"[/\\]+", path) if part not in ("", ".")]
     shortened = ["/".join(parts[first:]) for first in range(len(parts))]
-    return [*shortened, path] if path.startswith("/") else shortened
+    return [*shortened, path] if path.startswith("/") or not parts else shortened
 
 
 def folder_of(path: str) -> str:
@@ -111,12 +111,15 @@ def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: 
         raise BadInput(f"{file}: names no clips; give a file that does")
     rank, _ = best_shortening(entries, place)
     clips: list[ListedClip] = []
-    missing, videos, empty, differing = (list[tuple[int, str]]() for _ in range(4))
+    missing, videos, unprepared, empty, differing = (list[tuple[int, str]]() for _ in range(5))
     for entry in entries:
         paths = candidates(folder_of(entry.path))
         path = paths[min(rank, len(paths) - 1)]
         if not place.has(path):
-            (videos if place.has_video(path) else missing).append((entry.line, entry.path))
+            if why := place.left_out(path):
+                unprepared.append((entry.line, f"{entry.path} ({why})"))
+            else:
+                (videos if place.has_video(path) else missing).append((entry.line, entry.path))
             continue
         frames = place.frames(path)
         if not len(frames):
@@ -133,6 +136,11 @@ def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: 
         what = "are videos where folders of frames are expected"
         raise BadInput(f"{counted(videos, what)}; run prepare_videos.py and point --frames-root to its --out")
     remarks: list[str] = []
+    if unprepared:
+        told = counted(unprepared, "could not be made of their videos")
+        if not clips and not missing:
+            raise BadInput(f"{told}; look into the reports of prepare_videos.py")
+        remarks.append(f"{told}; left out")
     if missing:
         told = counted(missing, "have no folder")
         if not may_miss or not clips:
@@ -146,6 +154,7 @@ def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: 
     if differing:
         remarks.append(f"{counted(differing, 'have another number of frames')}; the disk is believed")
     changes = {
+        "left out": unprepared,
         "no folder; left out": missing,
         "no pictures; left out": empty,
         "the disk is believed": differing,

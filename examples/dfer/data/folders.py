@@ -1,5 +1,6 @@
 """Where the frames of clips lie: folders of pictures below a root, kept in little memory."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from torch import Tensor
 from dfer.bad_input import BadInput
 from dfer.data.pictures import PICTURES, load_frames, picture_sides, read_picture
 
-VIDEOS = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
+VIDEOS = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
 
 
 class Frames(Protocol):
@@ -37,6 +38,9 @@ class Place(Protocol):
     def has(self, path: str) -> bool: ...
 
     def has_video(self, path: str) -> bool: ...
+
+    def left_out(self, path: str) -> str | None:
+        """Why prepare_videos.py made no frames of the video: "no face" or "unreadable"."""
 
     def frames(self, path: str) -> Frames: ...
 
@@ -113,14 +117,27 @@ class FolderTree:
             return any(os.path.splitext(name)[1].lower() in VIDEOS for name in os.listdir(found))
         return any(found.with_suffix(suffix).is_file() for suffix in {found.suffix, *VIDEOS} & VIDEOS)
 
+    def left_out(self, path: str) -> str | None:
+        try:
+            status = json.loads((self.root / f"{path}.json").read_text(encoding="utf-8"))["status"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return str(status)
+
     def frames(self, path: str) -> FrameFolder:
         return frame_folder(self.root / path)
 
-    def clip_paths(self) -> list[str]:
-        """Every folder that holds frames, hidden ones left out."""
-        found = []
+    def walk(self) -> tuple[list[str], dict[str, str]]:
+        """Every folder that holds frames, hidden ones aside, and what was left out of the preparation, with why."""
+        found: list[str] = []
+        left_out: dict[str, str] = {}
         for folder, below, files in os.walk(self.root):
             below[:] = sorted((name for name in below if not name.startswith(".")), key=natural_order)
+            here = Path(folder).relative_to(self.root)
             if any(map(is_frame, files)):
-                found.append(Path(folder).relative_to(self.root).as_posix())
-        return found
+                found.append(here.as_posix())
+            for name in sorted(files, key=natural_order):
+                path = (here / name).with_suffix("").as_posix()
+                if name.endswith(".json") and not self.has(path) and (why := self.left_out(path)):
+                    left_out[path] = why
+        return found, left_out

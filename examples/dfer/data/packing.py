@@ -1,7 +1,7 @@
 """All frames of many clips in one file that is mapped into memory: nothing is opened or decoded while a net trains.
 
 A store is a folder with `frames.npy`, uint8 (N, 3, size, size) in numpy's own format, and `index.json`: where each
-clip starts, how many frames it has, and their checksum.
+clip starts, how many frames it has, and their checksum; and the videos of which no clip could be made.
 """
 
 import json
@@ -43,7 +43,7 @@ class Store(Place):
             self.frames_file = open_memmap(folder / FRAMES, mode="r")
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
             self.spans = {path: Span(*span) for path, span in index["clips"].items()}
-            self.size = int(index["size"])
+            self.size, self.reasons = int(index["size"]), dict(index["left_out"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self.damaged(" ".join(str(error).split())) from None
         frames = sum(span.frames for span in self.spans.values())
@@ -66,6 +66,9 @@ class Store(Place):
 
     def has_video(self, path: str) -> bool:
         return False
+
+    def left_out(self, path: str) -> str | None:
+        return self.reasons.get(path)
 
     def frames(self, path: str) -> "PackedFrames":
         return PackedFrames(self, path)
@@ -125,7 +128,8 @@ def pack(root: Path, out: Path, size: int) -> Packed:
     if out.exists():
         raise BadInput(f"--out {out}: is there already; delete it or name another")
     tree = FolderTree(root)
-    folders = {path: tree.frames(path) for path in tree.clip_paths()}
+    paths, left_out = tree.walk()
+    folders = {path: tree.frames(path) for path in paths}
     if not folders:
         raise BadInput(f"{root}: holds no folders of pictures; give a folder that does (of videos: prepare_videos.py)")
     total = sum(map(len, folders.values()))
@@ -153,7 +157,8 @@ def pack(root: Path, out: Path, size: int) -> Packed:
                 file.write(frames)
                 spans[path] = Span(start, len(frames), zlib.crc32(frames))
                 start += len(frames)
-        (beside / INDEX).write_text(json.dumps({"size": size, "clips": spans}), encoding="utf-8")
+        index = {"size": size, "clips": spans, "left_out": left_out}
+        (beside / INDEX).write_text(json.dumps(index), encoding="utf-8")
         os.rename(beside, out)
     except OSError as error:
         raise BadInput(f"--out {out}: cannot be written ({error.strerror}); make room or name another place") from None

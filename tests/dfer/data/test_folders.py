@@ -40,7 +40,10 @@ def test_clips_are_found_wherever_they_lie(tmp_path: Path) -> None:
     for folder in ("10", "9", "scene/b", ".hidden/c"):
         write_frames(tmp_path / folder, numbered(1))
     (tmp_path / "empty").mkdir()
-    assert FolderTree(tmp_path).clip_paths() == ["9", "10", "scene/b"]
+    (tmp_path / "scene/c.json").write_text('{"status": "no face"}')
+    (tmp_path / "scene/b.json").write_text('{"status": "prepared"}')
+    (tmp_path / "notes.json").write_text("[]")
+    assert FolderTree(tmp_path).walk() == (["9", "10", "scene/b"], {"scene/c": "no face"})
 
 
 @pytest.mark.parametrize(("path", "expected"), [("a.avi", True), ("b", True), ("c", True), ("d", False), ("e", False)])

@@ -107,6 +107,25 @@ def test_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
         read_clip_list(list_file, tmp_path / "faces")
 
 
+def test_videos_without_a_face_are_left_out_and_named(tmp_path: Path) -> None:
+    list_file = make(tmp_path, "a.avi,0\nb.avi,1\nc.avi,1\n", a=1)
+    for video, status in {"b": "no face", "c": "unreadable"}.items():
+        (tmp_path / f"faces/{video}.json").write_text(f'{{"status": "{status}"}}')
+    clips, remarks, changes = read_clip_list(list_file, tmp_path / "faces")
+    assert [clip.label for clip in clips] == [0]
+    told = f"{list_file}: 2 of 3 clips could not be made of their videos, first at line 2: b.avi (no face)"
+    assert remarks == [f"{told}; left out"]
+    assert changes == [f"{list_file}:2: b.avi (no face): left out", f"{list_file}:3: c.avi (unreadable): left out"]
+    list_file.write_text("b.avi,1\nc.avi,1\n")
+    with pytest.raises(BadInput, match=r"2 of 2 clips could not be made .*look into the reports of prepare_videos\.py"):
+        read_clip_list(list_file, tmp_path / "faces")
+
+
+def test_the_root_itself_may_be_the_clip(tmp_path: Path) -> None:
+    write_frames(tmp_path / "faces", numbered(3))
+    assert read(tmp_path, ". 3 1\n") == [("faces", 3, 1)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

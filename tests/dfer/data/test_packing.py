@@ -59,11 +59,15 @@ def test_numpy_alone_reads_the_frames(folders: Path, tmp_path: Path) -> None:
 
 
 def test_lists_find_their_clips_in_a_store(folders: Path, tmp_path: Path) -> None:
+    (folders / "c.json").write_text('{"status": "no face"}')
     pack(folders, tmp_path / "store", 16)
-    (tmp_path / "list.txt").write_text("/home/x/folders/scene a/1 3 0\n/home/x/folders/b.avi 1 1\n")
-    clips, remarks, _ = read_clip_list(tmp_path / "list.txt", open_place(tmp_path / "store"))
-    assert [(len(clip.frames), clip.label) for clip in clips] == [(3, 0), (1, 1)]
-    assert remarks == []
+    lines = ("scene a/1 3 0", "b.avi 1 1", "c.avi 9 1")
+    (tmp_path / "list.txt").write_text("".join(f"/home/x/folders/{line}\n" for line in lines))
+    for place in (FolderTree(folders), open_place(tmp_path / "store")):
+        clips, remarks, _ = read_clip_list(tmp_path / "list.txt", place)
+        assert [(len(clip.frames), clip.label) for clip in clips] == [(3, 0), (1, 1)]
+        assert len(remarks) == 1
+        assert "1 of 3 clips could not be made of their videos, first at line 3" in remarks[0]
 
 
 def test_a_copy_in_another_process_carries_no_frames(folders: Path, tmp_path: Path) -> None:
@@ -104,7 +108,7 @@ def another_shape(store: Path) -> None:
         lambda store: (store / "index.json").unlink(),
         lambda store: (store / "index.json").write_text("{"),
         lambda store: (store / "index.json").write_text("[]"),
-        lambda store: (store / "index.json").write_text('{"size": 16, "clips": {"a": [1]}}'),
+        lambda store: (store / "index.json").write_text('{"size": 16, "clips": {"a": [1]}, "left_out": {}}'),
         lambda store: (store / "frames.npy").write_bytes(b""),
         lambda store: (store / "frames.npy").write_text("text"),
     ],
@@ -140,6 +144,25 @@ def test_nothing_is_left_of_a_store_that_failed(
     assert "4.jpg: cannot be read as a picture" in printed
     assert printed.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["folders"]
+
+
+def test_an_interrupted_run_leaves_nothing(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dfer.data.packing, "decoded", interrupted)
+    assert main([str(folders), "--out", str(tmp_path / "store")]) == 130
+    assert capsys.readouterr().err == "pack_clips.py: interrupted; nothing was written\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["folders"]
+
+
+def test_too_small_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path), "--out", str(tmp_path / "store"), "--size", "8"])
+    assert stop.value.code == 2
+    assert "--size: expected at least 16, got 8" in capsys.readouterr().err
 
 
 def test_what_a_killed_run_left_is_overwritten(
