@@ -23,14 +23,15 @@ from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree, Place
 from dfer.data.packing import Store, pack
 from dfer.data.rendered import render_clips
+from dfer.rendering.motion import EXPRESSIONS
 
 BATCH, FRAMES, SIZE = 40, 32, 112
 
 
 def write_clips(root: Path, side: int) -> None:
-    """Forty-two clips as JPEG files."""
-    rendered = render_clips("expressions", people=6, frames=FRAMES, size=SIZE, seed=0)
-    for number, clip in enumerate(rendered.clips):
+    """As many clips as a batch has, as JPEG files."""
+    rendered = render_clips("expressions", people=-(-BATCH // len(EXPRESSIONS)), frames=FRAMES, size=SIZE, seed=0)
+    for number, clip in enumerate(rendered.clips[:BATCH]):
         folder = root / f"{number:05}"
         folder.mkdir(parents=True)
         for place, frame in enumerate(clip.permute(0, 2, 3, 1).numpy(), start=1):
