@@ -10,7 +10,7 @@ from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.holding_out import split_by_label
 from dfer.data.lists import read_clip_list
 from dfer.data.packing import open_place
-from dfer.data.questions import question
+from dfer.data.questions import each_once, question
 from dfer.data.rendered import LABEL_SETS, render_clips
 
 CLIPS = {"training": 1050, "validation": 105, "test": 280}
@@ -57,12 +57,6 @@ def listed_data(
     # Opened once: both lists share an open store.
     place = None if frames_root is None else open_place(frames_root)
     training, test = (read_clip_list(file, place or open_place(file.parent)) for file in (training_list, test_list))
-    classes = max(clip.label for clip in (*training.clips, *test.clips)) + 1
-    if names is not None and len(names) != classes:
-        raise BadInput(
-            f"--class-names: the lists hold labels 0 to {classes - 1}, so {classes} names are expected; "
-            f"got {len(names)}"
-        )
     data = DataSet(
         names or (),
         training.clips,
@@ -70,7 +64,7 @@ def listed_data(
         remarks=(*training.remarks, *test.remarks),
         changes=(*training.changes, *test.changes),
     )
-    return run_data(
+    run = run_data(
         data,
         size=size,
         frames=frames,
@@ -79,6 +73,14 @@ def listed_data(
         seed=seed,
         batch_size=batch_size,
     )
+    # Asked last: labels that are no classes have been refused with a better word.
+    classes = max(clip.label for clip in (*training.clips, *test.clips)) + 1
+    if names is not None and len(names) != classes:
+        raise BadInput(
+            f"--class-names: the lists hold labels 0 to {classes - 1}, so {classes} names are expected; "
+            f"got {len(names)}"
+        )
+    return run
 
 
 def run_data(
@@ -96,6 +98,7 @@ def run_data(
     Where it has no validation part, a tenth of the training clips is held out; to select on the test clips is the
     peers' practice.
     """
+    data = each_once(data)
     remarks = [*data.remarks, *question(data, batch_size=batch_size)]
     training, choosing = data.training, data.validation
     if select_on == "test":

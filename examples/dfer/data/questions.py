@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import combinations
 
 from rich.console import Console
@@ -19,11 +20,9 @@ from dfer.data.workers import usable_cores
 def question(data: DataSet, *, batch_size: int | None = None) -> list[str]:
     """Ask everything that needs no picture decoded; the remarks."""
     parts = {"training": data.training, "validation": data.validation or [], "test": data.test}
-    remarks = [remark for name, clips in parts.items() for remark in repeated(name, clips)]
     for (one, first), (other, second) in combinations(parts.items(), 2):
         refuse_shared(one, first, other, second)
-    remarks += labels(data)
-    remarks += not_square([clip for clips in parts.values() for clip in clips])
+    remarks = labels(data) + not_square([clip for clips in parts.values() for clip in clips])
     if batch_size is not None and len(data.training) < batch_size:
         remarks.append(
             f"{len(data.training)} training clips are fewer than the {batch_size} of a batch: "
@@ -36,21 +35,34 @@ def identity(clip: ListedClip) -> str:
     return os.path.realpath(str(clip.frames))
 
 
-def repeated(name: str, clips: Sequence[ListedClip]) -> list[str]:
-    seen: dict[str, ListedClip] = {}
-    again = []
-    for clip in clips:
-        first = seen.setdefault(identity(clip), clip)
-        if first.label != clip.label:
-            raise BadInput(
-                f"{first.place} and {clip.place}: the same clip with the labels {first.label} and {clip.label}; "
-                "delete the wrong line"
-            )
-        if first is not clip:
-            again.append(clip.place)
-    if not again:
-        return []
-    return [f"{len(again)} of {len(clips)} {name} clips are listed before, first at {again[0]}: they count twice"]
+def each_once(data: DataSet) -> DataSet:
+    """Leave out what a part lists again: one copy could choose the epoch while the other is trained on."""
+    parts, remarks, changes = {}, list(data.remarks), list(data.changes)
+    for name, clips in {"training": data.training, "validation": data.validation or [], "test": data.test}.items():
+        seen: dict[str, ListedClip] = {}
+        again = []
+        for clip in clips:
+            first = seen.setdefault(identity(clip), clip)
+            if first.label != clip.label:
+                raise BadInput(
+                    f"{first.place} and {clip.place}: the same clip with the labels {first.label} and {clip.label}; "
+                    "delete the wrong line"
+                )
+            if first is not clip:
+                again.append(clip.place)
+        if again:
+            told = f"{len(again)} of {len(clips)} {name} clips are listed before, first at {again[0]}"
+            remarks.append(f"{told}; each is taken once")
+            changes += [f"{place}: listed before; left out" for place in again]
+        parts[name] = list(seen.values())
+    return replace(
+        data,
+        training=parts["training"],
+        validation=None if data.validation is None else parts["validation"],
+        test=parts["test"],
+        remarks=tuple(remarks),
+        changes=tuple(changes),
+    )
 
 
 def refuse_shared(one: str, first: Sequence[ListedClip], other: str, second: Sequence[ListedClip]) -> None:

@@ -45,6 +45,14 @@ def test_two_lists_make_a_run(tmp_path: Path) -> None:
     assert "fewer than the 99 of a batch" in data.remarks[2]
 
 
+def test_a_clip_listed_twice_is_in_one_part(tmp_path: Path) -> None:
+    training, test = lists(tmp_path, [0, 1] * 10, [0, 1])
+    training.write_text(2 * training.read_text())
+    data = listed_data(training, test, None, None, select_on="validation", **OPTIONS)
+    assert counts(data) == (18, 2, 2)
+    assert sum(change.endswith("listed before; left out") for change in data.changes) == 20
+
+
 def test_selecting_on_the_test_clips_holds_none_out(tmp_path: Path) -> None:
     training, test = lists(tmp_path, [0, 0, 1, 1], [0, 1])
     data = listed_data(training, test, tmp_path, ("a", "b"), select_on="test", **OPTIONS)
@@ -53,13 +61,17 @@ def test_selecting_on_the_test_clips_holds_none_out(tmp_path: Path) -> None:
 
 
 def test_lists_that_cannot_make_a_run(tmp_path: Path) -> None:
-    training, test = lists(tmp_path, [0, 1], [0, 1])
+    training, test = lists(tmp_path / "few", [0, 1], [0, 1])
+    more, others = lists(tmp_path / "more", [0, 1, 0, 1], [0, 1])
     with pytest.raises(BadInput, match="labels 0 to 1, so 2 names are expected; got 1"):
-        listed_data(training, test, tmp_path, ("a",), select_on="validation", **OPTIONS)
+        listed_data(more, others, None, ("a",), select_on="validation", **OPTIONS)
+    one, other = lists(tmp_path / "from 1", [1, 1, 2, 2], [1, 2])
+    with pytest.raises(BadInput, match="the labels are 1 to 2"):
+        listed_data(one, other, None, ("a", "b"), select_on="validation", **OPTIONS)
     with pytest.raises(BadInput, match=r"train\.txt:1 and after: no clips can be held out for validation"):
-        listed_data(training, test, tmp_path, None, select_on="validation", **OPTIONS)
+        listed_data(training, test, None, None, select_on="validation", **OPTIONS)
     with pytest.raises(BadInput, match="2 of 2 test clips are training clips too"):
-        listed_data(training, training, tmp_path, None, select_on="validation", **OPTIONS)
+        listed_data(training, training, None, None, select_on="validation", **OPTIONS)
 
 
 def test_dfew_and_ferv39k_make_runs(tmp_path: Path) -> None:

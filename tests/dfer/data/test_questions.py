@@ -9,7 +9,7 @@ from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsInMemory, ClipsOnDisk
 from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.folders import FolderTree
-from dfer.data.questions import check_frames, question
+from dfer.data.questions import check_frames, each_once, question
 from dfer.data.rendered import render_clips
 from helpers.made_data import numbered, write_frames
 
@@ -87,15 +87,20 @@ def test_clips_in_two_parts_are_refused(tmp_path: Path) -> None:
         question(DataSet((), training[:2], test[2:], validation=training[2:]))
 
 
-def test_clips_listed_twice(tmp_path: Path) -> None:
+def test_clips_listed_twice_are_taken_once(tmp_path: Path) -> None:
     training = clips(tmp_path, "train", [0, 1, 0, 1], ["a", "b", "a", "b"])
     test = clips(tmp_path, "test", [1], ["c"])
-    assert question(DataSet((), training, test)) == [
-        "2 of 4 training clips are listed before, first at train.txt:3: they count twice"
-    ]
+    data = each_once(DataSet((), training, test, remarks=("before",)))
+    assert (data.training, data.validation, data.test) == (training[:2], None, test)
+    assert data.remarks == (
+        "before",
+        "2 of 4 training clips are listed before, first at train.txt:3; each is taken once",
+    )
+    assert data.changes == ("train.txt:3: listed before; left out", "train.txt:4: listed before; left out")
+    assert each_once(DataSet((), test, test, validation=training)).validation == training[:2]
     training[2] = training[2]._replace(label=1)
     with pytest.raises(BadInput, match=r"train.txt:1 and train.txt:3: the same clip with the labels 0 and 1"):
-        question(DataSet((), training, test))
+        each_once(DataSet((), training, test))
 
 
 def test_oblong_frames_are_told(tmp_path: Path) -> None:
