@@ -12,6 +12,7 @@ def test_clips_come_from_all_over_the_list_and_from_every_label() -> None:
     labels = [0] * 10 + [2] * 4 + [1]
     assert some_of_each_label(labels, each=2, most=16) == [0, 5, 14, 10, 12]
     assert some_of_each_label(labels, each=2, most=3) == [0, 5, 14]
+    assert some_of_each_label([0] * 5, each=2, most=16) == [0, 2]
 
 
 @pytest.mark.parametrize("augmented", [True, False])

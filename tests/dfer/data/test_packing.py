@@ -94,6 +94,11 @@ def exchange(store: Path) -> None:
     np.save(store / "frames.npy", frames[::-1])
 
 
+def another_size(store: Path) -> None:
+    index = json.loads((store / "index.json").read_text())
+    (store / "index.json").write_text(json.dumps({**index, "size": 8}))
+
+
 def another_shape(store: Path) -> None:
     np.save(store / "frames.npy", np.load(store / "frames.npy")[1:])
 
@@ -104,6 +109,7 @@ def another_shape(store: Path) -> None:
         cut,
         exchange,
         another_shape,
+        another_size,
         lambda store: (store / "frames.npy").unlink(),
         lambda store: (store / "index.json").unlink(),
         lambda store: (store / "index.json").write_text("{"),
