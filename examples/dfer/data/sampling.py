@@ -1,4 +1,4 @@
-"""Which frames of a clip the net sees: U segments of V frames (Section 5 of the paper's protocol)."""
+"""Which frames of a clip the net sees: U segments of V frames (Section 3.1 of the paper)."""
 
 import torch
 
