@@ -6,7 +6,6 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from agdt_layers import (
     AdaptiveGlobalAttention,
@@ -16,7 +15,7 @@ from agdt_layers import (
     insert_attention,
     remove_attention,
 )
-from helpers.hosts import Host, host
+from helpers.hosts import host
 from helpers.strategies import end_padding, random_tensor
 
 PLACES = ["sequential", "own", "dense"]
@@ -145,50 +144,6 @@ def test_export_with_dynamic_clips() -> None:
         for batch, num_frames in ((1, 1), (3, 5), (4, 2)):
             x = random_tensor((batch, num_frames, 3, 20, 12), 2, torch.float32)
             torch.testing.assert_close(exported(x), net(x))
-
-
-class Checkpointed(nn.Module):
-    """Recomputes its submodules in the backward pass."""
-
-    def __init__(self, model: Host, *, use_reentrant: bool) -> None:
-        super().__init__()
-        self.model, self.use_reentrant = model, use_reentrant
-
-    def forward(self, x: Tensor) -> Tensor:
-        for part in (self.model.sequential, self.model.own, self.model.walker, self.model.dense):
-            x = checkpoint(part, x, use_reentrant=self.use_reentrant)
-        return x
-
-
-@pytest.mark.parametrize("told_at_insertion", [False, True])
-@pytest.mark.parametrize("mask", [None, end_padding([3, 1], 3)], ids=["all", "masked"])
-@pytest.mark.parametrize("use_reentrant", [False, True])
-@pytest.mark.proves("FrameWise", "activation checkpointing")
-def test_a_part_that_is_run_again_has_the_same_gradients(
-    use_reentrant: bool, mask: Tensor | None, told_at_insertion: bool
-) -> None:
-    settings = {"num_frames": 3} if told_at_insertion else {}
-    plain, again = encoder(), encoder(**settings)
-    x = clips(2, 3).requires_grad_()
-    # Two calls of different T in one backward pass, and another model of images beside them.
-    other = random_tensor((4, 3, 16, 24), 9, torch.float32).requires_grad_()
-    wanted, got = [], []
-    for net, results in ((plain, wanted), (again, got)):
-        first = nn.Sequential(*list(net.model.children())[:4])
-        if net is again:
-            first = Checkpointed(net.model, use_reentrant=use_reentrant)
-        wrapped = FrameWise(first)
-        image_model = Checkpointed(encoder().model, use_reentrant=True) if net is again else None
-        loss = wrapped(x, mask=mask).square().mean()
-        if not told_at_insertion:
-            loss = loss + wrapped(x[:, :2]).square().mean() + wrapped(x.flatten(0, 1)[None]).square().mean()
-        images = (image_model or nn.Sequential(*list(encoder().model.children())[:4]))(other)
-        (loss + images.square().mean()).backward()
-        results += [x.grad, other.grad, *(p.grad for p in first.parameters() if p.grad is not None)]
-        x.grad = other.grad = None
-    assert len(wanted) == len(got) > 10
-    for one, two in zip(wanted, got, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
 
 
 class Outputs(NamedTuple):
