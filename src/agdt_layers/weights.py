@@ -99,7 +99,7 @@ def load_weights(model: nn.Module, source: str | PathLike[str] | Mapping[str, Te
         )
     kind, names = max(targets.items(), key=lambda target: len(meanings(target[1], given)))
     sources = choose(names, given, name)
-    # What a module keeps besides tensors (get_extra_state, packed parameters) has no place here and is reported missing.
+    # What a module keeps besides tensors (get_extra_state, packed parameters) is not loaded and reported missing.
     found = {names[at]: given[key] for at, key in sources.items() if isinstance(places[names[at]], Tensor)}
     values = _fitting(found, places, f"{name} does not fit the {kind}")
     loaded = set(values) | _tied(values, places, name)
@@ -109,7 +109,7 @@ def load_weights(model: nn.Module, source: str | PathLike[str] | Mapping[str, Te
         target=kind,
         matched=tuple(_within(key, kind) for key in names.values() if key in loaded),
         missing=tuple(_within(key, kind) for key in names.values() if key not in loaded),
-        unused=tuple(key for key, value in given.items() if key not in used and isinstance(value, Tensor)),
+        unused=tuple(key for key, value in given.items() if key not in used),
     )
     warn = set(report.missing) != set(report.new_attention)
     _log.log(logging.WARNING if warn else logging.INFO, "%s: %s", name, report)
