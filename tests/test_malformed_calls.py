@@ -100,7 +100,9 @@ def same(value: Any, plain: Any) -> bool:
 
 def fault(name: str, call: Call, choose: random.Random) -> str | None:
     arguments, plain, description, changed = drawn(call, choose)
-    names = [name, *agdt_layers.__all__, *(c.removeprefix("call_") for c in changed)]
+    names = [name, *agdt_layers.__all__, *(c.removeprefix("call_") for c in changed), "state dict"]
+    names += [ascii(str(arguments[c]))[1:60].rstrip("'") for c in changed if isinstance(arguments[c], (str, Path))]
+    names += [type(arguments[c]).__name__ for c in changed if isinstance(arguments[c], torch.nn.Module)]
     came = result(call, arguments)
     found: str | None
     if isinstance(came, Exception):

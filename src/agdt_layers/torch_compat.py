@@ -41,6 +41,17 @@ def is_transformed() -> bool:
     return functorch is None or functorch() or getattr(forward_ad, "_current_level", 0) >= 0
 
 
+def is_jit_tracing() -> bool:
+    """Say whether torch.jit.trace is tracing, whose sizes are tensors."""
+    asked: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
+    return bool(asked())
+
+
+def is_inference(x: Tensor) -> bool:
+    """Say whether autograd cannot keep x, because it was made in inference mode."""
+    return not torch.compiler.is_compiling() and x.is_inference()
+
+
 def has_values(x: Tensor) -> bool:
     """Say whether the values of x can be read: not while a graph is traced or captured, nor without any storage."""
     if is_transformed() or x.is_meta or type(x) is not Tensor:

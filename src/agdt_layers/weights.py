@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +86,7 @@ def load_weights(model: nn.Module, source: str | PathLike[str] | Mapping[str, Te
     if not isinstance(source, (str, PathLike, Mapping)):
         raise TypeError(f"load_weights expects a file or a state dict, got {_shown(source)}.")
     name = "the state dict" if isinstance(source, Mapping) else str(source)
-    entries = state_dict_in(source if isinstance(source, Mapping) else read_weights(Path(source)), name)
+    entries = state_dict_in(source if isinstance(source, Mapping) else read_weights(source), name)
     given = {key: value for key, value in entries.items() if isinstance(key, str)}
     places: dict[str, Tensor] = model.state_dict(keep_vars=True)
     targets = names_of(places)

@@ -7,6 +7,7 @@ import re
 import threading
 import zipfile
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,13 +58,16 @@ class _Replaced:
     def __setstate__(self, state: Any) -> None: ...
 
 
-def read_weights(path: Path) -> object:
+def read_weights(source: str | PathLike[str]) -> object:
     """Give what a file by ``torch.save`` or safetensors holds, on the CPU; its content says which it is, not its name.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: any other file, a damaged one, or one with objects that only executing it could build.
     """
+    if "://" in str(source):
+        raise FileNotFoundError(f"No weights file at {source}: it is a link. Download the file and give its path.")
+    path = Path(source)
     try:
         if path.is_dir():
             raise FileNotFoundError(f"No weights file at {path}: it is a folder. Give a file in it.")

@@ -21,6 +21,9 @@ class Role:
     odd: dict[str, tuple[Make, Make]] = field(default_factory=dict)
     wrong: dict[str, Make] = field(default_factory=dict)
 
+    def without(self, *labels: str) -> Role:
+        return Role(self.plain, self.odd, {label: make for label, make in self.wrong.items() if label not in labels})
+
 
 class Text(str):
     """A string of another type."""
@@ -116,7 +119,9 @@ def anything(plain: Any, *wrong: Any, odd: dict[str, tuple[Make, Make]] | None =
     return Role(lambda: plain, odd or {}, _values(*wrong))
 
 
-def numbers(shape: tuple[int, ...], channel_axis: int, *, any_dtype: bool = False) -> Role:
+def numbers(
+    shape: tuple[int, ...], channel_axis: int, *, any_dtype: bool = False, meets_parameters: bool = True
+) -> Role:
     """A tensor of real numbers with its channels on one axis, at least three axes, and no axis as long as another."""
 
     def x() -> Tensor:
@@ -141,7 +146,6 @@ def numbers(shape: tuple[int, ...], channel_axis: int, *, any_dtype: bool = Fals
         "with a gradient": (lambda: x().requires_grad_(), x),
         "a parameter": (lambda: nn.Parameter(x()), x),
         "of a subclass": (lambda: x().as_subclass(Subclass), x),
-        "made in inference mode": (in_inference_mode, x),
     }
     if any_dtype:
         odd["float64"] = (lambda: x().double(), x)
@@ -167,6 +171,10 @@ def numbers(shape: tuple[int, ...], channel_axis: int, *, any_dtype: bool = Fals
         "jagged": lambda: torch.nested.nested_tensor(list(x()), layout=torch.jagged),
         "on the meta device": lambda: x().to("meta"),
     }
+    if meets_parameters:
+        wrong["made in inference mode"] = in_inference_mode
+    else:
+        odd["made in inference mode"] = (in_inference_mode, x)
     if not any_dtype:
         wrong |= {"float64": lambda: x().double(), "bfloat16": lambda: x().bfloat16()}
     return Role(x, odd, wrong)
@@ -192,7 +200,7 @@ def frame_mask(batch: int, num_frames: int) -> Role:
         "int64": lambda: mask().long(),
         "float32": lambda: mask().float(),
         "of one clip": lambda: mask()[0],
-        "of fewer clips": lambda: mask()[:1],
+        "of fewer clips": lambda: mask()[:-1],
         "of fewer frames": lambda: mask()[:, :1],
         "transposed": lambda: mask().T,
         "with an axis more": lambda: mask()[..., None],

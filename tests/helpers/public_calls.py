@@ -219,13 +219,13 @@ CALLS: dict[str, list[Call]] = {
     "TimmAttention": [
         Call(
             made_and_called(agdt.TimmAttention),
-            {"rd_ratio": role.anything(None), "act_layer": role.anything(None)} | ADAPTIVE | MAPS,
+            {"rd_ratio": role.anything(None), "act_layer": role.anything(None)} | ADAPTIVE | CLIPS,
         )
     ],
     "MMCVAttention": [
         Call(
             made_and_called(agdt.MMCVAttention),
-            {"in_channels": role.integer(5, 6)} | {k: v for k, v in ADAPTIVE.items() if k != "channels"} | MAPS,
+            {"in_channels": role.integer(5, 6)} | {k: v for k, v in ADAPTIVE.items() if k != "channels"} | CLIPS,
         )
     ],
     "CBAM": [
@@ -276,7 +276,17 @@ CALLS: dict[str, list[Call]] = {
             | STRICT_VECTORS,
         )
     ],
-    "TemporalMean": [Call(made_and_called(agdt.TemporalMean), VECTORS)],
+    "TemporalMean": [
+        Call(
+            made_and_called(agdt.TemporalMean),
+            VECTORS
+            | {
+                "call_x": role.numbers((2, 3, 4), 2, any_dtype=True, meets_parameters=False).without(
+                    "another number of channels", "channels on another axis", "an empty last axis"
+                )
+            },
+        )
+    ],
     "ResNet18": [Call(made_and_called(agdt.ResNet18), FACTORY | {"call_x": role.numbers((2, 3, 32, 40), 1)})],
     "FrameWise": [Call(_framewise, {"model": role.module(backbone)} | IMAGE_CLIPS)],
     "AGDTNet": [
@@ -323,7 +333,7 @@ CALLS: dict[str, list[Call]] = {
             {
                 "net": role.module(_streamed, nn.Conv2d(3, 3, 1)),
                 "num_frames": role.integer(2, bounded=False),
-                "frame": role.numbers((2, 3, 8, 12), 1),
+                "frame": role.numbers((2, 3, 8, 12), 1, meets_parameters=False).without("one axis more"),
             },
         )
     ],
