@@ -36,7 +36,7 @@ class AdaptiveChannelAttention(nn.Module):
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
+        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
 
     State dict:
         ``local.weight`` (1, 1, k), ``fc.weight`` (C, C), ``fc.bias`` (C), ``gate.weight`` (1, 2, k), ``gate.bias`` (1).

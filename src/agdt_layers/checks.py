@@ -115,7 +115,7 @@ def _shown(value: object) -> str:
 def floating(layer: str, x: object) -> None:
     """Accept a dense tensor of real numbers."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"{layer} expects a torch.Tensor, got {_shown(x)}.")
+        raise TypeError(f"{layer} expects a torch.Tensor, got {type(x).__name__}.")
     if x.is_quantized:
         raise TypeError(f"{layer} expects a floating-point tensor, got a quantised one. Take x.dequantize().")
     if x.dtype not in _DTYPES:

@@ -41,7 +41,7 @@ class DifferentialTemporalEnhancer(nn.Module):
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
+        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
 
     State dict:
         ``alpha_forward`` (1), ``alpha_backward`` (1), ``conv.weight`` (C, 1, 3), ``conv.bias`` (C).

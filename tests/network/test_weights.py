@@ -182,7 +182,8 @@ def test_the_better_fit_of_network_and_backbone_is_taken() -> None:
 
 
 def test_the_report_says_what_matched(backbone_state) -> None:
-    report = load_weights(small_net(), backbone_state | {"fc.weight": torch.zeros(1000, 512)})
+    net = build_agdtnet(3, num_frames=2, attention="none", temporal="mean")
+    report = load_weights(net, backbone_state | {"fc.weight": torch.zeros(1000, 512)})
     counters = tuple(key for key in ResNet18().state_dict() if key.endswith("num_batches_tracked"))
     assert report == WeightsReport("backbone", tuple(backbone_state), counters, ("fc.weight",))
     assert str(report) == (
@@ -380,6 +381,25 @@ def test_a_state_besides_tensors_is_left_alone_and_reported_missing() -> None:
     net = Counting(2, 3)
     assert load_weights(net, state).missing == ("_extra_state",)
     assert torch.equal(net.weight, state["weight"])
+
+
+@pytest.mark.parametrize("wrap", [nn.Module.state_dict, lambda net: nn.DataParallel(net).state_dict()])
+def test_a_file_of_before_the_first_release_loads(wrap, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    net = build_agdtnet(3, num_frames=2)
+    with torch.no_grad():
+        net.temporal.enhancer.alpha_forward.fill_(0.25)
+    old = {key.replace("backbone.attention.", "attention."): value for key, value in wrap(net).items()}
+    old = {key: value[0] if "alpha" in key else value for key, value in old.items()}
+    assert any(key.removeprefix("module.").startswith("attention.layer2.") for key in old)
+    assert {value.shape for key, value in old.items() if "alpha" in key} == {()}
+    fresh = build_agdtnet(3, num_frames=2)
+    report = load_weights(fresh, old)
+    assert not report.missing
+    assert not report.unused
+    assert caplog.records[-1].levelname == "INFO"
+    for name, value in net.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], value), name
 
 
 @pytest.mark.parametrize("made", ["expanded", "in inference mode"])
