@@ -73,7 +73,7 @@ def drawn(call: Call, choose: random.Random) -> tuple[dict[str, Any], dict[str, 
 
 def fault_of_error(error: Exception, names: list[str]) -> str | None:
     """Say what is wrong with an error; None where it is as it should be."""
-    if type(error) not in (ValueError, TypeError, FileNotFoundError):
+    if not isinstance(error, (ValueError, TypeError, FileNotFoundError)):
         return f"{type(error).__name__}: {error!s:.300}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     line = linecache.getline(frame.filename, frame.lineno or 0)
@@ -100,9 +100,10 @@ def same(value: Any, plain: Any) -> bool:
 
 def fault(name: str, call: Call, choose: random.Random) -> str | None:
     arguments, plain, description, changed = drawn(call, choose)
-    names = [name, *agdt_layers.__all__, *(c.removeprefix("call_") for c in changed), "state dict"]
+    names = [name, *agdt_layers.__all__, *(c.removeprefix("call_") for c in changed), "state dict", "example input"]
     names += [ascii(str(arguments[c]))[1:60].rstrip("'") for c in changed if isinstance(arguments[c], (str, Path))]
-    names += [type(arguments[c]).__name__ for c in changed if isinstance(arguments[c], torch.nn.Module)]
+    names += [repr(part) for c in changed if isinstance(arguments[c], (list, dict)) for part in arguments[c]]
+    names += [type(value).__name__ for value in arguments.values() if isinstance(value, torch.nn.Module)]
     came = result(call, arguments)
     found: str | None
     if isinstance(came, Exception):

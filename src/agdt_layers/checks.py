@@ -125,12 +125,28 @@ def floating(layer: str, x: object) -> None:
         elif x.dtype == torch.uint8:
             fix = "Convert it with x.float() / 255."
         raise TypeError(f"{layer} expects a real floating-point tensor, got {x.dtype}. {fix}")
+    _dense(layer, x)
+
+
+def _dense(layer: str, x: Tensor) -> None:
     if x.is_nested:
         raise TypeError(
             f"{layer} expects a dense tensor, got a nested one. Take torch.nested.to_padded_tensor(x, 0) and a mask."
         )
     if x.layout != torch.strided:
         raise TypeError(f"{layer} expects a dense tensor, got {x.layout}. Take x.to_dense().")
+
+
+def example(function: str, value: object) -> None:
+    """Accept an input of a model, or a tuple of its inputs, of which the tensors are dense."""
+    if not isinstance(value, (Tensor, tuple)):
+        raise TypeError(
+            f"{function} expects example_input to be an input of the model, a tensor, or a tuple of its inputs; "
+            f"got {_shown(value)}."
+        )
+    for x in value if isinstance(value, tuple) else (value,):
+        if isinstance(x, Tensor):
+            _dense(function, x)
 
 
 def same_device(layer: str, x: Tensor, parameter: Tensor | None) -> None:

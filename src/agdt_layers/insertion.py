@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from agdt_layers import checks
 from agdt_layers.attention import AdaptiveGlobalAttention
 from agdt_layers.global_attention import GlobalAttention
 from agdt_layers.insertion_plan import FURTHER_UP, OWN, InsertionPlan, Placement, plan_insertion
@@ -68,6 +69,11 @@ def insert_attention(
         >>> [(place.name, place.channels, place.sizes, place.parameters) for place in plan.placements]
         [('layer2', 128, ((14, 14),), 18546), ('layer3', 256, ((7, 7),), 69746)]
     """
+    checks.module("insert_attention", "model", model)
+    if num_frames is not None:
+        num_frames = checks.size("insert_attention", "num_frames", num_frames)
+    dry_run = checks.flag("insert_attention", "dry_run", dry_run)
+    checks.example("insert_attention", example_input)
     factories = _factories(model, attention)
     plan = plan_insertion(model, factories, example_input)
     if dry_run:
@@ -100,6 +106,7 @@ def remove_attention(model: nn.Module) -> None:
         >>> any("attention" in key for key in host.state_dict())
         False
     """
+    checks.module("remove_attention", "model", model)
     inserted = [
         (module, child) for module in model.modules() for child in (OWN, FURTHER_UP) if child in module._modules
     ]
@@ -128,6 +135,10 @@ def _factories(model: nn.Module, attention: Mapping[str, Factory] | Sequence[str
         raise TypeError(
             "insert_attention expects names of submodules as a list, or attention classes by name as a dict; "
             f"got {attention!r}. One name is [{attention!r}]."
+        )
+    if not attention or not all(isinstance(name, str) for name in attention):
+        raise ValueError(
+            f"insert_attention expects at least one name of a submodule, each a string; got {attention!r:.200}."
         )
     if not isinstance(attention, Mapping):
         attention = dict.fromkeys(attention, AdaptiveGlobalAttention)

@@ -23,7 +23,16 @@ def abstract_twin(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[nn.Module,
             twin(*abstract)
     except Exception:
         # Tensors that are no buffers, or values that steer the forward pass, do not exist on the meta device.
-        return copy.deepcopy(model).eval(), inputs
+        twin, abstract = copy.deepcopy(model).eval(), inputs
+        try:
+            with torch.no_grad():
+                twin(*inputs)
+        except Exception as error:
+            shapes = ", ".join(str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__ for x in inputs)
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"{type(model).__name__} cannot be run on the example input {shapes}: {type(error).__name__}: {reason}"
+            ) from error
     return twin, abstract
 
 

@@ -345,8 +345,16 @@ CALLS: dict[str, list[Call]] = {
                 "attention": PLACES,
                 "example_input": role.Role(
                     lambda: torch.zeros(1, 3, 8, 12),
-                    {"a tuple": (lambda: (torch.zeros(1, 3, 8, 12),), lambda: torch.zeros(1, 3, 8, 12))},
-                    role.numbers((1, 3, 8, 12), 1, any_dtype=True).wrong
+                    {
+                        "a tuple": (lambda: (torch.zeros(1, 3, 8, 12),), lambda: torch.zeros(1, 3, 8, 12)),
+                        "on the meta device": (
+                            lambda: torch.zeros(1, 3, 8, 12, device="meta"),
+                            lambda: torch.zeros(1, 3, 8, 12),
+                        ),
+                    },
+                    role.numbers((1, 3, 8, 12), 1, any_dtype=True)
+                    .without("on the meta device", "made in inference mode")
+                    .wrong
                     | {"()": lambda: (), "two inputs": lambda: (torch.zeros(1, 3, 8, 12), torch.zeros(1))},
                 ),
                 "num_frames": role.integer(2, optional=True, bounded=False),
