@@ -24,10 +24,12 @@ _LARGEST = 2**16
 
 def positive_integer(layer: str, name: str, value: Any, at_most: int | None = None) -> int:
     """Give an integer of any type as an int; the sizes of a traced tensor stay as they are."""
-    traced = isinstance(value, torch.SymInt) or (isinstance(value, Tensor) and is_jit_tracing())
-    if not traced and (isinstance(value, bool) or not isinstance(value, Integral)):
+    # While torch.jit traces, sizes are tensors; they hold for every size, and have nothing to be compared with.
+    if is_jit_tracing() and isinstance(value, Tensor):
+        return value  # type: ignore[return-value]
+    if isinstance(value, bool) or not isinstance(value, (Integral, torch.SymInt)):
         raise TypeError(f"{layer} expects {name} to be an integer, got {_shown(value)}.")
-    number = value if traced or isinstance(value, int) else int(value)
+    number: Any = value if isinstance(value, (int, torch.SymInt)) else int(value)
     if number < 1:
         raise ValueError(f"{layer} expects {name} to be at least 1, got {_shown(value)}.")
     if at_most is not None and number > at_most:
@@ -116,8 +118,7 @@ def floating(layer: str, x: object) -> None:
     """Accept a dense tensor of real numbers."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{layer} expects a torch.Tensor, got {type(x).__name__}.")
-    if x.is_quantized:
-        raise TypeError(f"{layer} expects a floating-point tensor, got a quantised one. Take x.dequantize().")
+    _dense(layer, x)
     if x.dtype not in _DTYPES:
         fix = "Convert it with x.float()."
         if x.is_complex():
@@ -125,10 +126,11 @@ def floating(layer: str, x: object) -> None:
         elif x.dtype == torch.uint8:
             fix = "Convert it with x.float() / 255."
         raise TypeError(f"{layer} expects a real floating-point tensor, got {x.dtype}. {fix}")
-    _dense(layer, x)
 
 
 def _dense(layer: str, x: Tensor) -> None:
+    if x.is_quantized:
+        raise TypeError(f"{layer} expects a dense tensor of numbers, got a quantised one. Take x.dequantize().")
     if x.is_nested:
         raise TypeError(
             f"{layer} expects a dense tensor, got a nested one. Take torch.nested.to_padded_tensor(x, 0) and a mask."
@@ -245,7 +247,7 @@ def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames:
         )
     images(layer, x, channels)
     frames = num_frames or made_for or 1
-    if x.shape[0] % frames:
+    if not is_jit_tracing() and x.shape[0] % frames:
         raise ValueError(
             f"{layer} expects folded frames (B*T, C, H, W) with T = num_frames = {frames}; got {tuple(x.shape)}: "
             f"axis 0, {x.shape[0]}, is not a multiple of {frames}. Pass num_frames=1 for single images."
