@@ -287,7 +287,12 @@ CALLS: dict[str, list[Call]] = {
             },
         )
     ],
-    "ResNet18": [Call(made_and_called(agdt.ResNet18), FACTORY | {"call_x": role.numbers((2, 3, 32, 40), 1)})],
+    "ResNet18": [
+        Call(
+            made_and_called(lambda **settings: agdt.ResNet18(**settings).eval()),
+            FACTORY | {"call_x": role.numbers((2, 3, 32, 40), 1)},
+        )
+    ],
     "FrameWise": [Call(_framewise, {"model": role.module(backbone)} | IMAGE_CLIPS)],
     "AGDTNet": [
         Call(
