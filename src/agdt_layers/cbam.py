@@ -41,12 +41,13 @@ class CBAM(NotScriptable, nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        checks.odd_kernel(name, "kernel_size", kernel_size)
-        self.channels = channels
-        self.mlp = bottleneck(name, channels, reduction, device=device, dtype=dtype)
+        kernel_size = checks.odd_kernel(name, "kernel_size", kernel_size)
+        factory = checks.factory(name, device, dtype)
+        self.channels = checks.size(name, "channels", channels)
+        self.mlp = bottleneck(name, channels, reduction, **factory)
         self.spatial = nn.Sequential(
-            nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False, device=device, dtype=dtype),
-            nn.BatchNorm2d(1, device=device, dtype=dtype),
+            nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False, **factory),
+            nn.BatchNorm2d(1, **factory),
         )
 
     def reset_parameters(self) -> None:

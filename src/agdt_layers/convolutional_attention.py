@@ -38,7 +38,7 @@ class GlobalConvolutionalAttention(GlobalAttention):
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
+        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
 
     State dict:
         ``spatial.conv.weight`` (1, 2, 7, 7), ``context.horizontal.weight`` (C, C/groups, 1, k),

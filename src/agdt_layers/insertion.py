@@ -24,7 +24,7 @@ from agdt_layers import checks
 from agdt_layers.channels_last import ChannelsLast
 from agdt_layers.global_attention import GlobalAttention
 from agdt_layers.insertion_plan import InsertionPlan, Placement, plan_insertion
-from agdt_layers.places import FURTHER_UP, HANDLE, OWN, Factory, check_model, chosen_places
+from agdt_layers.places import FURTHER_UP, HANDLE, OWN, Factory, chosen_places
 
 
 def insert_attention(
@@ -76,13 +76,11 @@ def insert_attention(
         >>> [(place.name, place.channels, place.sizes, place.parameters) for place in plan.placements]
         [('layer2', 128, ((14, 14),), 18546), ('layer3', 256, ((7, 7),), 69746)]
     """
+    checks.module("insert_attention", "model", model)
     if num_frames is not None:
-        checks.positive_integer("insert_attention", "num_frames", num_frames)
-    if not isinstance(example_input, (Tensor, tuple)):
-        raise TypeError(
-            "insert_attention expects example_input to be an input of the model, a tensor, or a tuple of its inputs; "
-            f"got {type(example_input).__name__}."
-        )
+        num_frames = checks.size("insert_attention", "num_frames", num_frames)
+    dry_run = checks.flag("insert_attention", "dry_run", dry_run)
+    checks.example("insert_attention", example_input)
     factories = chosen_places(model, attention)
     plan = plan_insertion(model, factories, example_input)
     if dry_run:
@@ -115,7 +113,7 @@ def remove_attention(model: nn.Module) -> None:
         >>> any("attention" in key for key in host.state_dict())
         False
     """
-    check_model("remove_attention", model)
+    checks.module("remove_attention", "model", model)
     inserted = [
         (module, child) for module in model.modules() for child in (OWN, FURTHER_UP) if child in module._modules
     ]

@@ -17,13 +17,7 @@ HANDLE = "_agdt_handle"
 Factory = Callable[[int], nn.Module]
 
 
-def check_model(function: str, model: object) -> None:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"{function} expects model to be a torch.nn.Module, got {type(model).__name__}.")
-
-
 def chosen_places(model: nn.Module, attention: Mapping[str, Factory] | Sequence[str]) -> dict[str, Factory]:
-    check_model("insert_attention", model)
     if isinstance(attention, str) or not isinstance(attention, (Mapping, Sequence)):
         raise TypeError(
             "insert_attention expects names of submodules as a list, or attention classes by name as a dict; "

@@ -49,7 +49,7 @@ class AGDTStream:
     """
 
     def __init__(self, net: AGDTNet, *, num_frames: int = 16) -> None:
-        checks.positive_integer("AGDTStream", "num_frames", num_frames)
+        num_frames = checks.size("AGDTStream", "num_frames", num_frames)
         if not isinstance(net, AGDTNet):
             raise TypeError(
                 f"AGDTStream expects an AGDTNet, got {type(net).__name__}. Make one with build_agdtnet(), around a "
