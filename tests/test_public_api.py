@@ -87,7 +87,7 @@ def test_attention_keys() -> None:
     assert shapes(AdaptiveGlobalAttention(128, gate=False)) == ungated
 
 
-ENHANCER_KEYS = {"alpha_forward": (), "alpha_backward": (), "conv.weight": (8, 1, 3), "conv.bias": (8,)}
+ENHANCER_KEYS = {"alpha_forward": (1,), "alpha_backward": (1,), "conv.weight": (8, 1, 3), "conv.bias": (8,)}
 
 
 def test_enhancer_keys() -> None:
@@ -130,14 +130,14 @@ def test_network_keys() -> None:
     keys = shapes(net)
     assert {name.split(".")[0] for name in keys} == {
         "backbone",
-        "attention",
         "frame_vectors",
         "temporal",
         "classifier",
     }
-    under = {name.removeprefix("attention.layer2."): s for name, s in keys.items() if ".layer2." in name}
+    second = "backbone.attention.layer2."
+    under = {name.removeprefix(second): shape for name, shape in keys.items() if name.startswith(second)}
     assert {name: shape for name, shape in under.items() if name in ATTENTION_KEYS} == ATTENTION_KEYS
-    assert keys["attention.layer3.context.bias"] == (256,)
+    assert keys["backbone.attention.layer3.context.bias"] == (256,)
     assert keys["frame_vectors.conv.weight"] == (512, 1, 3, 3)
     assert keys["temporal.position"] == (1, 17, 512)
     assert keys["classifier.weight"] == (3, 512)

@@ -5,8 +5,9 @@ from agdt_layers.attention import AdaptiveGlobalAttention
 from agdt_layers.capture import capture_attention
 from agdt_layers.cbam import CBAM
 from agdt_layers.channel_attention import AdaptiveChannelAttention
-from agdt_layers.convolutional_attention import AttentionWeights, GlobalConvolutionalAttention
+from agdt_layers.convolutional_attention import GlobalConvolutionalAttention
 from agdt_layers.framewise import FrameWise
+from agdt_layers.global_attention import AttentionWeights
 from agdt_layers.insertion import insert_attention, remove_attention
 from agdt_layers.insertion_plan import InsertionPlan, Placement
 from agdt_layers.plugins import MMCVAttention, TimmAttention

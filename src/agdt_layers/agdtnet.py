@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from os import PathLike
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +13,14 @@ from torch import Tensor, nn
 from agdt_layers import checks
 from agdt_layers.attention import AdaptiveGlobalAttention
 from agdt_layers.cbam import CBAM
-from agdt_layers.clip_axis import call_with_clip_axis
+from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
 from agdt_layers.frame_vectors import FrameVectors
+from agdt_layers.old_state import accept_old_state
 from agdt_layers.resnet import ResNet18
 from agdt_layers.squeeze_excitation import SqueezeExcitation
 from agdt_layers.temporal import DTFormer
 from agdt_layers.temporal_mean import TemporalMean
+from agdt_layers.tracing import refuse_fx
 from agdt_layers.trial_run import output_channels
 from agdt_layers.weights import load_weights
 
@@ -26,19 +30,20 @@ _ATTENDED = {"layer2": 128, "layer3": 256}
 
 
 class AGDTNet(nn.Module):
-    r"""A ResNet18 with attention after its second and third stage, frame vectors, a temporal encoder, a classifier.
+    r"""A backbone with attention inside, frame vectors, a temporal encoder and a classifier.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026. Usually made by :func:`build_agdtnet`.
 
     Args:
-        backbone: a ResNet18, or any module that turns images (N, 3, H, W) into feature maps (N, C, h, w).
-        attention: layers by the name of the stage of ResNet18 that they follow; may be empty. Another backbone brings
-            its attention along, by :func:`insert_attention`.
-        temporal: (B, T, C) -> (B, C), with a keyword mask.
+        backbone: turns images (N, 3, H, W) into feature maps (N, C, h, w), and holds the attention: a
+            :class:`ResNet18` with ``attention``, or any module, with that of :func:`insert_attention`.
+        temporal: (B, T, C) -> (B, C); takes the keyword mask where clips are padded.
         num_classes: length of the scores.
-        channels: C, the number of channels.
         device, dtype: of the parameters made here.
+
+    Raises:
+        ValueError, TypeError: a setting that does not fit, or a backbone that gives no feature maps.
 
     Example:
         >>> net = build_agdtnet(num_classes=7, num_frames=4)
@@ -49,40 +54,32 @@ class AGDTNet(nn.Module):
     def __init__(
         self,
         backbone: nn.Module,
-        attention: Mapping[str, nn.Module],
         temporal: nn.Module,
         *,
         num_classes: int,
-        channels: int = ResNet18.out_channels,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        checks.positive_integer(type(self).__name__, "num_classes", num_classes)
-        if isinstance(backbone, ResNet18):
-            stages = [name for name, _ in backbone.stages()]
-            for name in attention:
-                checks.one_of(type(self).__name__, "every key of attention", name, stages)
-        elif attention:
+        name = type(self).__name__
+        checks.positive_integer(name, "num_classes", num_classes)
+        channels = output_channels(backbone)
+        taken = getattr(temporal, "channels", channels)
+        if taken != channels:
             raise ValueError(
-                f"{type(self).__name__} places attention in ResNet18 only, got a {type(backbone).__name__}. "
-                "Place it before: insert_attention(backbone, ...)."
+                f"{name} got a backbone that gives {channels} channels and a temporal encoder that takes {taken}. "
+                f"Make the encoder with channels={channels}."
             )
+        self.num_classes = num_classes
         self.backbone = backbone
-        self.attention = nn.ModuleDict(attention)
-        self.frame_vectors = FrameVectors(channels, device, dtype)
+        self.frame_vectors = FrameVectors(channels, device=device, dtype=dtype)
         self.temporal = temporal
         self.classifier = nn.Linear(channels, num_classes, device=device, dtype=dtype)
+        accept_old_state(self)
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew; a backbone that has no ``reset_parameters`` keeps its own."""
-        for part in (
-            self.backbone,
-            *self.attention.values(),
-            self.frame_vectors,
-            self.temporal,
-            self.classifier,
-        ):
+        """Re-initialise all parameters; a part that has no ``reset_parameters`` keeps its own."""
+        for part in self.children():
             if hasattr(part, "reset_parameters"):
                 part.reset_parameters()  # type: ignore[operator]
 
@@ -98,33 +95,35 @@ class AGDTNet(nn.Module):
             Scores before the softmax, (B, num_classes).
         """
         name = type(self).__name__
+        refuse_fx(name, clips, "Trace a part, torch.fx.symbolic_trace(net.backbone), or use torch.export.")
         checks.clips(name, clips, 3)
-        checks.parameter_dtype(name, clips, self.classifier.weight)
-        batch, num_frames = clips.shape[:2]
-        checks.frame_mask(name, mask, batch, num_frames)
-        if batch == 0:
-            return clips.new_empty(0, self.classifier.out_features)
+        checks.parameter_dtype(name, clips, next(self.parameters(), None))
+        checks.frame_mask(name, mask, clips.shape[0], clips.shape[1])
+        if clips.shape[0] == 0:
+            return clips.new_empty(0, self.num_classes)
+        with checks.real_frames(name, mask):
+            return self.score(self.encode(clips, mask), mask)
+
+    def encode(self, clips: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Give the frame vectors of clips: (B, T, 3, H, W) -> (B, T, C)."""
         if mask is not None:
             clips = torch.where(mask[:, :, None, None, None], clips, 0)
-        vectors = self.frame_vectors(self._maps(clips, mask)).unflatten(0, (batch, num_frames))
-        return self.classifier(self.temporal(vectors, mask=mask))
+        maps = _call_backbone(self.backbone, clips.flatten(0, 1), clips.shape[1], mask)
+        return self.frame_vectors(maps).unflatten(0, (clips.shape[0], clips.shape[1]))
 
-    def _maps(self, clips: Tensor, mask: Tensor | None) -> Tensor:
-        if not isinstance(self.backbone, ResNet18):
-            return call_with_clip_axis(self.backbone, clips, mask)
-        x = self.backbone.stem(clips.flatten(0, 1))
-        for name, stage in self.backbone.stages():
-            x = stage(x)
-            if name in self.attention:
-                x = _attend(self.attention[name], x, clips.shape[1], mask)
-        return x
+    def score(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Score clips by their frame vectors: (B, T, C) -> (B, num_classes)."""
+        summary = self.temporal(vectors) if mask is None else self.temporal(vectors, mask=mask)
+        return self.classifier(summary)
 
 
-def _attend(layer: nn.Module, x: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
-    # Of the layers in Table 2 only AGA lets the frames of a clip see each other.
-    if isinstance(layer, AdaptiveGlobalAttention):
-        return layer(x, num_frames=num_frames, mask=mask)
-    return layer(x)
+def _call_backbone(backbone: nn.Module, frames: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
+    # What takes the clip axis, or hands on what it is given, gets it as arguments: those reach other threads and a
+    # forward pass that is run once more. Any other model of images has the clip axis beside it.
+    parameters = inspect.signature(backbone.forward).parameters
+    if "num_frames" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return backbone(frames, num_frames=num_frames, mask=mask)
+    return call_with_clip_axis(backbone, backbone, frames, ClipAxis(frames.shape[0], num_frames, mask))
 
 
 def build_agdtnet(
@@ -155,7 +154,7 @@ def build_agdtnet(
         dropout: of the temporal encoder, in [0, 1).
         causal: True lets AGA average over the num_frames frames up to each frame instead of over the whole clip: the
             net that :class:`AGDTStream` runs exactly. The keys are the same.
-        device, dtype: of the parameters.
+        device, dtype: of the parameters made here; by default those of a backbone that is given.
 
     Raises:
         ValueError, TypeError: a name or a setting that does not fit, or weights that do not.
@@ -176,32 +175,35 @@ def build_agdtnet(
     checks.one_of("build_agdtnet", "temporal", temporal, TEMPORALS)
     checks.positive_integer("build_agdtnet", "num_frames", num_frames)
 
+    # A backbone of one's own says what its net is made of.
+    own = None if backbone is None else next((p for p in backbone.parameters() if p.is_floating_point()), None)
+    if own is not None:
+        device, dtype = device or own.device, dtype or own.dtype
+    factory: dict[str, Any] = {"device": device, "dtype": dtype}
+
     def attention_layer(channels: int) -> nn.Module:
         if attention == "cbam":
-            return CBAM(channels, device=device, dtype=dtype)
+            return CBAM(channels, **factory)
         if attention == "se":
-            return SqueezeExcitation(channels, device=device, dtype=dtype)
+            return SqueezeExcitation(channels, **factory)
         window = num_frames if causal else None
-        gate = attention == "aga"
-        return AdaptiveGlobalAttention(channels, gate=gate, context_window=window, device=device, dtype=dtype)
+        return AdaptiveGlobalAttention(channels, gate=attention == "aga", context_window=window, **factory)
 
-    attended = {} if attention == "none" else {stage: attention_layer(c) for stage, c in _ATTENDED.items()}
-    channels = ResNet18.out_channels if backbone is None else output_channels(backbone, torch.zeros(1, 3, 224, 224))
+    if backbone is None:
+        attended = {} if attention == "none" else {stage: attention_layer(c) for stage, c in _ATTENDED.items()}
+        backbone = ResNet18(attention=attended, **factory)
     summary = (
         TemporalMean()
         if temporal == "mean"
         else DTFormer(
-            channels,
+            output_channels(backbone),
             max_frames=num_frames,
             differential=temporal == "dtformer",
             dropout=dropout,
-            device=device,
-            dtype=dtype,
+            **factory,
         )
     )
-    if backbone is None:
-        backbone = ResNet18(device=device, dtype=dtype)
-    net = AGDTNet(backbone, attended, summary, num_classes=num_classes, channels=channels, device=device, dtype=dtype)
+    net = AGDTNet(backbone, summary, num_classes=num_classes, **factory)
     if weights is not None:
         load_weights(net, weights)
     return net

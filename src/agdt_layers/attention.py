@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
-from torch import Tensor
 
-from agdt_layers import checks
-from agdt_layers.channel_attention import AdaptiveChannelAttention
-from agdt_layers.convolutional_attention import GlobalConvolutionalAttention
+from agdt_layers.global_attention import GlobalAttention
 
 
-class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
+@final
+class AdaptiveGlobalAttention(GlobalAttention):
     r"""Adaptive global attention (AGA): adaptive channel attention, then global convolutional attention.
 
     .. math:: M = X \cdot (1 + s_c \, s_{hw} \, g)
 
-    with s_c in (0, 1) a frame and channel (:class:`AdaptiveChannelAttention`), s_hw in (0, 1) a frame and position,
-    and g in (0, 1) a frame and channel (:class:`GlobalConvolutionalAttention`). So M keeps the sign of X, and
+    with s_c in (0, 1) per frame and channel (:class:`AdaptiveChannelAttention`), s_hw in (0, 1) per frame and position,
+    and g in (0, 1) per frame and channel (:class:`GlobalConvolutionalAttention`). So M keeps the sign of X, and
     ``|X| <= |M| <= 2 |X|``. Clips do not see each other; the frames of a clip share only the mean GAP_t.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
@@ -44,7 +44,7 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
         ``channel.local.weight`` (1, 1, k), ``channel.fc.weight`` (C, C), ``channel.fc.bias`` (C),
         ``channel.gate.weight`` (1, 2, k), ``channel.gate.bias`` (1), ``spatial.conv.weight`` (1, 2, 7, 7),
         ``context.horizontal.weight`` (C, C/groups, 1, k), ``context.vertical.weight`` (C, C/groups, k, 1),
-        ``context.bias`` (C); ``residual_scale`` () if asked for.
+        ``context.bias`` (C); ``residual_scale`` (1) if asked for.
 
     Example:
         >>> attention = AdaptiveGlobalAttention(64)
@@ -73,6 +73,9 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
     ) -> None:
         super().__init__(
             channels,
+            adaptive=True,
+            gate=gate,
+            local_kernel_size=local_kernel_size,
             num_frames=num_frames,
             spatial_kernel_size=spatial_kernel_size,
             context_kernel_size=context_kernel_size,
@@ -82,11 +85,3 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
             device=device,
             dtype=dtype,
         )
-        if local_kernel_size is not None:
-            checks.odd_kernel(type(self).__name__, "local_kernel_size", local_kernel_size)
-        self.channel = AdaptiveChannelAttention(
-            channels, kernel_size=local_kernel_size, gate=gate, device=device, dtype=dtype
-        )
-
-    def _channel_weights(self, average: Tensor, peak: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        return self.channel.weights(average, peak)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agdt_layers.convolutional_attention import AttentionWeights, GlobalConvolutionalAttention
+from agdt_layers.global_attention import AttentionWeights, GlobalAttention
 from agdt_layers.temporal import EncoderLayer
 from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
 
@@ -33,7 +33,7 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
         >>> net = build_agdtnet(num_frames=4).eval()
         >>> with capture_attention(net) as maps:
         ...     scores = net(torch.randn(2, 4, 3, 64, 64))
-        >>> maps["attention.layer3"].spatial.shape
+        >>> maps["backbone.attention.layer3"].spatial.shape
         torch.Size([2, 4, 4, 4])
         >>> maps["temporal.layers.0"].shape
         torch.Size([2, 8, 5, 5])
@@ -41,7 +41,7 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
     maps: dict[str, AttentionWeights | Tensor] = {}
     hooks = []
     for name, module in model.named_modules():
-        if isinstance(module, (GlobalConvolutionalAttention, DifferentialTemporalEnhancer, EncoderLayer)):
+        if isinstance(module, (GlobalAttention, DifferentialTemporalEnhancer, EncoderLayer)):
             hooks.append(module.register_forward_hook(_recorder(name, maps), with_kwargs=True))
     try:
         yield maps
@@ -53,7 +53,7 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
 def _recorder(name: str, maps: dict[str, AttentionWeights | Tensor]) -> Any:
     @torch.no_grad()
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
-        if isinstance(module, GlobalConvolutionalAttention):
+        if isinstance(module, GlobalAttention):
             weights = module.attention_weights(*args, **kwargs)
             num_frames = module.clip_length(args[0], kwargs.get("num_frames"))
             clips = (None if w is None else w.unflatten(0, (-1, num_frames)) for w in weights)

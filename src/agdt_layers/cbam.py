@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from agdt_layers import checks
 from agdt_layers.squeeze_excitation import bottleneck, reset_all
+from agdt_layers.tracing import one_fx_node
 
 
 class CBAM(nn.Module):
@@ -42,7 +43,7 @@ class CBAM(nn.Module):
         name = type(self).__name__
         checks.odd_kernel(name, "kernel_size", kernel_size)
         self.channels = channels
-        self.mlp = bottleneck(name, channels, reduction, device, dtype)
+        self.mlp = bottleneck(name, channels, reduction, device=device, dtype=dtype)
         self.spatial = nn.Sequential(
             nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False, device=device, dtype=dtype),
             nn.BatchNorm2d(1, device=device, dtype=dtype),
@@ -53,10 +54,11 @@ class CBAM(nn.Module):
         reset_all(self.mlp)
         reset_all(self.spatial)
 
+    @one_fx_node
     def forward(self, x: Tensor) -> Tensor:
         """Weigh channels and positions: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
-        checks.parameter_dtype(type(self).__name__, x, next(self.parameters()))
+        checks.parameter_dtype(type(self).__name__, x, next(self.parameters(), None))
         channel = torch.sigmoid(self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3))))
         x = x * channel[:, :, None, None]
         pooled = torch.stack([x.mean(dim=1), x.amax(dim=1)], dim=1)

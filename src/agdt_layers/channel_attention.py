@@ -6,12 +6,15 @@ The paper's symbols and the names here: l1 is ``local``, l2 is ``fc``, the gate 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks, functional
-from agdt_layers.precision import full_precision, in_dtype, promoted
+from agdt_layers.precision import called, full_precision, in_dtype, promoted
+from agdt_layers.tracing import one_fx_node
+from agdt_layers.untouched import is_untouched
 
 
 class AdaptiveChannelAttention(nn.Module):
@@ -59,19 +62,21 @@ class AdaptiveChannelAttention(nn.Module):
         if kernel_size is None:
             kernel_size = _local_kernel_size(channels)
         checks.odd_kernel(type(self).__name__, "kernel_size", kernel_size)
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.channels = channels
         self.kernel_size = kernel_size
-        self.local = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False, device=device, dtype=dtype)
-        self.fc = nn.Linear(channels, channels, device=device, dtype=dtype)
-        self.gate = nn.Conv1d(2, 1, kernel_size, padding=kernel_size // 2, device=device, dtype=dtype) if gate else None
+        self.local = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False, **factory)
+        self.fc = nn.Linear(channels, channels, **factory)
+        self.gate = nn.Conv1d(2, 1, kernel_size, padding=kernel_size // 2, **factory) if gate else None
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew, each as its torch layer does."""
+        """Re-initialise all parameters, each as its torch layer does."""
         self.local.reset_parameters()
         self.fc.reset_parameters()
         if self.gate is not None:
             self.gate.reset_parameters()
 
+    @one_fx_node
     def forward(self, x: Tensor) -> Tensor:
         """Weigh the channels of images or frames: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
@@ -84,10 +89,23 @@ class AdaptiveChannelAttention(nn.Module):
 
     def weights(self, average: Tensor, peak: Tensor) -> tuple[Tensor, Tensor | None]:
         """Give sigmoid(f_att) and the gate w, (N, C) each, from a map's mean and maximum over H and W, (N, C) each."""
-        parameters = [self.local.weight, self.fc.weight, self.fc.bias]
-        if self.gate is not None:
-            parameters += [self.gate.weight, self.gate.bias]  # type: ignore[list-item]
-        return functional.channel_weights(average, peak, *in_dtype(average.dtype, *parameters))
+        if self.is_untouched():
+            parameters = [self.local.weight, self.fc.weight, self.fc.bias]
+            if self.gate is not None:
+                parameters += [self.gate.weight, self.gate.bias]  # type: ignore[list-item]
+            return functional.channel_weights(average, peak, *in_dtype(average.dtype, *parameters))
+        rows = functional.row_means(called(self.local, average[:, None])[:, 0], called(self.fc, peak))
+        gate = None if self.gate is None else torch.sigmoid(called(self.gate, rows.transpose(0, 1))[:, 0])
+        return functional.mixed(rows, gate), gate
+
+    def is_untouched(self) -> bool:
+        """Say whether all submodules are as they were made, so that their parameters say all."""
+        return (
+            is_untouched(self, AdaptiveChannelAttention)
+            and is_untouched(self.local, nn.Conv1d, "weight")
+            and is_untouched(self.fc, nn.Linear, "weight", "bias")
+            and (self.gate is None or is_untouched(self.gate, nn.Conv1d, "weight", "bias"))
+        )
 
     def extra_repr(self) -> str:
         return f"{self.channels}, kernel_size={self.kernel_size}, gate={self.gate is not None}"

@@ -6,10 +6,14 @@ when a layer is made, tensors when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
+
+from agdt_layers.torch_compat import has_values, is_autocast_enabled
 
 
 def positive_integer(layer: str, name: str, value: object) -> None:
@@ -55,9 +59,9 @@ def floating(layer: str, x: object) -> None:
         )
 
 
-def parameter_dtype(layer: str, x: Tensor, parameter: Tensor) -> None:
+def parameter_dtype(layer: str, x: Tensor, parameter: Tensor | None) -> None:
     """Accept x in the parameters' dtype; under autocast, which converts both, in any."""
-    if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
+    if parameter is not None and x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
         raise TypeError(
             f"{layer} expects its parameters' dtype, {parameter.dtype}; got {x.dtype}. "
             f"Convert the input with x.to({parameter.dtype}) or the layer with .to({x.dtype})."
@@ -90,23 +94,24 @@ def images(layer: str, x: Tensor, channels: int) -> None:
     _not_empty(layer, x, {"H": 2, "W": 3})
 
 
-def clips(layer: str, x: Tensor, channels: int) -> None:
-    """Accept (B, T, C, H, W)."""
+def clips(layer: str, x: Tensor, channels: int | None) -> None:
+    """Accept (B, T, C, H, W), of any C where channels is None."""
     floating(layer, x)
     if x.ndim != 5:
+        known = "" if channels is None else f" with C = {channels}"
         raise ValueError(
-            f"{layer} expects clips (B, T, C, H, W) with C = {channels}; got {x.ndim} axes, {tuple(x.shape)}."
+            f"{layer} expects clips (B, T, C, H, W){known}; got {x.ndim} axes, {tuple(x.shape)}."
             + (" One clip is x.unsqueeze(0)." if x.ndim == 4 else "")
         )
-    if x.shape[2] != channels:
+    if channels is not None and x.shape[2] != channels:
         if x.shape[1] == channels:
-            mend = "Is it (B, C, T, H, W)? Then x.transpose(1, 2)."
+            fix = "Is it (B, C, T, H, W)? Then x.transpose(1, 2)."
         elif x.shape[4] == channels:
-            mend = "Is it (B, T, H, W, C)? Then x.permute(0, 1, 4, 2, 3)."
+            fix = "Is it (B, T, H, W, C)? Then x.permute(0, 1, 4, 2, 3)."
         else:
-            mend = "The layer was made for another number of channels."
+            fix = "The layer was made for another number of channels."
         raise ValueError(
-            f"{layer} expects (B, T, C, H, W); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {mend}"
+            f"{layer} expects (B, T, C, H, W); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {fix}"
         )
     _not_empty(layer, x, {"T": 1, "H": 3, "W": 4})
 
@@ -143,11 +148,11 @@ def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames:
     return x, frames
 
 
-def clip_axis(layer: str, x: Tensor, batch: int, num_frames: int) -> None:
+def clip_axis(layer: str, x: Tensor, total: int, num_frames: int) -> None:
     """Accept maps that still hold, on axis 0, the frames of the clips that were folded around the layer."""
-    if isinstance(x, Tensor) and x.ndim == 4 and x.shape[0] != batch * num_frames:
+    if isinstance(x, Tensor) and x.ndim == 4 and x.shape[0] != total:
         raise ValueError(
-            f"{layer} expects the {batch} x {num_frames} frames of the clips on axis 0; got {tuple(x.shape)}. "
+            f"{layer} expects the {total} frames of the clips, {num_frames} per clip, on axis 0; got {tuple(x.shape)}. "
             "Something between the clips and this layer cut or joined axis 0: place the layer before it."
         )
 
@@ -173,7 +178,7 @@ def sequence(layer: str, x: Tensor, channels: int) -> None:
 
 
 def frame_mask(layer: str, mask: Tensor | None, batch: int, num_frames: int) -> None:
-    """Accept a boolean (B, T), True where a frame is real, with at least one real frame a clip."""
+    """Accept a boolean (B, T), True where a frame is real; its values are the matter of :func:`real_frames`."""
     if mask is None:
         return
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
@@ -187,12 +192,56 @@ def frame_mask(layer: str, mask: Tensor | None, batch: int, num_frames: int) -> 
             f"{layer} expects mask (B, T) = ({batch}, {num_frames}), True where a frame is real; "
             f"got {tuple(mask.shape)}."
         )
-    # The values of a traced or meta tensor are not known, so only shapes can be checked there.
-    if torch.compiler.is_compiling() or mask.is_meta:
-        return
-    empty = (~mask.any(dim=1)).nonzero()
-    if len(empty):
+
+
+class _Checked(threading.local):
+    """The mask whose values the outermost call has checked."""
+
+    def __init__(self) -> None:
+        self.mask: Tensor | None = None
+
+
+_checked = _Checked()
+
+
+@contextmanager
+def _known(mask: Tensor) -> Iterator[None]:
+    outer, _checked.mask = _checked.mask, mask
+    try:
+        yield
+    finally:
+        _checked.mask = outer
+
+
+def real_frames(layer: str, mask: Tensor | None) -> AbstractContextManager[None]:
+    """Accept a mask with at least one real frame per clip, and give a context in which it is not checked again.
+
+    No other check reads values: a GPU must finish all its work before it can tell them.
+    """
+    if mask is None or not has_values(mask) or mask is _checked.mask:
+        return nullcontext()
+    some = mask.any(dim=1)
+    if not some.all():
+        row = int(some.logical_not().nonzero()[0])
         raise ValueError(
-            f"{layer} got a mask whose row {int(empty[0])} is all False: clip {int(empty[0])} has no real frame. "
+            f"{layer} got a mask whose row {row} is all False: clip {row} has no real frame. "
             "Drop that clip, or is the mask inverted? True means real."
+        )
+    return _known(mask)
+
+
+def stream_state(layer: str, state: Mapping[str, Tensor], names: Sequence[str], num_frames: int) -> None:
+    """Accept tensors (B, K, C) of these names, K the same for all and below num_frames."""
+    if sorted(state) != sorted(names):
+        raise ValueError(
+            f"{layer} expects the state of a stream of the same net, with {', '.join(names)}; "
+            f"got {', '.join(map(str, state)) or 'nothing'}."
+        )
+    lengths = {tuple(value.shape[:2]) for value in state.values()}
+    if len(lengths) > 1 or any(value.ndim != 3 for value in state.values()):
+        raise ValueError(f"{layer} expects tensors (B, K, C) of one B and one K; got {sorted(lengths)}.")
+    if any(length >= num_frames for _, length in lengths):
+        raise ValueError(
+            f"{layer} keeps at most num_frames - 1 = {num_frames - 1} frames; got the state of a longer window. "
+            "Make the stream with the num_frames of the stream that was saved."
         )

@@ -6,15 +6,16 @@ is written as a pair, a value and its derivative: see :mod:`agdt_layers.custom_b
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from agdt_layers.custom_backward import apply_with_backward
+from agdt_layers.device_forms import prefers_few_launches
 from agdt_layers.functional import reach, spatial_weights
 from agdt_layers.precision import promoted, promoted_dtype
 from agdt_layers.toeplitz_convolution import convolve, weight_gradient
+from agdt_layers.torch_compat import is_transformed, sigmoid_gradient
 
 
 def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
@@ -28,35 +29,10 @@ def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
         Sums over the positions that a tap reaches, divided by H * W, (N, 2k, C), the horizontal taps first; tap k // 2
         reaches all, so that it is the mean. Maxima, (N, C).
     """
-    size = (x.shape[2], x.shape[3], kernel_size, promoted_dtype(x.dtype))
-    taps = _remembered_taps(*size) if _is_plain(x) else _taps(*size, x.device)
-    windows, peak = apply_with_backward(_windows, _windows_derivative, 1, (x,), (taps,))
+    height, width = x.shape[2:]
+    taps = reach(height, width, kernel_size, 1 / (height * width), x.new_empty((), dtype=promoted_dtype(x.dtype)))
+    windows, peak = apply_with_backward(_windows, _windows_derivative, 1, (x,), (taps.flatten(1),))
     return windows, peak
-
-
-def _taps(height: int, width: int, kernel_size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Say which positions every tap reaches, as weights of a mean: (2k, H * W), each 1 / (H * W) or 0."""
-    horizontal = reach(width, kernel_size, dtype, device).unsqueeze(1).expand(-1, height, -1)
-    vertical = reach(height, kernel_size, dtype, device).unsqueeze(2).expand(-1, -1, width)
-    return torch.cat([horizontal, vertical]).flatten(1) / (height * width)
-
-
-@lru_cache(maxsize=64)
-def _remembered_taps(height: int, width: int, kernel_size: int, dtype: torch.dtype) -> Tensor:
-    # Made under inference mode, it could not serve a backward pass later.
-    with torch.inference_mode(False):
-        return _taps(height, width, kernel_size, dtype, torch.device("cpu"))
-
-
-def _is_plain(x: Tensor) -> bool:
-    """Say whether a constant made for x can serve later calls: it belongs to no GPU stream, tracer or transform."""
-    return (
-        type(x) is Tensor
-        and x.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-        and not torch._C._len_torch_dispatch_stack()
-    )
 
 
 def _windows(x: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,13 +41,17 @@ def _windows(x: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _windows_derivative(
-    x: Tensor, peak: Tensor, d_sums: Tensor, d_peak: Tensor, taps: Tensor
+    x: Tensor, peak: Tensor, d_windows: Tensor | None, d_peak: Tensor | None, taps: Tensor
 ) -> tuple[Tensor | None, ...]:
+    if d_windows is None:
+        d_windows = x.new_zeros(x.shape[0], len(taps), x.shape[1], dtype=taps.dtype)
+    if d_peak is None:
+        d_peak = torch.zeros_like(peak)
     # Compared in place: a comparison that makes a bool tensor and converts it takes ten times as long on a CPU.
     top = promoted(x).clone().eq_(peak[..., None, None])
     share = d_peak / top.sum(dim=(2, 3))
     d_x = top.mul_(share[..., None, None])
-    d_x.flatten(2).baddbmm_(d_sums.transpose(1, 2), taps.expand(x.shape[0], -1, -1))
+    d_x.flatten(2).baddbmm_(d_windows.transpose(1, 2), taps.expand(x.shape[0], -1, -1))
     return d_x.to(x.dtype), None
 
 
@@ -89,13 +69,18 @@ def pool_channels(x: Tensor, channel: Tensor) -> Tensor:
 
 
 def _pooled(x: Tensor) -> Tensor:
-    return torch.stack([x.mean(dim=1), _peak(x)], dim=1)
+    if is_transformed() or torch.is_grad_enabled() or not prefers_few_launches(x):
+        return torch.stack([x.mean(dim=1), _peak(x)], dim=1)
+    pooled = x.new_empty(x.shape[0], 2, *x.shape[2:])
+    torch.mean(x, dim=1, out=pooled[:, 0])
+    torch.amax(x, dim=1, out=pooled[:, 1])
+    return pooled
 
 
 def _peak(x: Tensor) -> Tensor:
     """Maximum over the channels."""
-    # torch runs in vectors only along rows of whole vectors, which eight small maps together always are.
-    if not torch.compiler.is_compiling() and x.is_contiguous() and x.shape[1] % 8 == 0:
+    # A CPU runs in vectors only along rows of whole vectors, which eight small maps together always are.
+    if not (is_transformed() or prefers_few_launches(x)) and x.is_contiguous() and x.shape[1] % 8 == 0:
         x = x.view(x.shape[0], -1, 8, *x.shape[2:]).amax(dim=1)
     return x.amax(dim=1)
 
@@ -124,11 +109,12 @@ def _attended(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tu
     weighted = frames * channel[..., None, None]
     pooled = _pooled(weighted)
     position = spatial_weights(pooled, weight)
-    # In place, because a fresh full-size tensor costs more than the products. A compiler makes no copy of its own
-    # accord, and needs what it differentiates.
-    out = weighted.clone() if torch.compiler.is_compiling() else weighted
-    out.mul_(context[..., None, None]).mul_(position).add_(frames)
-    return out.to(x.dtype), pooled, position
+    # In place, because a fresh full-size tensor costs more than the products. What derives these operations one by
+    # one needs the weighted map as it was.
+    if is_transformed():
+        return (frames + weighted * context[..., None, None] * position).to(x.dtype), pooled, position
+    weighted.mul_(context[..., None, None])
+    return torch.addcmul(frames, weighted, position, out=weighted).to(x.dtype), pooled, position
 
 
 def _attended_derivative(
@@ -137,22 +123,35 @@ def _attended_derivative(
     context: Tensor,
     pooled: Tensor,
     position: Tensor,
-    d_out: Tensor,
-    d_pooled: Tensor,
-    d_position: Tensor,
+    d_out: Tensor | None,
+    d_pooled: Tensor | None,
+    d_position: Tensor | None,
     weight: Tensor,
 ) -> tuple[Tensor, ...]:
-    frames, d_out = promoted(x), promoted(d_out)
+    frames = promoted(x)
+    d_out = torch.zeros_like(frames) if d_out is None else promoted(d_out)
     scale, channels = channel * context, x.shape[1]
     product = (frames * d_out).flatten(2)
     d_scale = (position.flatten(2) @ product.transpose(1, 2))[:, 0]
-    d_position = d_position + (scale[:, None, :] @ product).view(position.shape)
-    d_logit = d_position * position * (1 - position)
-    d_weight = weight_gradient(pooled, d_logit, *weight.shape[2:])
-    d_pooled = d_pooled + convolve(d_logit, weight.transpose(0, 1).flip(2, 3))
+    by_position = (scale[:, None, :] @ product).view(position.shape)
+    d_logit = sigmoid_gradient(by_position if d_position is None else by_position + d_position, position)
+    d_averaged, d_weight = _convolution_gradients(pooled, weight, d_logit)
+    d_pooled = d_averaged if d_pooled is None else d_averaged + d_pooled
     top = (frames * channel[..., None, None]).eq_(pooled[:, 1:])
     d_weighted = torch.addcmul(d_pooled[:, :1] / channels, top, d_pooled[:, 1:] / top.sum(dim=1, keepdim=True))
-    d_channel = d_scale * context + (d_weighted * frames).sum(dim=(2, 3))
+    d_channel = torch.addcmul((d_weighted * frames).sum(dim=(2, 3)), d_scale, context)
     d_x = (d_out * scale[..., None, None]).mul_(position).add_(d_out)
     d_x.addcmul_(d_weighted, channel[..., None, None])
     return d_x.to(x.dtype), d_channel, d_scale * channel, d_weight
+
+
+def _convolution_gradients(pooled: Tensor, weight: Tensor, d_logit: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the gradients of the pooled map and of the weight."""
+    if prefers_few_launches(pooled):
+        padding = weight.shape[2] // 2
+        return (
+            conv2d_input(pooled.shape, weight, d_logit, padding=padding),
+            conv2d_weight(pooled, weight.shape, d_logit, padding=padding),
+        )
+    by_position = convolve(d_logit, weight.transpose(0, 1).flip(2, 3))
+    return by_position, weight_gradient(pooled, d_logit, *weight.shape[2:])

@@ -1,26 +1,32 @@
-"""One vector per frame from its last feature map (section 3.1 of the specification: local context, then pooling)."""
+"""One vector per frame from its last feature map: local context by a convolution, then global average pooling."""
 
 from __future__ import annotations
 
-import torch
+from typing import Any
+
 from torch import Tensor, nn
 
 from agdt_layers import functional
-from agdt_layers.precision import full_precision, promoted
+from agdt_layers.precision import called, full_precision, promoted
+from agdt_layers.tracing import one_fx_node
+from agdt_layers.untouched import is_untouched
 
 
 class FrameVectors(nn.Module):
-    """One vector a frame: GAP of a depthwise 3 x 3 convolution, (N, C, H, W) -> (N, C) (section "Frame vectors")."""
+    """One vector per frame: GAP of a depthwise 3 x 3 convolution, (N, C, H, W) -> (N, C) (section 3.1)."""
 
-    def __init__(self, channels: int, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+    def __init__(self, channels: int, **factory: Any) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, device=device, dtype=dtype)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, **factory)
 
     def reset_parameters(self) -> None:
         self.conv.reset_parameters()
 
+    @one_fx_node
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x):
             maps = promoted(x)
+            if not is_untouched(self.conv, nn.Conv2d, "weight", "bias"):
+                return called(self.conv, maps).mean(dim=(2, 3)).to(x.dtype)
             weight, bias = self.conv.weight.to(maps.dtype), self.conv.bias.to(maps.dtype)  # type: ignore[union-attr]
             return functional.frame_vectors(maps, weight, bias).to(x.dtype)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
-from agdt_layers.clip_axis import call_with_clip_axis
+from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
+from agdt_layers.tracing import refuse_fx
 
 
 class FrameWise(nn.Module):
@@ -26,8 +27,7 @@ class FrameWise(nn.Module):
             clips or the mask do not fit.
 
     Note:
-        Activation checkpointing runs parts of the model again in the backward pass, after the call: there, give the
-        attention its number of frames when it is inserted (``insert_attention(..., num_frames=T)``).
+        Activation checkpointing may be used inside: the attention learns T again when a part is run once more.
 
     Example:
         >>> from agdt_layers import ResNet18
@@ -59,16 +59,18 @@ class FrameWise(nn.Module):
             their type.
         """
         name = type(self).__name__
-        checks.floating(name, clips)
-        if clips.ndim != 5:
-            raise ValueError(
-                f"{name} expects clips (B, T, C, H, W); got {clips.ndim} axes, {tuple(clips.shape)}."
-                + (" One clip is x.unsqueeze(0)." if clips.ndim == 4 else "")
-            )
-        checks.frame_mask(name, mask, clips.shape[0], clips.shape[1])
+        refuse_fx(name, clips, "Trace the model inside, FrameWise(fx.symbolic_trace(model)), or use torch.export.")
+        checks.clips(name, clips, None)
+        batch, num_frames = clips.shape[:2]
+        checks.frame_mask(name, mask, batch, num_frames)
+        with checks.real_frames(name, mask):
+            return _unfold(self._run(clips, mask), batch, num_frames)
+
+    def _run(self, clips: Tensor, mask: Tensor | None) -> Any:
         if mask is not None:
             clips = torch.where(mask[:, :, None, None, None], clips, 0)
-        return _unfold(call_with_clip_axis(self.model, clips, mask), clips.shape[0], clips.shape[1])
+        frames = clips.flatten(0, 1)
+        return call_with_clip_axis(self.model, self.model, frames, ClipAxis(frames.shape[0], clips.shape[1], mask))
 
 
 def _unfold(output: Any, batch: int, num_frames: int) -> Any:

@@ -10,14 +10,17 @@ float16, and a sigmoid rounded to bfloat16 has lost what the next product needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from einops import einsum, rearrange
 from torch import Tensor
-from torch.nn.functional import conv2d, linear, pad, scaled_dot_product_attention
+from torch.nn.functional import conv1d, conv2d, linear, pad, scaled_dot_product_attention
 
+from agdt_layers.device_forms import prefers_few_launches
 from agdt_layers.toeplitz_convolution import convolve
+from agdt_layers.torch_compat import is_exporting
+
+# einops learns at its first call that there are tensors; a graph compiled before would be compiled once more after.
+rearrange(torch.empty(0), "n -> n")
 
 
 def channel_weights(
@@ -49,21 +52,30 @@ def channel_weights(
     Returns:
         The weights in (0, 1), (N, C), and w, (N, C), or None without a gate.
     """
-    local = _convolve_channels(average.unsqueeze(0), local_weight)
-    statistics = torch.stack([local, linear(peak, fc_weight, fc_bias)])
-    rows = statistics * statistics.mean(dim=2, keepdim=True).flip(0)
-    a, b = rows.unbind()
+    rows = row_means(convolve_channels(average.unsqueeze(0), local_weight), linear(peak, fc_weight, fc_bias))
     if gate_weight is None:
-        return torch.sigmoid((a + b) / 2), None
-    gate = torch.sigmoid(_convolve_channels(rows, gate_weight, gate_bias))
-    return torch.sigmoid(torch.lerp(b, a, gate)), gate
+        return mixed(rows, None), None
+    gate = torch.sigmoid(convolve_channels(rows, gate_weight, gate_bias))
+    return mixed(rows, gate), gate
 
 
-def _convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def row_means(local: Tensor, broad: Tensor) -> Tensor:
+    """Means of the rows of A = l1 l2^T and of B = A^T, from l1 and l2, (N, C) each: (2, N, C)."""
+    statistics = torch.stack([local, broad])
+    return statistics * statistics.mean(dim=2, keepdim=True).flip(0)
+
+
+def mixed(rows: Tensor, gate: Tensor | None) -> Tensor:
+    """Channel weights sigmoid(w a + (1 - w) b), or sigmoid((a + b) / 2) without a gate (eqs. 6-7)."""
+    a, b = rows.unbind()
+    return torch.sigmoid((a + b) / 2 if gate is None else torch.lerp(b, a, gate))
+
+
+def convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolve along the channel axis: x (inputs, N, C), weight (1, inputs, k), result (N, C)."""
     images, kernel = x.unsqueeze(0), weight.unsqueeze(2)
-    # A graph that inductor compiles would be tied to N by the choice of the convolution's algorithm.
-    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+    # A graph that inductor compiles for a CPU would be tied to N by the choice of the convolution's algorithm.
+    if torch.compiler.is_compiling() and not (is_exporting() or prefers_few_launches(x)):
         out = convolve(images, kernel)[0, 0]
         return out if bias is None else out + bias
     return conv2d(images, kernel, bias, padding=(0, kernel.shape[3] // 2)).view(x.shape[1:])
@@ -79,7 +91,15 @@ def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
     Returns:
         Weights in (0, 1), (N, 1, H, W).
     """
-    return torch.sigmoid(convolve(pooled, weight))
+    return torch.sigmoid(convolve_to_one(pooled, weight))
+
+
+def convolve_to_one(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolve x (N, I, H, W) with weight (1, I, k, k), k odd, zero padding: (N, 1, H, W)."""
+    # An exported graph is read by other engines, which know their own best convolution.
+    if is_exporting() or prefers_few_launches(x):
+        return conv2d(x, weight, padding=weight.shape[2] // 2)
+    return convolve(x, weight)
 
 
 def context_weights(windows: Tensor, horizontal: Tensor, vertical: Tensor, bias: Tensor) -> Tensor:
@@ -99,8 +119,11 @@ def context_weights(windows: Tensor, horizontal: Tensor, vertical: Tensor, bias:
     """
     kernel_size = horizontal.shape[3]
     if horizontal.shape[1] == 1:
-        kernel = torch.cat([horizontal.flatten(1).T, vertical.flatten(1).T])
-        pooled = (windows * kernel).sum(dim=1)
+        kernel = torch.cat([horizontal.flatten(1), vertical.flatten(1)], dim=1)
+        if prefers_few_launches(windows):
+            per_channel = torch.baddbmm(bias[:, None, None], windows.permute(2, 0, 1), kernel[:, :, None])
+            return torch.sigmoid(per_channel[:, :, 0].T)
+        pooled = (windows * kernel.T).sum(dim=1)
     else:
         pooled = _by_groups(windows[:, :kernel_size], horizontal) + _by_groups(windows[:, kernel_size:], vertical)
     return torch.sigmoid(pooled + bias)
@@ -114,25 +137,33 @@ def _by_groups(windows: Tensor, weight: Tensor) -> Tensor:
     return rearrange(rows @ rearrange(weight, "(g o) ... -> g o (...)", o=per_group).mT, "g n o -> n (g o)")
 
 
-def clip_context(context: Tensor, num_frames: int, mask: Tensor | None = None, window: int | None = None) -> Tensor:
+def clip_context(
+    context: Tensor,
+    num_frames: int,
+    mask: Tensor | None = None,
+    window: int | None = None,
+    past: Tensor | None = None,
+) -> Tensor:
     r"""Temporal modulation :math:`z_{gc} \cdot \mathrm{GAP}_t(z_{gc})`, GAP_t a clip's mean over time (eq. 13).
 
     Args:
         context: z_gc, (B*T, C).
-        num_frames: T, the number of frames a clip.
+        num_frames: T, the number of frames per clip.
         mask: (B, T), True where a frame is real.
         window: GAP_t of a frame is the mean over this many frames, itself the last (fewer at the clip's start), as
             a camera has them; by default the mean over the whole clip.
+        past: with a window, z_gc of real frames before these, (B, K, C).
 
     Returns:
         (B*T, C), in (0, 1).
     """
     clips = context.reshape(-1, num_frames, context.shape[1])
     if window is not None:
-        real = torch.ones_like(clips[:, :, :1]) if mask is None else mask[:, :, None].to(clips.dtype)
-        count = _sum_of_last(real, window)
-        return (clips * _sum_of_last(clips * real, window) / count.clamp(min=1)).flatten(0, 1)
-    if mask is None:
+        frames = clips if past is None else torch.cat([past, clips], dim=1)
+        real = torch.ones_like(frames[:, :, :1]) if mask is None else mask[:, :, None].to(clips.dtype)
+        count = _sum_of_last(real, window).clamp(min=1)
+        average = (_sum_of_last(frames * real, window) / count)[:, frames.shape[1] - num_frames :]
+    elif mask is None:
         average = clips.mean(dim=1, keepdim=True)
     else:
         real = mask[:, :, None].to(clips.dtype)
@@ -146,34 +177,30 @@ def _sum_of_last(x: Tensor, window: int) -> Tensor:
     return total - pad(total, (0, 0, window, 0))[:, : x.shape[1]]
 
 
-def stream_context(context: Tensor, past: Sequence[Tensor]) -> Tensor:
-    r"""The newest frame's row of :func:`clip_context` with a window: :math:`z_{gc}` times its mean over the window.
-
-    Args:
-        context: z_gc of the newest frame, (B, C).
-        past: z_gc of the frames before it that are in the window, (B, C) each.
+def reach(height: int, width: int, kernel_size: int, value: float, like: Tensor) -> Tensor:
+    """Say which positions of a map every tap of a zero-padded 1 x k and of a k x 1 kernel reaches.
 
     Returns:
-        (B, C), in (0, 1).
-    """
-    return context * torch.stack([*past, context]).mean(dim=0)
+        (2k, H, W) in the dtype and on the device of ``like``, the value or 0, the horizontal taps first.
 
-
-def reach(size: int, kernel_size: int, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
-    """Say which of ``size`` positions every tap of a zero-padded kernel reaches: (kernel_size, size), 1 or 0.
-
-    >>> reach(4, 3, torch.float32)
+    >>> reach(1, 4, 3, 1.0, torch.ones(()))[:3, 0]
     tensor([[1., 1., 1., 0.],
             [1., 1., 1., 1.],
             [0., 1., 1., 1.]])
     """
     margin = kernel_size // 2
-    ones = torch.ones(kernel_size, size, dtype=dtype, device=device)
-    return ones.triu_(-margin).tril_(size - 1 - margin)
+    framed = pad(like.new_full((height, width), value), (margin,) * 4)
+    # The first tap looks furthest back, so it misses the last positions.
+    horizontal = [framed[margin : margin + height, start : start + width] for start in reversed(range(kernel_size))]
+    vertical = [framed[start : start + height, margin : margin + width] for start in reversed(range(kernel_size))]
+    return torch.stack(horizontal + vertical)
 
 
 def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    r"""Frame vectors :math:`\mathrm{GAP}(\mathrm{Conv}_{3 \times 3}(X))`, depthwise, without running the convolution.
+    r"""Frame vectors :math:`\mathrm{GAP}(\mathrm{Conv}_{3 \times 3}(X))`, depthwise (section 3.1).
+
+    On a CPU the convolution does not run over the frames: a tap touches all positions but those that zero padding
+    cuts off, so every position is weighed by the sum of the taps that reach it.
 
     Args:
         x: (N, C, H, W).
@@ -183,13 +210,13 @@ def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (N, C).
     """
-    # A tap touches all positions but those that zero padding cuts off, so pooling the convolution equals
-    # weighing every position with the sum of the taps that reach it.
     height, width = x.shape[2:]
-    rows = reach(height, weight.shape[2], weight.dtype, weight.device)
-    columns = reach(width, weight.shape[3], weight.dtype, weight.device)
-    weighing = rows.T @ weight[:, 0] @ columns
-    return (x * weighing).sum(dim=(2, 3)) / (height * width) + bias
+    padding = weight.shape[2] // 2
+    if prefers_few_launches(x):
+        return conv2d(x, weight, bias, padding=padding, groups=x.shape[1]).mean(dim=(2, 3))
+    share = weight.new_full((1, 1, height, width), 1 / (height * width))
+    weighing = conv2d(share, weight.flip(2, 3), padding=padding)
+    return (x * weighing).sum(dim=(2, 3)) + bias
 
 
 def temporal_difference(
@@ -228,7 +255,9 @@ def temporal_difference(
     change = x[:, step:] - x[:, : num_frames - step]
     if mask is not None:
         change = change * (mask[:, step:] & mask[:, : num_frames - step])[:, :, None]
-    return alpha_forward * pad(change, (0, 0, 0, step)) + alpha_backward * pad(change, (0, 0, step, 0))
+    # Frame t's change to the frame s later stands s places after its change from the frame s before.
+    changes = pad(change, (0, 0, step, step))
+    return torch.addcmul(alpha_backward * changes[:, :num_frames], changes[:, step:], alpha_forward)
 
 
 def temporal_gate(
@@ -247,16 +276,20 @@ def temporal_gate(
         (B, T, C), in (0, 1).
     """
     num_frames, margin = difference.shape[1], weight.shape[2] // 2
-    if boundary == "wrap":
-        time = torch.arange(-margin, num_frames + margin, device=difference.device)
-        around = _at(difference, _cycle(time, num_frames, mask))
-    else:
-        around = pad(difference, (0, 0, margin, margin))
-    # For few clips, calling torch's depthwise convolution takes longer than these products.
+    around = wrapped(difference, margin, mask) if boundary == "wrap" else pad(difference, (0, 0, margin, margin))
+    if prefers_few_launches(difference):
+        return torch.sigmoid(conv1d(around.transpose(1, 2), weight, bias, groups=weight.shape[0]).transpose(1, 2))
+    # For few clips, calling torch's depthwise convolution on a CPU takes longer than these products.
     smoothed = bias
     for tap, factor in enumerate(weight[:, 0].unbind(1)):
         smoothed = torch.addcmul(smoothed, around[:, tap : tap + num_frames], factor)
     return torch.sigmoid(smoothed)
+
+
+def wrapped(x: Tensor, margin: int, mask: Tensor | None = None) -> Tensor:
+    """Put before and after the frames of a clip, (B, T, C), those that its cycle has there: (B, T + 2 margin, C)."""
+    time = torch.arange(-margin, x.shape[1] + margin, device=x.device)
+    return _at(x, _cycle(time, x.shape[1], mask))
 
 
 def _cycle(time: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
@@ -290,35 +323,25 @@ def self_attention(query_key_value: Tensor, heads: int, mask: Tensor | None = No
     return rearrange(attended, "b heads l d -> b l (heads d)")
 
 
+def attention_probabilities(query_key_value: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+    r"""The softmax of :func:`self_attention` (eq. 23): (B, L, 3C) -> (B, heads, L, L)."""
+    query, key, _ = rearrange(query_key_value, "b l (part heads d) -> part b heads l d", part=3, heads=heads)
+    return _softmax(query @ key.transpose(2, 3) / query.shape[3] ** 0.5, mask)
+
+
+def _softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
+    return scores.softmax(dim=-1)
+
+
 def attention_of_few(
     tokens: Tensor, weight: Tensor, bias: Tensor, heads: int, num_queries: int, mask: Tensor | None = None
 ) -> Tensor:
-    """The first rows of :func:`self_attention`, without projecting every token: exact, and cheaper for few queries.
+    r"""The first rows of :func:`self_attention` without projecting a token to a key or a value: exact, less work.
 
-    Values are a linear map of the tokens, so that map is applied to the weighted means and not to the tokens.
-
-    Args:
-        tokens: (B, L, C).
-        weight, bias: of the projection to queries, keys and values, (3C, C) and (3C).
-        heads, num_queries, mask: as in :func:`attention_probabilities`.
-
-    Returns:
-        (B, num_queries, C).
-    """
-    mixed = einsum(
-        attention_probabilities(tokens, weight, bias, heads, num_queries, mask), tokens, "b h q l, b l c -> b h q c"
-    )
-    to_values = rearrange(weight, "(part h d) c -> part h d c", part=3, h=heads)[2]
-    return rearrange(einsum(mixed, to_values, "b h q c, h d c -> b q h d"), "b q h d -> b q (h d)") + bias.chunk(3)[2]
-
-
-def attention_probabilities(
-    tokens: Tensor, weight: Tensor, bias: Tensor, heads: int, num_queries: int, mask: Tensor | None = None
-) -> Tensor:
-    r"""The softmax of eq. 23 for the first tokens, :math:`\mathrm{softmax}(Q K^T / \sqrt{C / heads})`.
-
-    No token is projected to a key: :math:`q (W z + b)^T = (q W) z^T + q b^T`, so W is applied to the queries, and what
-    all keys share leaves a softmax unchanged.
+    Keys: :math:`q (W z + b)^T = (q W) z^T + q b^T`, so W is applied to the queries, and what all keys share leaves a
+    softmax unchanged. Values are a linear map of the tokens, which is applied to their weighted means.
 
     Args:
         tokens: (B, L, C).
@@ -328,13 +351,12 @@ def attention_probabilities(
         mask: (B, L), True where a token may be attended to.
 
     Returns:
-        (B, heads, num_queries, L).
+        (B, num_queries, C).
     """
-    to_queries, to_keys, _ = rearrange(weight, "(part h d) c -> part h d c", part=3, h=heads)
-    query = einsum(tokens[:, :num_queries], to_queries, "b q c, h d c -> b h q d")
-    query = query + rearrange(bias.chunk(3)[0], "(h d) -> h 1 d", h=heads)
-    query = einsum(query / to_keys.shape[1] ** 0.5, to_keys, "b h q d, h d c -> b h q c")
-    scores = einsum(query, tokens, "b h q c, b l c -> b h q l")
-    if mask is not None:
-        scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
-    return scores.softmax(dim=-1)
+    _, to_key, to_value = rearrange(weight, "(part h d) c -> part h d c", part=3, h=heads)
+    query_bias, _, value_bias = bias.chunk(3)
+    query = linear(tokens[:, :num_queries], weight[: weight.shape[1]], query_bias)
+    query = rearrange(query, "b q (h d) -> b h q d", h=heads) / to_key.shape[1] ** 0.5
+    scores = einsum(einsum(query, to_key, "b h q d, h d c -> b h q c"), tokens, "b h q c, b l c -> b h q l")
+    means = einsum(_softmax(scores, mask), tokens, "b h q l, b l c -> b h q c")
+    return rearrange(einsum(means, to_value, "b h q c, h d c -> b q h d"), "b q h d -> b q (h d)") + value_bias

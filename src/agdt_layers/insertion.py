@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers.attention import AdaptiveGlobalAttention
-from agdt_layers.convolutional_attention import GlobalConvolutionalAttention
+from agdt_layers.global_attention import GlobalAttention
 from agdt_layers.insertion_plan import FURTHER_UP, OWN, InsertionPlan, Placement, plan_insertion
 
 _HANDLE = "_agdt_handle"
@@ -179,6 +179,6 @@ def _make(factory: Factory, place: Placement, model: nn.Module, num_frames: int 
     like = next((p for part in (module, model) for p in part.parameters() if p.is_floating_point()), torch.empty(0))
     with torch.device(like.device):
         layer = factory(place.channels).to(dtype=like.dtype)
-    if isinstance(layer, GlobalConvolutionalAttention) and num_frames is not None:
+    if isinstance(layer, GlobalAttention) and num_frames is not None:
         layer.num_frames = num_frames
     return layer.train(module.training)

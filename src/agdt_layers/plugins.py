@@ -6,12 +6,13 @@ so it takes :class:`AdaptiveGlobalAttention` itself.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, final
 
-from agdt_layers.attention import AdaptiveGlobalAttention
+from agdt_layers.global_attention import GlobalAttention
 
 
-class TimmAttention(AdaptiveGlobalAttention):
+@final
+class TimmAttention(GlobalAttention):
     """AGA where timm expects squeeze-and-excitation, as in ``EfficientNet(se_layer=TimmAttention)``.
 
     timm re-initialises every nn.Conv2d after it has made the layers; with ``residual_scale=True`` (pass
@@ -31,10 +32,11 @@ class TimmAttention(AdaptiveGlobalAttention):
     def __init__(
         self, channels: int, *, rd_ratio: float | None = None, act_layer: object = None, **settings: Any
     ) -> None:
-        super().__init__(channels, **settings)
+        super().__init__(channels, adaptive=True, **settings)
 
 
-class MMCVAttention(AdaptiveGlobalAttention):
+@final
+class MMCVAttention(GlobalAttention):
     """AGA as a plug-in of mmcv, whose builder calls with ``in_channels``.
 
     Register it once, ``MODELS.register_module(module=MMCVAttention)``, then
@@ -52,4 +54,4 @@ class MMCVAttention(AdaptiveGlobalAttention):
     _abbr_ = "adaptive_global_attention"
 
     def __init__(self, in_channels: int, **settings: Any) -> None:
-        super().__init__(in_channels, **settings)
+        super().__init__(in_channels, adaptive=True, **settings)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from agdt_layers.torch_compat import is_autocast_enabled
 
 
 def promoted_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -27,6 +29,12 @@ def in_dtype(dtype: torch.dtype, *tensors: Tensor) -> list[Tensor]:
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
     """Suspend autocast on x's device, which would round the weights between two products to half precision."""
     device = x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()
+
+
+def called(module: nn.Module, x: Tensor) -> Tensor:
+    """Call a module in the dtype of its own parameters, and give the result in the dtype of x."""
+    own = next((p.dtype for p in module.parameters() if p.is_floating_point()), x.dtype)
+    return module(x.to(own)).to(x.dtype)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from agdt_layers import checks
+from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
 
 
 class BasicBlock(nn.Module):
@@ -16,19 +20,18 @@ class BasicBlock(nn.Module):
         in_channels: int,
         channels: int,
         stride: int,
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
+        **factory: Any,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False, device=device, dtype=dtype)
-        self.bn1 = nn.BatchNorm2d(channels, device=device, dtype=dtype)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False, **factory)
+        self.bn1 = nn.BatchNorm2d(channels, **factory)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False, device=device, dtype=dtype)
-        self.bn2 = nn.BatchNorm2d(channels, device=device, dtype=dtype)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False, **factory)
+        self.bn2 = nn.BatchNorm2d(channels, **factory)
         self.downsample = (
             nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False, device=device, dtype=dtype),
-                nn.BatchNorm2d(channels, device=device, dtype=dtype),
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False, **factory),
+                nn.BatchNorm2d(channels, **factory),
             )
             if stride != 1 or in_channels != channels
             else None
@@ -48,10 +51,14 @@ class ResNet18(nn.Module):
     Reference: He et al., "Deep Residual Learning for Image Recognition", 2016.
 
     The keys are those of the ecosystem's ResNet18 (``conv1``, ``bn1``, ``layer1.0.conv1``, ...) without ``fc``, so
-    its pretrained files load.
+    its pretrained files load; those of the attention are ``attention.<stage>.*``.
 
     Args:
-        device, dtype: of the parameters.
+        attention: layers by the name of the stage that they follow, layer1 to layer4; by default none.
+        device, dtype: of the parameters made here.
+
+    Raises:
+        ValueError: a key of attention that names no stage.
 
     Example:
         >>> ResNet18()(torch.randn(2, 3, 112, 112)).shape
@@ -60,30 +67,43 @@ class ResNet18(nn.Module):
 
     out_channels = 512
 
-    def __init__(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        attention: Mapping[str, nn.Module] | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False, device=device, dtype=dtype)
-        self.bn1 = nn.BatchNorm2d(64, device=device, dtype=dtype)
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False, **factory)
+        self.bn1 = nn.BatchNorm2d(64, **factory)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         channels = 64
         for index, width in enumerate((64, 128, 256, 512)):
             stage = nn.Sequential(
-                BasicBlock(channels, width, 1 if index == 0 else 2, device, dtype),
-                BasicBlock(width, width, 1, device, dtype),
+                BasicBlock(channels, width, 1 if index == 0 else 2, **factory),
+                BasicBlock(width, width, 1, **factory),
             )
             self.add_module(f"layer{index + 1}", stage)
             channels = width
-        self._draw_convolutions()
+        self._reset_convolutions()
+        stages = [name for name, _ in self.stages()]
+        for name in attention or {}:
+            checks.one_of(type(self).__name__, "every key of attention", name, stages)
+        self.attention = nn.ModuleDict(attention)
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew: convolutions He normal by fan-out, norms 1 and 0."""
+        """Re-initialise all parameters: convolutions He normal by fan-out, norms 1 and 0."""
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
-        self._draw_convolutions()
+        self._reset_convolutions()
+        for layer in self.attention.values():
+            layer.reset_parameters()  # type: ignore[operator]
 
-    def _draw_convolutions(self) -> None:
+    def _reset_convolutions(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -98,9 +118,25 @@ class ResNet18(nn.Module):
             name = f"layer{index}"
             yield name, self.get_submodule(name)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Give the last feature map: (N, 3, H, W) -> (N, 512, H / 32, W / 32), rounded up."""
+    def forward(self, x: Tensor, *, num_frames: int | None = None, mask: Tensor | None = None) -> Tensor:
+        """Give the last feature map.
+
+        Args:
+            x: images or the folded frames of clips, (N, 3, H, W).
+            num_frames: T, the number of frames per clip; by default every image is a clip of its own.
+            mask: bool (B, T), True where a frame is real; the attention leaves the others as they are.
+
+        Returns:
+            (N, 512, H / 32, W / 32), rounded up.
+        """
+        if num_frames is None:
+            return self._maps(x)
+        return call_with_clip_axis(self, self._maps, x, ClipAxis(x.shape[0], num_frames, mask))
+
+    def _maps(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        for _, stage in self.stages():
+        for name, stage in self.stages():
             x = stage(x)
+            if name in self.attention:
+                x = self.attention[name](x)
         return x

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
+from agdt_layers.tracing import one_fx_node
 
 
 class SqueezeExcitation(nn.Module):
@@ -33,33 +36,28 @@ class SqueezeExcitation(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = channels
-        self.mlp = bottleneck(type(self).__name__, channels, reduction, device, dtype)
+        self.mlp = bottleneck(type(self).__name__, channels, reduction, device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, as nn.Linear does."""
         reset_all(self.mlp)
 
+    @one_fx_node
     def forward(self, x: Tensor) -> Tensor:
         """Weigh the channels: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
-        checks.parameter_dtype(type(self).__name__, x, next(self.parameters()))
+        checks.parameter_dtype(type(self).__name__, x, next(self.parameters(), None))
         return x * torch.sigmoid(self.mlp(x.mean(dim=(2, 3))))[:, :, None, None]
 
     def extra_repr(self) -> str:
         return f"{self.channels}"
 
 
-def bottleneck(
-    name: str, channels: int, reduction: int, device: torch.device | str | None, dtype: torch.dtype | None
-) -> nn.Sequential:
+def bottleneck(name: str, channels: int, reduction: int, **factory: Any) -> nn.Sequential:
     checks.positive_integer(name, "channels", channels)
     checks.positive_integer(name, "reduction", reduction)
     hidden = max(1, channels // reduction)
-    return nn.Sequential(
-        nn.Linear(channels, hidden, device=device, dtype=dtype),
-        nn.ReLU(),
-        nn.Linear(hidden, channels, device=device, dtype=dtype),
-    )
+    return nn.Sequential(nn.Linear(channels, hidden, **factory), nn.ReLU(), nn.Linear(hidden, channels, **factory))
 
 
 def reset_all(part: nn.Sequential) -> None:

@@ -1,20 +1,22 @@
-"""AGDTNet for a camera: a new answer for every frame, at the cost of one frame."""
+"""AGDTNet for a camera or a long file: a new answer for every frame, at the cost of one frame."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agdt_layers import checks
 from agdt_layers.agdtnet import AGDTNet
-from agdt_layers.attention import AdaptiveGlobalAttention
-from agdt_layers.resnet import ResNet18
+from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
+from agdt_layers.global_attention import GlobalAttention
+
+_VECTORS = "vectors"
 
 
 class AGDTStream:
-    """Score a stream frame by frame: one frame of the backbone and one pass of the temporal encoder an answer.
+    """Score a stream: one frame of the backbone and one pass of the temporal encoder for each answer.
 
     Kept of the last T frames: their frame vectors, and z_gc of every AGA, (B, C) each. The clip mean GAP_t of a frame
     is taken when the frame arrives, over the frames of the window that are there; it is not taken again when later
@@ -22,15 +24,14 @@ class AGDTStream:
 
     - With ``build_agdtnet(causal=True)`` the answer is that of the offline net, at every time: its frame vectors are
       those of the whole stream given at once, of which the last T go through the temporal encoder. Up to frame T that
-      is simply ``net(clip)`` on the frames so far.
+      is simply ``net(clip)`` on the frames so far. The same holds for a backbone of one's own with inserted attention
+      of ``context_window=T``.
     - Without AGA in the net, or with T = 1, the answer is ``net(clip)`` on the last T frames, also with causal=False.
     - With AGA and causal=False it is an approximation of that: earlier frames were weighed by a mean that did not
       know the later ones yet, and still knew frames that have left the window.
-      Freshly made, the two scores differ by less than 2e-4 of their norm on random frames; trained nets may differ
-      by more.
 
     Args:
-        net: an :class:`AGDTNet` in eval mode, on the ResNet18 of this package.
+        net: an :class:`AGDTNet` in eval mode.
         num_frames: T, the window; at most the net's longest clip.
 
     Raises:
@@ -43,73 +44,127 @@ class AGDTStream:
         ...     scores = stream.push(frame)
         >>> scores.shape
         torch.Size([1, 7])
+        >>> stream.push(torch.rand(1, 5, 3, 64, 64)).shape
+        torch.Size([1, 5, 7])
     """
 
     def __init__(self, net: AGDTNet, *, num_frames: int = 16) -> None:
         checks.positive_integer("AGDTStream", "num_frames", num_frames)
-        if not isinstance(net, AGDTNet) or not isinstance(net.backbone, ResNet18):
+        if not isinstance(net, AGDTNet):
             raise TypeError(
-                f"AGDTStream expects an AGDTNet on this package's ResNet18, got {type(net).__name__}. "
-                "Make one with build_agdtnet()."
+                f"AGDTStream expects an AGDTNet, got {type(net).__name__}. Make one with build_agdtnet(), around a "
+                "backbone of your own with build_agdtnet(backbone=...)."
             )
         longest = getattr(net.temporal, "max_frames", num_frames)
         if num_frames > longest:
             raise ValueError(
                 f"AGDTStream expects num_frames of at most {longest}, the longest clip of the net; got {num_frames}."
             )
-        for layer in _attention(net).values():
+        self.net = net
+        self.num_frames = num_frames
+        self._looking_back = {name: layer for name, layer in net.named_modules() if isinstance(layer, GlobalAttention)}
+        for layer in self._looking_back.values():
             if layer.context_window not in (None, num_frames):
                 raise ValueError(
                     f"AGDTStream got num_frames={num_frames} and a causal net whose attention averages over "
                     f"{layer.context_window} frames. Take num_frames={layer.context_window}."
                 )
-        self.net = net
-        self._backbone = net.backbone
-        self.num_frames = num_frames
-        self._vectors: deque[Tensor] = deque(maxlen=num_frames)
-        # The newest frame is not among them: its mean goes over itself and at most T - 1 before it.
-        self._contexts: dict[str, deque[Tensor]] = {name: deque(maxlen=num_frames - 1) for name in _attention(net)}
+        self.reset()
 
     def reset(self) -> None:
         """Forget all frames; the next one starts a new stream."""
-        for kept in (self._vectors, *self._contexts.values()):
-            kept.clear()
+        self._vectors: Tensor | None = None
+        self._contexts: Mapping[nn.Module, Tensor] = {}
 
     @torch.no_grad()
     def push(self, frames: Tensor) -> Tensor:
-        """Take the next frame of every stream and score the window.
+        """Take the next frame of every stream, or a run of n frames, and score the window that ends with each.
+
+        A run costs less than its frames one by one, and gives the same answers. If a push fails, the stream is as it
+        was before.
 
         Args:
-            frames: (B, 3, H, W), one frame of each of B streams, normalised as the backbone's weights expect.
+            frames: (B, 3, H, W), one frame of each of B streams, or (B, n, 3, H, W), a run; normalised as the
+                backbone's weights expect.
 
         Returns:
-            Scores before the softmax, (B, num_classes).
+            Scores before the softmax, (B, num_classes), or (B, n, num_classes) for a run.
         """
-        checks.images("AGDTStream", frames, 3)
+        single = isinstance(frames, Tensor) and frames.ndim == 4
+        if single:
+            checks.images("AGDTStream", frames, 3)
+            frames = frames[:, None]
+        checks.clips("AGDTStream", frames, 3)
+        checks.parameter_dtype("AGDTStream", frames, next(self.net.parameters(), None))
         if self.net.training:
             raise ValueError("AGDTStream expects a net in eval mode, whose batch norm does not move. Call net.eval().")
-        if self._vectors and len(frames) != len(self._vectors[0]):
+        batch, run = frames.shape[:2]
+        before = self._vectors
+        if before is not None and batch != len(before):
             raise ValueError(
-                f"AGDTStream got {len(frames)} frames after {len(self._vectors[0])} streams before. "
-                "Call reset() to start new streams."
+                f"AGDTStream got {batch} frames after {len(before)} streams before. Call reset() to start new streams."
             )
-        self._vectors.append(self.net.frame_vectors(self._maps(frames)))
-        return self.net.classifier(self.net.temporal(torch.stack(list(self._vectors), dim=1)))
+        memory = _Memory(self.num_frames, self._contexts)
+        axis = ClipAxis(batch * run, run, None, memory)
+        newest = call_with_clip_axis(self.net, self.net.encode, frames, axis)
+        vectors = newest if before is None else torch.cat([before, newest], dim=1)
+        scores = self._scores(vectors, run)
+        self._vectors = vectors[:, -self.num_frames + 1 :] if self.num_frames > 1 else vectors[:, :0]
+        self._contexts = memory.kept
+        return scores[:, 0] if single else scores
 
-    def _maps(self, x: Tensor) -> Tensor:
-        x = self._backbone.stem(x)
-        for name, stage in self._backbone.stages():
-            x = stage(x)
-            if name not in self.net.attention:
-                continue
-            layer = self.net.attention[name]
-            if isinstance(layer, AdaptiveGlobalAttention):
-                x, context = layer.step(x, self._contexts[name])
-                self._contexts[name].append(context)
-            else:
-                x = layer(x)
-        return x
+    def _scores(self, vectors: Tensor, run: int) -> Tensor:
+        """Score the windows that end with the last ``run`` frames, all in one batch: (B, run, classes)."""
+        length, window = vectors.shape[1], min(vectors.shape[1], self.num_frames)
+        ends = torch.arange(length - run, length, device=vectors.device) + 1
+        starts = (ends - window).clamp(min=0)
+        times = starts[:, None] + torch.arange(window, device=vectors.device)
+        windows = vectors[:, times].flatten(0, 1)
+        # Only at the start of a stream are there windows shorter than the last: they are padded at their end.
+        mask = None
+        if length - run + 1 < window:
+            mask = (times < ends[:, None]).expand(len(vectors), -1, -1).flatten(0, 1)
+        return self.net.score(windows, mask).unflatten(0, (len(vectors), run))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give what is kept of earlier frames, to save it and go on elsewhere with :meth:`load_state_dict`.
+
+        Returns:
+            ``vectors`` (B, K, C) and, for every AGA by its name in the net, (B, K, channels); K is at most T - 1, and
+            nothing is there before the first frame.
+        """
+        if self._vectors is None:
+            return {}
+        return {_VECTORS: self._vectors, **{name: self._contexts[layer] for name, layer in self._looking_back.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on where the stream was whose :meth:`state_dict` this is.
+
+        Raises:
+            ValueError: a state of another net, or of a longer window. The stream is then as it was.
+        """
+        checks.stream_state("AGDTStream", state, [_VECTORS, *self._looking_back] if state else [], self.num_frames)
+        self._vectors = state.get(_VECTORS)
+        self._contexts = {layer: state[name] for name, layer in self._looking_back.items() if state}
 
 
-def _attention(net: AGDTNet) -> dict[str, AdaptiveGlobalAttention]:
-    return {name: layer for name, layer in net.attention.items() if isinstance(layer, AdaptiveGlobalAttention)}
+class _Memory:
+    """z_gc of the last T - 1 frames for every attention of a net, and, after a push, of the frames of the push."""
+
+    def __init__(self, num_frames: int, kept: Mapping[nn.Module, Tensor]) -> None:
+        self.num_frames = num_frames
+        self._before = kept
+        self.kept: dict[nn.Module, Tensor] = {}
+
+    def past(self, layer: nn.Module) -> Tensor | None:
+        return self._before.get(layer)
+
+    def keep(self, layer: nn.Module, newest: Tensor) -> None:
+        if layer in self.kept:
+            raise ValueError(
+                f"AGDTStream got a net that runs one {type(layer).__name__} twice for each frame; it can remember one "
+                "run. Insert a layer of its own at each place."
+            )
+        past = self.past(layer)
+        frames = newest if past is None else torch.cat([past, newest], dim=1)
+        self.kept[layer] = frames[:, max(0, frames.shape[1] - self.num_frames + 1) :]

@@ -5,16 +5,21 @@ The paper's symbols and the names here: Z is ``tokens``, M is ``depth``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from agdt_layers import checks, functional
+from agdt_layers.precision import in_dtype
 from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
+from agdt_layers.tracing import one_fx_node
+from agdt_layers.untouched import is_untouched
 
 
 class EncoderLayer(nn.Module):
-    r"""One pre-norm encoder layer (eqs. 23-24).
+    r"""One pre-norm encoder layer (eqs. 23-25).
 
     .. math:: Z = Z + \mathrm{MHSA}(\mathrm{LN}(Z)), \quad Z = Z + \mathrm{MLP}(\mathrm{LN}(Z))
 
@@ -27,19 +32,16 @@ class EncoderLayer(nn.Module):
         heads: int,
         mlp_channels: int,
         dropout: float,
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
+        **factory: Any,
     ) -> None:
         super().__init__()
         self.heads = heads
-        self.attention_norm = nn.LayerNorm(channels, device=device, dtype=dtype)
-        self.query_key_value = nn.Linear(channels, 3 * channels, device=device, dtype=dtype)
-        self.projection = nn.Linear(channels, channels, device=device, dtype=dtype)
-        self.mlp_norm = nn.LayerNorm(channels, device=device, dtype=dtype)
+        self.attention_norm = nn.LayerNorm(channels, **factory)
+        self.query_key_value = nn.Linear(channels, 3 * channels, **factory)
+        self.projection = nn.Linear(channels, channels, **factory)
+        self.mlp_norm = nn.LayerNorm(channels, **factory)
         self.mlp = nn.Sequential(
-            nn.Linear(channels, mlp_channels, device=device, dtype=dtype),
-            nn.GELU(),
-            nn.Linear(mlp_channels, channels, device=device, dtype=dtype),
+            nn.Linear(channels, mlp_channels, **factory), nn.GELU(), nn.Linear(mlp_channels, channels, **factory)
         )
         self.dropout = nn.Dropout(dropout)
         self._reset_linears()
@@ -61,10 +63,12 @@ class EncoderLayer(nn.Module):
         mask is bool (B, L), True where a token may be attended to.
         """
         normed = self.attention_norm(tokens)
-        if num_queries is None:
-            attended = functional.self_attention(self.query_key_value(normed), self.heads, mask)
+        projection = self.query_key_value
+        if num_queries is not None and is_untouched(projection, nn.Linear, "weight", "bias"):
+            weight, bias = in_dtype(normed.dtype, projection.weight, projection.bias)
+            attended = functional.attention_of_few(normed, weight, bias, self.heads, num_queries, mask)
         else:
-            attended = functional.attention_of_few(normed, *self._projection(), self.heads, num_queries, mask)
+            attended = functional.self_attention(projection(normed), self.heads, mask)[:, :num_queries]
         updated = tokens[:, :num_queries] + self.dropout(self.projection(attended))
         return updated + self.dropout(self.mlp(self.mlp_norm(updated)))
 
@@ -72,12 +76,8 @@ class EncoderLayer(nn.Module):
         self, tokens: Tensor, *, mask: Tensor | None = None, num_queries: int | None = None
     ) -> Tensor:
         """Give the softmax that :meth:`forward` applies to the same input, (B, heads, num_queries, L)."""
-        normed = self.attention_norm(tokens)
-        num_queries = tokens.shape[1] if num_queries is None else num_queries
-        return functional.attention_probabilities(normed, *self._projection(), self.heads, num_queries, mask)
-
-    def _projection(self) -> tuple[Tensor, Tensor]:
-        return self.query_key_value.weight, self.query_key_value.bias
+        projected = self.query_key_value(self.attention_norm(tokens))
+        return functional.attention_probabilities(projected, self.heads, mask)[:, :, :num_queries]
 
 
 class DTFormer(nn.Module):
@@ -138,22 +138,21 @@ class DTFormer(nn.Module):
         checks.positive_integer(name, "max_frames", max_frames)
         checks.divides(name, "heads", heads, "channels", channels)
         checks.probability(name, "dropout", dropout)
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.channels = channels
         self.max_frames = max_frames
         self.enhancer = (
-            DifferentialTemporalEnhancer(channels, step=step, boundary=boundary, device=device, dtype=dtype)
-            if differential
-            else None
+            DifferentialTemporalEnhancer(channels, step=step, boundary=boundary, **factory) if differential else None
         )
-        self.class_token = nn.Parameter(torch.empty(1, 1, channels, device=device, dtype=dtype))
-        self.position = nn.Parameter(torch.empty(1, max_frames + 1, channels, device=device, dtype=dtype))
+        self.class_token = nn.Parameter(torch.empty(1, 1, channels, **factory))
+        self.position = nn.Parameter(torch.empty(1, max_frames + 1, channels, **factory))
         self.layers = nn.ModuleList(
-            EncoderLayer(channels, heads, mlp_channels, dropout, device, dtype) for _ in range(depth)
+            EncoderLayer(channels, heads, mlp_channels, dropout, **factory) for _ in range(depth)
         )
         self._reset_embeddings()
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew: embeddings normal with deviation 0.02, linear maps Xavier uniform."""
+        """Re-initialise all parameters: embeddings normal with standard deviation 0.02, linear maps Xavier uniform."""
         self._reset_embeddings()
         if self.enhancer is not None:
             self.enhancer.reset_parameters()
@@ -164,6 +163,7 @@ class DTFormer(nn.Module):
         nn.init.normal_(self.class_token, std=0.02)
         nn.init.normal_(self.position, std=0.02)
 
+    @one_fx_node
     def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Summarise frame vectors.
 
@@ -192,7 +192,10 @@ class DTFormer(nn.Module):
             x = torch.where(mask[:, :, None], x, 0)
             may_attend = pad(mask, (1, 0), value=True)
         if self.enhancer is not None:
-            x = self.enhancer(x, mask=mask)
+            with checks.real_frames(name, mask):
+                x = self.enhancer(x) if mask is None else self.enhancer(x, mask=mask)
+        else:
+            checks.real_frames(name, mask)
         tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
         tokens = tokens + self.position[:, : num_frames + 1].to(x.dtype)
         for layer in self.layers[:-1]:

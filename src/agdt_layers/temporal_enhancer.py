@@ -6,11 +6,16 @@ The paper's symbols and the names here: alpha_f and alpha_b are ``alpha_forward`
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks, functional
-from agdt_layers.precision import full_precision, promoted
+from agdt_layers.old_state import accept_old_state
+from agdt_layers.precision import called, full_precision, promoted
+from agdt_layers.tracing import one_fx_node
+from agdt_layers.untouched import is_untouched
 
 
 class DifferentialTemporalEnhancer(nn.Module):
@@ -41,7 +46,7 @@ class DifferentialTemporalEnhancer(nn.Module):
         ValueError, TypeError: a setting or an input that does not fit; the message names the mend.
 
     State dict:
-        ``alpha_forward`` (), ``alpha_backward`` (), ``conv.weight`` (C, 1, 3), ``conv.bias`` (C).
+        ``alpha_forward`` (1), ``alpha_backward`` (1), ``conv.weight`` (C, 1, 3), ``conv.bias`` (C).
 
     Example:
         >>> enhancer = DifferentialTemporalEnhancer(512)
@@ -69,21 +74,16 @@ class DifferentialTemporalEnhancer(nn.Module):
         self.channels = channels
         self.step = step
         self.boundary = boundary
-        self.alpha_forward = nn.Parameter(torch.empty((), device=device, dtype=dtype))
-        self.alpha_backward = nn.Parameter(torch.empty((), device=device, dtype=dtype))
-        self.conv = nn.Conv1d(
-            channels,
-            channels,
-            kernel_size,
-            padding=kernel_size // 2,
-            groups=channels,
-            device=device,
-            dtype=dtype,
-        )
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        # One number each, but not without axes: sharded training cannot cut a scalar.
+        self.alpha_forward = nn.Parameter(torch.empty(1, **factory))
+        self.alpha_backward = nn.Parameter(torch.empty(1, **factory))
+        self.conv = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, **factory)
+        accept_old_state(self)
         self._reset_alphas()
 
     def reset_parameters(self) -> None:
-        """Set both alphas to 0.5 and draw the convolution anew, as nn.Conv1d does."""
+        """Set both alphas to 0.5 and re-initialise the convolution, as nn.Conv1d does."""
         self._reset_alphas()
         self.conv.reset_parameters()
 
@@ -91,6 +91,7 @@ class DifferentialTemporalEnhancer(nn.Module):
         nn.init.constant_(self.alpha_forward, 0.5)
         nn.init.constant_(self.alpha_backward, 0.5)
 
+    @one_fx_node
     def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Enhance frame vectors.
 
@@ -106,7 +107,7 @@ class DifferentialTemporalEnhancer(nn.Module):
             return x.clone()
         with full_precision(x):
             difference, gate = self._gated(x, mask)
-            return (promoted(x) + gate * difference).to(x.dtype)
+            return torch.addcmul(promoted(x), gate, difference).to(x.dtype)
 
     def gate(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Give the gate G = sigmoid(Conv1d(d)) that :meth:`forward` applies to the same input, (B, T, C)."""
@@ -117,6 +118,7 @@ class DifferentialTemporalEnhancer(nn.Module):
     def _check(self, x: Tensor, mask: Tensor | None) -> None:
         checks.sequence(type(self).__name__, x, self.channels)
         checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1])
+        checks.real_frames(type(self).__name__, mask)
 
     def _gated(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         x = promoted(x)
@@ -124,8 +126,18 @@ class DifferentialTemporalEnhancer(nn.Module):
             x = torch.where(mask[:, :, None], x, 0)
         forward, backward = self.alpha_forward.to(x.dtype), self.alpha_backward.to(x.dtype)
         difference = functional.temporal_difference(x, forward, backward, self.step, self.boundary, mask)
+        if not is_untouched(self.conv, nn.Conv1d, "weight", "bias"):
+            return difference, torch.sigmoid(self._smoothed(difference, mask))
         weight, bias = self.conv.weight.to(x.dtype), self.conv.bias.to(x.dtype)  # type: ignore[union-attr]
         return difference, functional.temporal_gate(difference, weight, bias, self.boundary, mask)
+
+    def _smoothed(self, difference: Tensor, mask: Tensor | None) -> Tensor:
+        """Call the convolution, which pads with zeros by itself; a cycle's frames stand before its zeros."""
+        if self.boundary == "zero":
+            return called(self.conv, difference.transpose(1, 2)).transpose(1, 2)
+        margin = self.conv.kernel_size[0] // 2
+        around = functional.wrapped(difference, margin, mask)
+        return called(self.conv, around.transpose(1, 2)).transpose(1, 2)[:, margin : margin + difference.shape[1]]
 
     def extra_repr(self) -> str:
         return f"{self.channels}, step={self.step}, boundary={self.boundary!r}"

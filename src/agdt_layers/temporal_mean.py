@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
+from agdt_layers.tracing import one_fx_node
 
 
 class TemporalMean(nn.Module):
@@ -16,6 +17,7 @@ class TemporalMean(nn.Module):
         tensor([[2.]])
     """
 
+    @one_fx_node
     def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Average x (B, T, C) over the frames where mask (B, T) is True, by default over all."""
         checks.floating(type(self).__name__, x)

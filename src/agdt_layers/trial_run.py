@@ -27,9 +27,10 @@ def abstract_twin(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[nn.Module,
     return twin, abstract
 
 
-def output_channels(model: nn.Module, example_input: Tensor) -> int:
-    """Give C of a model whose output is a feature map (N, C, H, W)."""
-    twin, inputs = abstract_twin(model, (example_input,))
+def output_channels(model: nn.Module) -> int:
+    """Give C of a model that turns images (N, 3, H, W) into feature maps (N, C, h, w)."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    twin, inputs = abstract_twin(model, (torch.zeros(1, 3, 224, 224, device=like.device, dtype=like.dtype),))
     with torch.no_grad():
         output = twin(*inputs)
     check_maps(type(model).__name__, [output], inputs)

@@ -254,7 +254,7 @@ def agdtnet(clip: Tensor, state: State, *, attention: str, temporal: str) -> Ten
     def attend(stage: str, maps: Tensor) -> Tensor:
         if attention == "none" or stage not in ("layer2", "layer3"):
             return maps
-        block = part(state, f"attention.{stage}")
+        block = part(state, f"backbone.attention.{stage}")
         if attention == "se":
             return squeeze_excitation(maps, block)
         if attention == "cbam":

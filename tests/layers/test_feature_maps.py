@@ -3,11 +3,9 @@
 import pytest
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.func import vmap
 from torch.nn.functional import conv2d
 
-from agdt_layers import AdaptiveGlobalAttention, custom_backward, feature_maps
+from agdt_layers import AdaptiveGlobalAttention, custom_backward
 from agdt_layers.feature_maps import attend, pool_channels, pool_windows
 from helpers.agreement import assert_agrees, gradients, leaves_of
 from helpers.strategies import LAYOUTS, laid_out, random_tensor
@@ -86,25 +84,6 @@ def test_statistics_are_float32(channels: int) -> None:
     ones = torch.ones(6, channels)
     assert pool_channels(x, ones).dtype == torch.float32
     assert attend(x, ones, ones, torch.ones(1, 2, 3, 3)).dtype == torch.bfloat16
-
-
-def test_taps_that_are_remembered_serve_every_kind_of_call() -> None:
-    x = random_tensor((2, 3, 6, 9), 0)
-    expected, _ = pool_windows(x.clone().requires_grad_(), 5)
-    feature_maps._remembered_taps.cache_clear()
-    with FakeTensorMode() as fake:
-        pool_windows(fake.from_tensor(x), 5)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        pool_windows(x, 5)
-    vmap(lambda part: pool_windows(part, 5)[0])(x[None])
-    pool_windows(x.to("meta"), 5)
-    assert feature_maps._remembered_taps.cache_info().currsize == 0
-    with torch.inference_mode():
-        pool_windows(x, 5)
-    windows, _ = pool_windows(x.requires_grad_(), 5)
-    windows.sum().backward()
-    torch.testing.assert_close(windows, expected)
-    assert feature_maps._remembered_taps.cache_info().hits == 1
 
 
 def test_equal_maxima_share_the_gradient() -> None:

@@ -39,13 +39,16 @@ def test_pooled_windows_equal_the_pooled_convolution(sizes: list[int], kernel_si
 
 @given(st.integers(1, 12), st.sampled_from((1, 3, 7, 9)))
 def test_reach_says_which_positions_a_tap_touches(size: int, kernel_size: int) -> None:
-    expected = torch.zeros(kernel_size, size)
+    expected = torch.zeros(kernel_size, size, dtype=torch.float64)
     for tap in range(kernel_size):
         for output in range(size):
             position = output + tap - kernel_size // 2
             if 0 <= position < size:
-                expected[tap, position] = 1
-    assert torch.equal(functional.reach(size, kernel_size, torch.float32), expected)
+                expected[tap, position] = 0.5
+    taps = functional.reach(2, size, kernel_size, 0.5, expected)
+    assert torch.equal(taps[:kernel_size], expected[:, None].expand(-1, 2, -1))
+    taps = functional.reach(size, 3, kernel_size, 0.5, expected)
+    assert torch.equal(taps[kernel_size:], expected[:, :, None].expand(-1, -1, 3))
 
 
 @given(st.permutations(SIZES))

@@ -35,9 +35,9 @@ def test_every_attention_of_a_network_is_captured() -> None:
     clips = random_tensor((1, 2, 3, 64, 64), 1, torch.float32)
     with torch.no_grad(), capture_attention(net) as maps:
         logits = net(clips)
-    assert {"attention.layer2", "attention.layer3"} < set(maps)
-    assert maps["attention.layer2"].spatial.shape == (1, 2, 8, 8)
-    assert maps["attention.layer3"].channel.shape == (1, 2, 256)
+    assert {"backbone.attention.layer2", "backbone.attention.layer3"} < set(maps)
+    assert maps["backbone.attention.layer2"].spatial.shape == (1, 2, 8, 8)
+    assert maps["backbone.attention.layer3"].channel.shape == (1, 2, 256)
     with torch.no_grad():
         assert torch.equal(net(clips), logits), "capturing changes nothing"
 

@@ -17,7 +17,7 @@ from agdt_layers import (
     insert_attention,
     remove_attention,
 )
-from helpers.hosts import host
+from helpers.hosts import Host, host
 from helpers.strategies import end_padding, random_tensor
 
 PLACES = ["sequential", "own", "dense"]
@@ -149,24 +149,47 @@ def test_export_with_dynamic_clips() -> None:
 
 
 class Checkpointed(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
+    """Recomputes its submodules in the backward pass."""
+
+    def __init__(self, model: Host, *, use_reentrant: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.use_reentrant = model, use_reentrant
 
     def forward(self, x: Tensor) -> Tensor:
-        return checkpoint(self.model, x, use_reentrant=False)
+        for part in (self.model.sequential, self.model.own, self.model.walker, self.model.dense):
+            x = checkpoint(part, x, use_reentrant=self.use_reentrant)
+        return x
 
 
-def test_checkpointing_needs_the_frames_at_insertion() -> None:
-    x = clips(2, 3)
-    plain, fixed, unknown = encoder(), encoder(num_frames=3), encoder()
-    plain(x).square().sum().backward()
-    FrameWise(Checkpointed(fixed.model))(x).square().sum().backward()
-    for (name, expected), parameter in zip(plain.named_parameters(), fixed.parameters(), strict=True):
-        if expected.grad is not None:
-            assert torch.equal(parameter.grad, expected.grad), name
-    with pytest.raises(torch.utils.checkpoint.CheckpointError):
-        FrameWise(Checkpointed(unknown.model))(x).square().sum().backward()
+@pytest.mark.parametrize("told_at_insertion", [False, True])
+@pytest.mark.parametrize("mask", [None, end_padding([3, 1], 3)], ids=["all", "masked"])
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.proves("FrameWise", "activation checkpointing")
+def test_a_part_that_is_run_again_has_the_same_gradients(
+    use_reentrant: bool, mask: Tensor | None, told_at_insertion: bool
+) -> None:
+    settings = {"num_frames": 3} if told_at_insertion else {}
+    plain, again = encoder(), encoder(**settings)
+    x = clips(2, 3).requires_grad_()
+    # Two calls of different T in one backward pass, and another model of images beside them.
+    other = random_tensor((4, 3, 16, 24), 9, torch.float32).requires_grad_()
+    wanted, got = [], []
+    for net, results in ((plain, wanted), (again, got)):
+        first = nn.Sequential(*list(net.model.children())[:4])
+        if net is again:
+            first = Checkpointed(net.model, use_reentrant=use_reentrant)
+        wrapped = FrameWise(first)
+        image_model = Checkpointed(encoder().model, use_reentrant=True) if net is again else None
+        loss = wrapped(x, mask=mask).square().mean()
+        if not told_at_insertion:
+            loss = loss + wrapped(x[:, :2]).square().mean() + wrapped(x.flatten(0, 1)[None]).square().mean()
+        images = (image_model or nn.Sequential(*list(encoder().model.children())[:4]))(other)
+        (loss + images.square().mean()).backward()
+        results += [x.grad, other.grad, *(p.grad for p in first.parameters() if p.grad is not None)]
+        x.grad = other.grad = None
+    assert len(wanted) == len(got) > 10
+    for one, two in zip(wanted, got, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
 
 
 class Outputs(NamedTuple):
@@ -222,7 +245,7 @@ class Cut(nn.Module):
         (
             lambda: FrameWise(Cut())(clips(2, 3)),
             ValueError,
-            r"expects the 2 x 3 frames of the clips on axis 0; got \(2,",
+            r"expects the 6 frames of the clips, 3 per clip, on axis 0; got \(2,",
         ),
         (
             lambda: FrameWise(nn.Flatten(0))(clips(2, 3)),

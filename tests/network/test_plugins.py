@@ -20,7 +20,7 @@ def mmcv_builder(cfg: dict[str, Any], postfix: int | str = "", **settings: Any) 
 def test_mmcv_form() -> None:
     name, layer = mmcv_builder({"type": "MMCVAttention", "gate": False}, postfix=1, in_channels=7)
     assert name == "adaptive_global_attention1"
-    assert isinstance(layer, AdaptiveGlobalAttention)
+    assert isinstance(layer, MMCVAttention)
     assert layer.channels == 7
     assert layer.channel.gate is None
     stage = nn.Module()

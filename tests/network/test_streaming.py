@@ -1,11 +1,25 @@
-"""AGDTStream: exactly the causal net, close to the plain one, and one frame's work an answer."""
+"""AGDTStream: exactly the causal net, close to the plain one, and one frame's work for each answer."""
+
+import copy
+import functools
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import AGDTNet, AGDTStream, FrameWise, build_agdtnet
+from agdt_layers import (
+    AdaptiveGlobalAttention,
+    AGDTNet,
+    AGDTStream,
+    FrameWise,
+    build_agdtnet,
+    capture_attention,
+    insert_attention,
+)
 from agdt_layers.functional import clip_context
+from helpers.hosts import host
 from helpers.strategies import random_tensor
 
 SIZE = (3, 48, 32)
@@ -16,7 +30,7 @@ def network(**settings: object) -> AGDTNet:
     net = build_agdtnet(5, num_frames=WINDOW, **settings).eval()
     with torch.no_grad():
         # Attention that is far from its start, so that a wrong mean is seen in the scores.
-        for number, parameter in enumerate(net.attention.parameters()):
+        for number, parameter in enumerate(net.backbone.attention.parameters()):
             parameter.add_(random_tensor(tuple(parameter.shape), number, torch.float32), alpha=0.3)
     return net
 
@@ -28,9 +42,9 @@ def streamed(net: AGDTNet, video: Tensor) -> list[Tensor]:
 
 def offline(net: AGDTNet, video: Tensor) -> list[Tensor]:
     """The frame vectors of the whole video at once, then the temporal encoder on every window."""
-    vectors = net.frame_vectors(net._maps(video, None)).unflatten(0, video.shape[:2])
+    vectors = net.encode(video)
     ends = range(1, video.shape[1] + 1)
-    return [net.classifier(net.temporal(vectors[:, max(0, end - WINDOW) : end])) for end in ends]
+    return [net.score(vectors[:, max(0, end - WINDOW) : end]) for end in ends]
 
 
 @pytest.mark.parametrize("temporal", ["dtformer", "mean"])
@@ -61,6 +75,102 @@ def test_the_plain_net_is_approximated() -> None:
         expected = net(video[:, max(0, end - WINDOW) : end])
         assert not torch.equal(answers[end - 1], expected)
         assert (answers[end - 1] - expected).norm() < 0.1 * expected.norm()
+
+
+def of_ones_own() -> AGDTNet:
+    backbone = nn.Sequential(host().sequential, host().own)
+    layer = functools.partial(AdaptiveGlobalAttention, context_window=WINDOW)
+    insert_attention(backbone, {"0": layer, "1": layer}, example_input=torch.zeros(1, *SIZE))
+    for number, parameter in enumerate(backbone.parameters()):
+        parameter.data.add_(random_tensor(tuple(parameter.shape), number, torch.float32), alpha=0.1)
+    return build_agdtnet(5, num_frames=WINDOW, backbone=backbone, temporal="mean").eval()
+
+
+@torch.no_grad()
+def test_a_backbone_of_ones_own_streams_exactly() -> None:
+    net, video = of_ones_own(), random_tensor((2, 9, *SIZE), 0, torch.float32)
+    for answer, expected in zip(streamed(net, video), offline(net, video), strict=True):
+        torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-5)
+
+
+RUNS = ((9,), (1, 8), (2, 3, 4), (5, 1, 1, 2), (3, 6))
+
+
+@pytest.mark.parametrize("runs", RUNS, ids=str)
+@pytest.mark.parametrize("make", [lambda: network(causal=True), network, of_ones_own], ids=["causal", "plain", "own"])
+@torch.no_grad()
+def test_a_run_of_frames_gives_the_answers_of_its_frames(make: Callable[[], AGDTNet], runs: tuple[int, ...]) -> None:
+    net, video = make(), random_tensor((2, 9, *SIZE), 3, torch.float32)
+    stream = AGDTStream(net, num_frames=WINDOW)
+    answers = torch.cat([stream.push(run) for run in video.split(list(runs), dim=1)], dim=1)
+    for answer, expected in zip(answers.unbind(1), streamed(net, video), strict=True):
+        torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_stream_goes_on_elsewhere(tmp_path: Path) -> None:
+    net, video = network(causal=True), random_tensor((2, 9, *SIZE), 3, torch.float32)
+    expected = streamed(net, video)
+    first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(copy.deepcopy(net), num_frames=WINDOW)
+    assert first.state_dict() == {}
+    first.push(video[:, :5])
+    torch.save(first.state_dict(), tmp_path / "stream.pt")
+    second.load_state_dict(torch.load(tmp_path / "stream.pt", weights_only=True))
+    for number in range(5, 9):
+        torch.testing.assert_close(second.push(video[:, number]), expected[number], rtol=1e-5, atol=1e-5)
+    second.load_state_dict({})
+    assert torch.equal(second.push(video[:, 0]), expected[0])
+
+
+@torch.no_grad()
+def test_a_state_that_does_not_fit_is_refused() -> None:
+    net, video = network(causal=True), random_tensor((2, 4, *SIZE), 3, torch.float32)
+    stream = AGDTStream(net, num_frames=WINDOW)
+    stream.push(video)
+    state, expected = stream.state_dict(), stream.push(video[:, 0])
+    for wrong, message in (
+        ({"vectors": state["vectors"]}, "expects the state of a stream of the same net"),
+        ({**state, "vectors": state["vectors"][:, :1]}, "of one B and one K"),
+        ({name: torch.cat([value, value], dim=1) for name, value in state.items()}, "num_frames - 1 = 3 frames"),
+    ):
+        fresh = AGDTStream(net, num_frames=WINDOW)
+        fresh.push(video)
+        with pytest.raises(ValueError, match=message):
+            fresh.load_state_dict(wrong)
+        torch.testing.assert_close(fresh.push(video[:, 0]), expected)
+
+
+@torch.no_grad()
+def test_a_push_that_fails_changes_nothing() -> None:
+    net, video = network(causal=True), random_tensor((1, 6, *SIZE), 4, torch.float32)
+    stream = AGDTStream(net, num_frames=WINDOW)
+    stream.push(video[:, :3])
+    hook = net.temporal.register_forward_pre_hook(lambda module, args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        stream.push(video[:, 3])
+    hook.remove()
+    torch.testing.assert_close(stream.push(video[:, 3]), streamed(net, video)[3])
+
+
+@torch.no_grad()
+def test_what_a_stream_attends_to_is_captured() -> None:
+    net, video = network(causal=True), random_tensor((2, 6, *SIZE), 5, torch.float32)
+    with capture_attention(net) as maps:
+        net(video[:, :4])
+        whole = maps["backbone.attention.layer3"]
+    stream = AGDTStream(net, num_frames=WINDOW)
+    stream.push(video[:, :2])
+    with capture_attention(net) as maps:
+        stream.push(video[:, 2:4])
+    torch.testing.assert_close(maps["backbone.attention.layer3"].context, whole.context[:, 2:], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_attention_that_runs_twice_for_a_frame_is_refused() -> None:
+    net = network(causal=True)
+    net.backbone.attention["layer2"] = nn.Sequential(*[net.backbone.attention["layer2"]] * 2)
+    with pytest.raises(ValueError, match="runs one AdaptiveGlobalAttention twice for each frame"):
+        AGDTStream(net, num_frames=WINDOW).push(torch.zeros(1, *SIZE))
 
 
 @torch.no_grad()
@@ -109,7 +219,7 @@ def test_an_answer_costs_one_frame() -> None:
             lambda: FrameWise(nn.Identity()),
             4,
             TypeError,
-            "expects an AGDTNet on this package's ResNet18, got FrameWise",
+            "expects an AGDTNet, got FrameWise",
         ),
         (network, 5, ValueError, "num_frames of at most 4, the longest clip of the net; got 5"),
         (lambda: network(causal=True), 3, ValueError, "averages over 4 frames. Take num_frames=4"),

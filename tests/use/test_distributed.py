@@ -18,7 +18,7 @@ def layer_and_clips(name: str) -> tuple[nn.Module, Tensor]:
     """The same in every process; batch norm in eval mode, for its statistics of half a batch are others."""
     torch.manual_seed(0)
     layer, size = SUBJECTS[name].build(), SUBJECTS[name].sizes[0]
-    return layer.eval(), random_tensor((4, *size[1:]), 0, torch.float32)
+    return layer.double().eval(), random_tensor((4, *size[1:]), 0)
 
 
 def gradients_of(layer: nn.Module, clips: Tensor) -> dict[str, Tensor]:
@@ -56,4 +56,4 @@ def test_half_the_clips_each_give_the_gradients_of_all(
         assert share.keys() == expected.keys()
         for key, gradient in share.items():
             scale = float(expected[key].abs().max())
-            torch.testing.assert_close(gradient, expected[key], rtol=1e-4, atol=1e-5 * scale + 1e-9)
+            torch.testing.assert_close(gradient, expected[key], rtol=1e-9, atol=1e-12 * scale)

@@ -67,11 +67,13 @@ class LiteralAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         channel, spatial, context = self.layer.channel, self.layer.spatial, self.layer.context
+        assert channel is not None
+        assert channel.gate is not None
         local = channel.local(x.mean(dim=(2, 3))[:, None])[:, 0]
         spread = channel.fc(x.amax(dim=(2, 3)))
         a = (local[:, :, None] * spread[:, None, :]).mean(dim=2)
         b = (spread[:, :, None] * local[:, None, :]).mean(dim=2)
-        w = torch.sigmoid(channel.gate(torch.stack([a, b], dim=1)))[:, 0]  # type: ignore[misc]
+        w = torch.sigmoid(channel.gate(torch.stack([a, b], dim=1)))[:, 0]
         x_c = x * torch.sigmoid(w * a + (1 - w) * b)[:, :, None, None]
         z_att = spatial.conv(torch.stack([x_c.mean(dim=1), x_c.amax(dim=1)], dim=1))
         x_s = x_c * torch.sigmoid(z_att)

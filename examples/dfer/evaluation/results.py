@@ -68,7 +68,7 @@ def _draw_attention_of(path: Path, net: AGDTNet, data: RunData) -> None:
     with torch.inference_mode(), capture_attention(net.eval()) as maps:
         logits = net(normalise(clips).to(next(net.parameters()).device))
     # The earlier of the two blocks has the finer map. What can stand in AGA's place has none to show.
-    weights = maps.get("attention.layer2")
+    weights = maps.get("backbone.attention.layer2")
     if isinstance(weights, AttentionWeights):
         answers = [data.names[i] for i in logits.argmax(dim=1).tolist()]
         truths = [data.names[data.test.labels[i]] for i in shown]

@@ -1,0 +1,109 @@
+"""Count and time every model on one clip: the paper's Table 6, with the published figures beside ours.
+
+Writes a table (Markdown), the numbers (JSON) and a picture of cost against published score into a folder. What is
+published is quoted and marked; everything else is counted and measured in this process.
+"""
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+import agdt_layers
+from dfer.atomic_files import whole_file
+from dfer.evaluation.complexity import complexity
+from dfer.evaluation.complexity_plot import draw_cost_against_score
+from dfer.evaluation.published_costs import PUBLISHED, Published
+from dfer.models import AGDTNET_ROWS, MODEL_NAMES, build_model
+
+CLASSES = 7
+HEADER = ["model", "parameters, M", "published", "multiply-adds, G", "published", "launches", "ms a clip", "peak, MB",
+          "DFEW WAR, published"]  # fmt: skip
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    rows = []
+    for name in track(args.models, description="measuring", console=Console(stderr=True)):
+        torch.manual_seed(0)
+        model = build_model(name, CLASSES, args.frames, size=args.size)
+        cost = complexity(model, (1, args.frames, 3, args.size, args.size), device=args.device, seconds=args.seconds)
+        rows.append({"model": name, **asdict(cost), "published": asdict(PUBLISHED.get(name, Published()))})
+    cuda = args.device == "cuda"
+    return {
+        "versions": {"agdt_layers": agdt_layers.__version__, "torch": torch.__version__},
+        "machine": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "clip": {"frames": args.frames, "size": args.size},
+        "rows": rows,
+    }
+
+
+def markdown(report: dict[str, Any]) -> str:
+    lines = [HEADER, ["---"] + ["--:"] * (len(HEADER) - 1)]
+    notes: list[str] = []
+    for row in report["rows"]:
+        published = row["published"]
+        mark = ""
+        if published["note"]:
+            notes.append(f"{row['model']}: {published['note']}")
+            mark = f" [{len(notes)}]"
+        quoted = [_number(published[key], 2) for key in ("parameters", "multiply_adds", "war")]
+        ours = (_number(row[key] / scale, 2) for key, scale in (("parameters", 1e6), ("multiply_adds", 1e9)))
+        parameters, giga = ours
+        measured = [str(row["launches"]), _number(row["milliseconds"], 1), _number(row["peak_bytes"] / 1e6, 0)]
+        lines.append([row["model"] + mark, parameters, quoted[0], giga, quoted[1], *measured, quoted[2]])
+    clip, versions = report["clip"], report["versions"]
+    footer = [f"[{index}] {note}" for index, note in enumerate(notes, 1)]
+    footer.append(
+        f"One clip of {clip['frames']} frames of {clip['size']} x {clip['size']}, float32, {report['machine']}, "
+        f"{report['threads']} threads, torch {versions['torch']}. Published columns are quoted, not measured."
+    )
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + "  \n".join(footer) + "\n"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="complexity.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", choices=MODEL_NAMES, default=list(MODEL_NAMES), metavar="NAME",
+                        help=f"these alone, of {', '.join(MODEL_NAMES)}")  # fmt: skip
+    parser.add_argument("--frames", type=int, default=16, help="frames of the clip (16)")
+    parser.add_argument("--size", type=int, default=112, help="side of a frame in pixels (112)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of timing for each model (3)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=Path("runs/complexity"), help="folder of table, JSON and picture")
+    args = parser.parse_args(argv)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        print("complexity.py: --device cuda, but torch sees no CUDA device here. Leave it out.", file=sys.stderr)
+        return 2
+    if args.frames < 1 or args.size < 32:
+        print("complexity.py: expected --frames from 1 and --size from 32, got "
+              f"{args.frames} and {args.size}", file=sys.stderr)  # fmt: skip
+        return 2
+    report = measure(args)
+    table = markdown(report)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with whole_file(args.out / "complexity.json") as path:
+        path.write_text(json.dumps(report, indent=1) + "\n")
+    with whole_file(args.out / "complexity.md") as path:
+        path.write_text(table)
+    draw_cost_against_score(args.out / "complexity.png", report["rows"], tuple(AGDTNET_ROWS))
+    print(table)
+    print(f"table, numbers and picture: {args.out.resolve()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""What torch has no public name for in every supported version, each with a fallback that is slower and right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Variable, forward_ad
+
+
+def is_exporting() -> bool:
+    """Say whether torch.export is tracing, whose graph other engines read."""
+    # New in torch 2.7; before, a compiled graph is taken for an exported one.
+    asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    return bool(asked())
+
+
+def is_autocast_enabled(device_type: str) -> bool:
+    # torch.amp.is_autocast_available asks the same, and torch 2.6 cannot compile it.
+    try:
+        return torch.is_autocast_enabled(device_type)
+    except RuntimeError:
+        return False
+
+
+def _is_jit_tracing() -> bool:
+    asked: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
+    return bool(asked())
+
+
+def is_transformed() -> bool:
+    """Say whether something else than plain autograd derives what runs now: a compiler, torch.func, forward mode.
+
+    Where torch cannot be asked, the answer is yes: then torch derives every single operation itself.
+    """
+    if torch.compiler.is_compiling() or _is_jit_tracing():
+        return True
+    functorch = getattr(torch._C, "_are_functorch_transforms_active", None)
+    return functorch is None or functorch() or getattr(forward_ad, "_current_level", 0) >= 0
+
+
+def has_values(x: Tensor) -> bool:
+    """Say whether the values of x can be read: not while a graph is traced or captured, nor without any storage."""
+    if is_transformed() or x.is_meta or type(x) is not Tensor:
+        return False
+    return not (x.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
+def sigmoid_gradient(d_out: Tensor, out: Tensor) -> Tensor:
+    """Give the gradient of a sigmoid's input, from its output, in one operation."""
+    operator: Any = getattr(torch.ops.aten, "sigmoid_backward", None)
+    return d_out * out * (1 - out) if operator is None else operator(d_out, out)
+
+
+def at_end_of_backward(callback: Callable[[], None]) -> None:
+    """Call back when the backward pass that runs now has ended."""
+    engine: Any = getattr(Variable, "_execution_engine", None)
+    if engine is not None:
+        engine.queue_callback(callback)
