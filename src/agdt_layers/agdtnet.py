@@ -97,7 +97,7 @@ class AGDTNet(nn.Module):
         name = type(self).__name__
         refuse_fx(name, clips, "Trace a part, torch.fx.symbolic_trace(net.backbone), or use torch.export.")
         checks.clips(name, clips, 3)
-        checks.parameter_dtype(name, clips, next(self.parameters(), None))
+        checks.module_dtype(name, clips, self)
         checks.frame_mask(name, mask, clips.shape[0], clips.shape[1])
         if clips.shape[0] == 0:
             return clips.new_empty(0, self.num_classes)

@@ -12,9 +12,9 @@ from torch.autograd import Variable, forward_ad
 
 def is_exporting() -> bool:
     """Say whether torch.export is tracing, whose graph other engines read."""
-    # New in torch 2.7; before, a compiled graph is taken for an exported one.
-    asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-    return bool(asked())
+    # New in torch 2.7; before, an exported graph is taken for a compiled one.
+    asked = getattr(torch.compiler, "is_exporting", None)
+    return asked is not None and bool(asked())
 
 
 def is_autocast_enabled(device_type: str) -> bool:

@@ -46,7 +46,7 @@ def test_autocast_trains(subject: Subject) -> None:
         assert torch.equal(out, expected)
         assert all(torch.equal(found[name], wanted[name]) for name in found)
         return
-    # Eight bits per number. Rounding errors of many layers add up, so all outputs and all gradients are compared at once.
+    # Eight bits per number; the rounding errors of many layers add up, so all of them are compared at once.
     assert (out - expected).norm() < 0.02 * expected.norm()
     error, size = (
         torch.cat([part[name].flatten() for name in found])
