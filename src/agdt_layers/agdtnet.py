@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
+from inspect import signature
 from os import PathLike
 from typing import Any
 
@@ -20,7 +20,7 @@ from agdt_layers.resnet import ResNet18
 from agdt_layers.squeeze_excitation import SqueezeExcitation
 from agdt_layers.temporal import DTFormer
 from agdt_layers.temporal_mean import TemporalMean
-from agdt_layers.tracing import refuse_fx
+from agdt_layers.tracing import NotScriptable, refuse_fx
 from agdt_layers.trial_run import output_channels
 from agdt_layers.weights import load_weights
 
@@ -29,7 +29,7 @@ TEMPORALS = ("dtformer", "tformer", "mean")
 _ATTENDED = {"layer2": 128, "layer3": 256}
 
 
-class AGDTNet(nn.Module):
+class AGDTNet(NotScriptable, nn.Module):
     r"""A backbone with attention inside, frame vectors, a temporal encoder and a classifier.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
@@ -83,7 +83,7 @@ class AGDTNet(nn.Module):
             if hasattr(part, "reset_parameters"):
                 part.reset_parameters()  # type: ignore[operator]
 
-    def forward(self, clips: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    def forward(self, clips: Tensor, mask: Tensor | None = None) -> Tensor:
         """Score clips.
 
         Args:
@@ -118,12 +118,27 @@ class AGDTNet(nn.Module):
 
 
 def _call_backbone(backbone: nn.Module, frames: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
-    # What takes the clip axis, or hands on what it is given, gets it as arguments: those reach other threads and a
-    # forward pass that is run once more. Any other model of images has the clip axis beside it.
-    parameters = inspect.signature(backbone.forward).parameters
-    if "num_frames" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    # What takes the clip axis gets it as arguments: those reach other threads, and a forward pass that is run once
+    # more. Any other model of images has the clip axis beside it.
+    if _takes_clip_axis(backbone):
         return backbone(frames, num_frames=num_frames, mask=mask)
     return call_with_clip_axis(backbone, backbone, frames, ClipAxis(frames.shape[0], num_frames, mask))
+
+
+def _takes_clip_axis(module: nn.Module) -> bool:
+    """Say whether a forward pass takes num_frames and mask, or hands on all that it is given to one that does."""
+    parameters = signature(module.forward).parameters
+    if "num_frames" in parameters:
+        return True
+    inside = list(module.children())
+    hands_on = len(inside) == 1 and any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    taken = hands_on and _takes_clip_axis(inside[0])
+    if not taken and len(getattr(module, "device_ids", None) or ()) > 1:
+        raise ValueError(
+            "AGDTNet got a backbone inside nn.DataParallel, whose threads would not know which frames are one clip. "
+            "Wrap the net: nn.DataParallel(net)."
+        )
+    return taken
 
 
 def build_agdtnet(

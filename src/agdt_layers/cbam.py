@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from agdt_layers import checks
 from agdt_layers.squeeze_excitation import bottleneck, reset_all
-from agdt_layers.tracing import one_fx_node
+from agdt_layers.tracing import NotScriptable, one_fx_node
 
 
-class CBAM(nn.Module):
+class CBAM(NotScriptable, nn.Module):
     r"""Convolutional block attention module: channel weights, then spatial weights.
 
     .. math::

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from agdt_layers import checks, functional
 from agdt_layers.precision import called, full_precision, in_dtype, promoted
-from agdt_layers.tracing import one_fx_node
+from agdt_layers.tracing import NotScriptable, one_fx_node
 from agdt_layers.untouched import is_untouched
 
 
-class AdaptiveChannelAttention(nn.Module):
+class AdaptiveChannelAttention(NotScriptable, nn.Module):
     r"""Adaptive channel attention (ACA): gated local and global channel statistics.
 
     .. math::
@@ -95,8 +95,7 @@ class AdaptiveChannelAttention(nn.Module):
                 parameters += [self.gate.weight, self.gate.bias]  # type: ignore[list-item]
             return functional.channel_weights(average, peak, *in_dtype(average.dtype, *parameters))
         rows = functional.row_means(called(self.local, average[:, None])[:, 0], called(self.fc, peak))
-        gate = None if self.gate is None else torch.sigmoid(called(self.gate, rows.transpose(0, 1))[:, 0])
-        return functional.mixed(rows, gate), gate
+        return functional.mixed(rows, None if self.gate is None else called(self.gate, rows.transpose(0, 1))[:, 0])
 
     def is_untouched(self) -> bool:
         """Say whether all submodules are as they were made, so that their parameters say all."""

@@ -13,10 +13,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from agdt_layers.torch_compat import has_values, is_autocast_enabled
+from agdt_layers.torch_compat import has_values, is_autocast_enabled, is_jit_tracing
 
 
 def positive_integer(layer: str, name: str, value: object) -> None:
+    # While torch.jit traces, sizes are tensors; they hold for every size, and have nothing to be compared with.
+    if is_jit_tracing():
+        return
     if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
         raise TypeError(f"{layer} expects {name} to be an integer, got {value!r}.")
     if value < 1:
@@ -148,7 +151,7 @@ def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames:
         )
     images(layer, x, channels)
     frames = num_frames or made_for or 1
-    if x.shape[0] % frames:
+    if not is_jit_tracing() and x.shape[0] % frames:
         raise ValueError(
             f"{layer} expects folded frames (B*T, C, H, W) with T = num_frames = {frames}; got {tuple(x.shape)}: "
             f"axis 0, {x.shape[0]}, is not a multiple of {frames}. Pass num_frames=1 for single images."

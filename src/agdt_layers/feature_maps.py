@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.grad import conv2d_input, conv2d_weight
 
+from agdt_layers import device_forms
 from agdt_layers.custom_backward import apply_with_backward
-from agdt_layers.device_forms import prefers_few_launches
 from agdt_layers.functional import reach, spatial_weights
 from agdt_layers.precision import promoted, promoted_dtype
 from agdt_layers.toeplitz_convolution import convolve, weight_gradient
-from agdt_layers.torch_compat import is_transformed, sigmoid_gradient
+from agdt_layers.torch_compat import convolution_gradients, is_transformed, sigmoid_gradient
 
 
 def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
@@ -47,12 +46,16 @@ def _windows_derivative(
         d_windows = x.new_zeros(x.shape[0], len(taps), x.shape[1], dtype=taps.dtype)
     if d_peak is None:
         d_peak = torch.zeros_like(peak)
-    # Compared in place: a comparison that makes a bool tensor and converts it takes ten times as long on a CPU.
-    top = promoted(x).clone().eq_(peak[..., None, None])
-    share = d_peak / top.sum(dim=(2, 3))
-    d_x = top.mul_(share[..., None, None])
+    top = _where_equal(promoted(x), peak[..., None, None])
+    d_x = top * (d_peak / top.sum(dim=(2, 3)))[..., None, None]
     d_x.flatten(2).baddbmm_(d_windows.transpose(1, 2), taps.expand(x.shape[0], -1, -1))
     return d_x.to(x.dtype), None
+
+
+def _where_equal(x: Tensor, peak: Tensor) -> Tensor:
+    """Mark where x has its peak."""
+    # A CPU takes ten times as long to make a bool tensor and to convert it in the product that follows.
+    return x == peak if device_forms.prefers_few_launches(x) else x.clone().eq_(peak)
 
 
 def pool_channels(x: Tensor, channel: Tensor) -> Tensor:
@@ -69,7 +72,7 @@ def pool_channels(x: Tensor, channel: Tensor) -> Tensor:
 
 
 def _pooled(x: Tensor) -> Tensor:
-    if is_transformed() or torch.is_grad_enabled() or not prefers_few_launches(x):
+    if is_transformed() or torch.is_grad_enabled() or not device_forms.prefers_few_launches(x):
         return torch.stack([x.mean(dim=1), _peak(x)], dim=1)
     pooled = x.new_empty(x.shape[0], 2, *x.shape[2:])
     torch.mean(x, dim=1, out=pooled[:, 0])
@@ -80,7 +83,7 @@ def _pooled(x: Tensor) -> Tensor:
 def _peak(x: Tensor) -> Tensor:
     """Maximum over the channels."""
     # A CPU runs in vectors only along rows of whole vectors, which eight small maps together always are.
-    if not (is_transformed() or prefers_few_launches(x)) and x.is_contiguous() and x.shape[1] % 8 == 0:
+    if not (is_transformed() or device_forms.prefers_few_launches(x)) and x.is_contiguous() and x.shape[1] % 8 == 0:
         x = x.view(x.shape[0], -1, 8, *x.shape[2:]).amax(dim=1)
     return x.amax(dim=1)
 
@@ -132,26 +135,22 @@ def _attended_derivative(
     d_out = torch.zeros_like(frames) if d_out is None else promoted(d_out)
     scale, channels = channel * context, x.shape[1]
     product = (frames * d_out).flatten(2)
-    d_scale = (position.flatten(2) @ product.transpose(1, 2))[:, 0]
-    by_position = (scale[:, None, :] @ product).view(position.shape)
+    d_scale = torch.bmm(position.flatten(2), product.transpose(1, 2))[:, 0]
+    by_position = torch.bmm(scale[:, None, :], product).view(position.shape)
     d_logit = sigmoid_gradient(by_position if d_position is None else by_position + d_position, position)
     d_averaged, d_weight = _convolution_gradients(pooled, weight, d_logit)
     d_pooled = d_averaged if d_pooled is None else d_averaged + d_pooled
     top = (frames * channel[..., None, None]).eq_(pooled[:, 1:])
     d_weighted = torch.addcmul(d_pooled[:, :1] / channels, top, d_pooled[:, 1:] / top.sum(dim=1, keepdim=True))
     d_channel = torch.addcmul((d_weighted * frames).sum(dim=(2, 3)), d_scale, context)
-    d_x = (d_out * scale[..., None, None]).mul_(position).add_(d_out)
+    d_x = torch.addcmul(d_out, d_out * scale[..., None, None], position)
     d_x.addcmul_(d_weighted, channel[..., None, None])
     return d_x.to(x.dtype), d_channel, d_scale * channel, d_weight
 
 
 def _convolution_gradients(pooled: Tensor, weight: Tensor, d_logit: Tensor) -> tuple[Tensor, Tensor]:
     """Give the gradients of the pooled map and of the weight."""
-    if prefers_few_launches(pooled):
-        padding = weight.shape[2] // 2
-        return (
-            conv2d_input(pooled.shape, weight, d_logit, padding=padding),
-            conv2d_weight(pooled, weight.shape, d_logit, padding=padding),
-        )
+    if device_forms.prefers_few_launches(pooled):
+        return convolution_gradients(pooled, weight, d_logit)
     by_position = convolve(d_logit, weight.transpose(0, 1).flip(2, 3))
     return by_position, weight_gradient(pooled, d_logit, *weight.shape[2:])

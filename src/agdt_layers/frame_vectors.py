@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from agdt_layers import functional
 from agdt_layers.precision import called, full_precision, promoted
-from agdt_layers.tracing import one_fx_node
+from agdt_layers.tracing import NotScriptable, one_fx_node
 from agdt_layers.untouched import is_untouched
 
 
-class FrameVectors(nn.Module):
+class FrameVectors(NotScriptable, nn.Module):
     """One vector per frame: GAP of a depthwise 3 x 3 convolution, (N, C, H, W) -> (N, C) (section 3.1)."""
 
     def __init__(self, channels: int, **factory: Any) -> None:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from agdt_layers import checks
 from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
-from agdt_layers.tracing import refuse_fx
+from agdt_layers.tracing import NotScriptable, refuse_fx
 
 
-class FrameWise(nn.Module):
+class FrameWise(NotScriptable, nn.Module):
     """Run a model of images over every frame of a clip, with the frames of a clip known to the attention inside.
 
     Every AGA inside learns T, and which frames are padding, from this very call: nothing is stored between calls,
@@ -47,7 +47,7 @@ class FrameWise(nn.Module):
             )
         self.model = model
 
-    def forward(self, clips: Tensor, *, mask: Tensor | None = None) -> Any:
+    def forward(self, clips: Tensor, mask: Tensor | None = None) -> Any:
         """Encode clips.
 
         Args:

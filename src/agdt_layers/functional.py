@@ -15,9 +15,10 @@ from einops import einsum, rearrange
 from torch import Tensor
 from torch.nn.functional import conv1d, conv2d, linear, pad, scaled_dot_product_attention
 
-from agdt_layers.device_forms import prefers_few_launches
+from agdt_layers import device_forms
+from agdt_layers.custom_backward import apply_with_backward
 from agdt_layers.toeplitz_convolution import convolve
-from agdt_layers.torch_compat import is_exporting
+from agdt_layers.torch_compat import is_exporting, is_forward_mode, sigmoid_gradient
 
 # einops learns at its first call that there are tensors; a graph compiled before would be compiled once more after.
 rearrange(torch.empty(0), "n -> n")
@@ -53,10 +54,7 @@ def channel_weights(
         The weights in (0, 1), (N, C), and w, (N, C), or None without a gate.
     """
     rows = row_means(convolve_channels(average.unsqueeze(0), local_weight), linear(peak, fc_weight, fc_bias))
-    if gate_weight is None:
-        return mixed(rows, None), None
-    gate = torch.sigmoid(convolve_channels(rows, gate_weight, gate_bias))
-    return mixed(rows, gate), gate
+    return mixed(rows, None if gate_weight is None else convolve_channels(rows, gate_weight, gate_bias))
 
 
 def row_means(local: Tensor, broad: Tensor) -> Tensor:
@@ -65,17 +63,34 @@ def row_means(local: Tensor, broad: Tensor) -> Tensor:
     return statistics * statistics.mean(dim=2, keepdim=True).flip(0)
 
 
-def mixed(rows: Tensor, gate: Tensor | None) -> Tensor:
-    """Channel weights sigmoid(w a + (1 - w) b), or sigmoid((a + b) / 2) without a gate (eqs. 6-7)."""
+def mixed(rows: Tensor, logit: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Channel weights sigmoid(w a + (1 - w) b) and the gate w = sigmoid(logit) (eqs. 5-7); or sigmoid((a + b) / 2)."""
     a, b = rows.unbind()
-    return torch.sigmoid((a + b) / 2 if gate is None else torch.lerp(b, a, gate))
+    if logit is None:
+        return torch.sigmoid((a + b) / 2), None
+    weights, gate = apply_with_backward(_mixed, _mixed_gradients, 2, (a, b, logit))
+    return weights, gate
+
+
+def _mixed(a: Tensor, b: Tensor, logit: Tensor) -> tuple[Tensor, Tensor]:
+    gate = torch.sigmoid(logit)
+    return torch.sigmoid(torch.lerp(b, a, gate)), gate
+
+
+def _mixed_gradients(
+    a: Tensor, b: Tensor, _: Tensor, weights: Tensor, gate: Tensor, d_weights: Tensor | None, d_gate: Tensor | None
+) -> tuple[Tensor, ...]:
+    d_mixture = sigmoid_gradient(torch.zeros_like(weights) if d_weights is None else d_weights, weights)
+    d_a, by_mixture = d_mixture * gate, d_mixture * (a - b)
+    d_logit = sigmoid_gradient(by_mixture if d_gate is None else by_mixture + d_gate, gate)
+    return d_a, d_mixture - d_a, d_logit
 
 
 def convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolve along the channel axis: x (inputs, N, C), weight (1, inputs, k), result (N, C)."""
     images, kernel = x.unsqueeze(0), weight.unsqueeze(2)
     # A graph that inductor compiles for a CPU would be tied to N by the choice of the convolution's algorithm.
-    if torch.compiler.is_compiling() and not (is_exporting() or prefers_few_launches(x)):
+    if torch.compiler.is_compiling() and not (is_exporting() or device_forms.prefers_few_launches(x)):
         out = convolve(images, kernel)[0, 0]
         return out if bias is None else out + bias
     return conv2d(images, kernel, bias, padding=(0, kernel.shape[3] // 2)).view(x.shape[1:])
@@ -97,7 +112,7 @@ def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
 def convolve_to_one(x: Tensor, weight: Tensor) -> Tensor:
     """Convolve x (N, I, H, W) with weight (1, I, k, k), k odd, zero padding: (N, 1, H, W)."""
     # An exported graph is read by other engines, which know their own best convolution.
-    if is_exporting() or prefers_few_launches(x):
+    if is_exporting() or device_forms.prefers_few_launches(x):
         return conv2d(x, weight, padding=weight.shape[2] // 2)
     return convolve(x, weight)
 
@@ -120,9 +135,9 @@ def context_weights(windows: Tensor, horizontal: Tensor, vertical: Tensor, bias:
     kernel_size = horizontal.shape[3]
     if horizontal.shape[1] == 1:
         kernel = torch.cat([horizontal.flatten(1), vertical.flatten(1)], dim=1)
-        if prefers_few_launches(windows):
+        if device_forms.prefers_few_launches(windows):
             per_channel = torch.baddbmm(bias[:, None, None], windows.permute(2, 0, 1), kernel[:, :, None])
-            return torch.sigmoid(per_channel[:, :, 0].T)
+            return torch.sigmoid(per_channel.squeeze(2).T)
         pooled = (windows * kernel.T).sum(dim=1)
     else:
         pooled = _by_groups(windows[:, :kernel_size], horizontal) + _by_groups(windows[:, kernel_size:], vertical)
@@ -212,7 +227,7 @@ def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     height, width = x.shape[2:]
     padding = weight.shape[2] // 2
-    if prefers_few_launches(x):
+    if device_forms.prefers_few_launches(x):
         return conv2d(x, weight, bias, padding=padding, groups=x.shape[1]).mean(dim=(2, 3))
     share = weight.new_full((1, 1, height, width), 1 / (height * width))
     weighing = conv2d(share, weight.flip(2, 3), padding=padding)
@@ -252,12 +267,12 @@ def temporal_difference(
             backward = backward * (mask & mask.gather(1, back))[:, :, None]
         return alpha_forward * forward + alpha_backward * backward
     step = min(step, num_frames)
-    change = x[:, step:] - x[:, : num_frames - step]
+    change = x[:, step:] - x[:, :-step]
     if mask is not None:
-        change = change * (mask[:, step:] & mask[:, : num_frames - step])[:, :, None]
+        change = change * (mask[:, step:] & mask[:, :-step])[:, :, None]
     # Frame t's change to the frame s later stands s places after its change from the frame s before.
     changes = pad(change, (0, 0, step, step))
-    return torch.addcmul(alpha_backward * changes[:, :num_frames], changes[:, step:], alpha_forward)
+    return torch.addcmul(alpha_backward * changes[:, :-step], changes[:, step:], alpha_forward)
 
 
 def temporal_gate(
@@ -277,7 +292,7 @@ def temporal_gate(
     """
     num_frames, margin = difference.shape[1], weight.shape[2] // 2
     around = wrapped(difference, margin, mask) if boundary == "wrap" else pad(difference, (0, 0, margin, margin))
-    if prefers_few_launches(difference):
+    if device_forms.prefers_few_launches(difference):
         return torch.sigmoid(conv1d(around.transpose(1, 2), weight, bias, groups=weight.shape[0]).transpose(1, 2))
     # For few clips, calling torch's depthwise convolution on a CPU takes longer than these products.
     smoothed = bias
@@ -318,6 +333,10 @@ def self_attention(query_key_value: Tensor, heads: int, mask: Tensor | None = No
         (B, L, C).
     """
     query, key, value = rearrange(query_key_value, "b l (part heads d) -> part b heads l d", part=3, heads=heads)
+    if is_forward_mode():
+        # torch's fused kernels know no forward derivative.
+        attended = attention_probabilities(query_key_value, heads, mask) @ value
+        return rearrange(attended, "b heads l d -> b l (heads d)")
     may_attend = None if mask is None else mask[:, None, None, :]
     attended = scaled_dot_product_attention(query, key, value, attn_mask=may_attend)
     return rearrange(attended, "b heads l d -> b l (heads d)")

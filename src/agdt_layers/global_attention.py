@@ -21,7 +21,7 @@ from agdt_layers.clip_axis import ClipAxis, current_clip_axis
 from agdt_layers.feature_maps import attend, pool_channels, pool_windows
 from agdt_layers.old_state import accept_old_state
 from agdt_layers.precision import called, full_precision, in_dtype, promoted
-from agdt_layers.tracing import one_fx_node_of_clips
+from agdt_layers.tracing import NotScriptable, one_fx_node
 from agdt_layers.untouched import is_untouched
 
 
@@ -91,7 +91,7 @@ class GlobalContext(nn.Module):
         )
 
 
-class GlobalAttention(nn.Module, ABC):
+class GlobalAttention(NotScriptable, nn.Module, ABC):
     """Abstract: what :class:`AdaptiveGlobalAttention` and :class:`GlobalConvolutionalAttention` share."""
 
     def __init__(
@@ -144,8 +144,8 @@ class GlobalAttention(nn.Module, ABC):
         if self.residual_scale is not None:
             nn.init.zeros_(self.residual_scale)
 
-    @one_fx_node_of_clips
-    def forward(self, x: Tensor, *, num_frames: int | None = None, mask: Tensor | None = None) -> Tensor:
+    @one_fx_node
+    def forward(self, x: Tensor, num_frames: int | None = None, mask: Tensor | None = None) -> Tensor:
         """Rescale a feature map.
 
         Args:

@@ -12,7 +12,7 @@ from agdt_layers.torch_compat import is_autocast_enabled
 
 def promoted_dtype(dtype: torch.dtype) -> torch.dtype:
     """Give float64 for float64, and float32 for everything narrower."""
-    return torch.promote_types(dtype, torch.float32)
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def promoted(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from agdt_layers import checks
 from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
+from agdt_layers.tracing import NotScriptable
 
 
 class BasicBlock(nn.Module):
@@ -45,7 +46,7 @@ class BasicBlock(nn.Module):
         return self.relu(x)
 
 
-class ResNet18(nn.Module):
+class ResNet18(NotScriptable, nn.Module):
     """ResNet18 without its classifier: (N, 3, H, W) -> (N, 512, H / 32, W / 32), rounded up.
 
     Reference: He et al., "Deep Residual Learning for Image Recognition", 2016.
@@ -118,7 +119,7 @@ class ResNet18(nn.Module):
             name = f"layer{index}"
             yield name, self.get_submodule(name)
 
-    def forward(self, x: Tensor, *, num_frames: int | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, num_frames: int | None = None, mask: Tensor | None = None) -> Tensor:
         """Give the last feature map.
 
         Args:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
-from agdt_layers.tracing import one_fx_node
+from agdt_layers.tracing import NotScriptable, one_fx_node
 
 
-class SqueezeExcitation(nn.Module):
+class SqueezeExcitation(NotScriptable, nn.Module):
     r"""Squeeze-and-excitation: :math:`X \cdot \sigma(W_2 \, \mathrm{ReLU}(W_1 \, \mathrm{GAP}(X)))`.
 
     Reference: Hu et al., "Squeeze-and-Excitation Networks", 2018.

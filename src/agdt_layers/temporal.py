@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from agdt_layers import checks, functional
 from agdt_layers.precision import in_dtype
 from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
-from agdt_layers.tracing import one_fx_node
+from agdt_layers.tracing import NotScriptable, one_fx_node
 from agdt_layers.untouched import is_untouched
 
 
@@ -57,7 +57,7 @@ class EncoderLayer(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, tokens: Tensor, *, mask: Tensor | None = None, num_queries: int | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, num_queries: int | None = None) -> Tensor:
         """Update the first num_queries tokens (by default all) from all tokens: (B, L, C) -> (B, num_queries, C).
 
         mask is bool (B, L), True where a token may be attended to.
@@ -80,7 +80,7 @@ class EncoderLayer(nn.Module):
         return functional.attention_probabilities(projected, self.heads, mask)[:, :, :num_queries]
 
 
-class DTFormer(nn.Module):
+class DTFormer(NotScriptable, nn.Module):
     r"""Differential temporal transformer: one vector a clip from its frame vectors.
 
     .. math::
@@ -164,7 +164,7 @@ class DTFormer(nn.Module):
         nn.init.normal_(self.position, std=0.02)
 
     @one_fx_node
-    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Summarise frame vectors.
 
         Args:

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from agdt_layers import checks, functional
 from agdt_layers.old_state import accept_old_state
 from agdt_layers.precision import called, full_precision, promoted
-from agdt_layers.tracing import one_fx_node
+from agdt_layers.tracing import NotScriptable, one_fx_node
 from agdt_layers.untouched import is_untouched
 
 
-class DifferentialTemporalEnhancer(nn.Module):
+class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
     r"""Differential temporal enhancement (DTE): add the gated change between frames to each frame vector.
 
     .. math::
@@ -92,7 +92,7 @@ class DifferentialTemporalEnhancer(nn.Module):
         nn.init.constant_(self.alpha_backward, 0.5)
 
     @one_fx_node
-    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Enhance frame vectors.
 
         Args:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
-from agdt_layers.tracing import one_fx_node
+from agdt_layers.tracing import NotScriptable, one_fx_node
 
 
-class TemporalMean(nn.Module):
+class TemporalMean(NotScriptable, nn.Module):
     """Plain averaging over the real frames of a clip, the simplest baseline: (B, T, C) -> (B, C).
 
     Example:
@@ -18,7 +18,7 @@ class TemporalMean(nn.Module):
     """
 
     @one_fx_node
-    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Average x (B, T, C) over the frames where mask (B, T) is True, by default over all."""
         checks.floating(type(self).__name__, x)
         checks.sequence(type(self).__name__, x, x.shape[-1] if x.ndim else 0)

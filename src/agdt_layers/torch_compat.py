@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Variable, forward_ad
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 
 def is_exporting() -> bool:
-    """Say whether torch.export is tracing, whose graph other engines read."""
+    """Say whether torch.export or torch.jit is tracing, whose graphs other engines read."""
     # New in torch 2.7; before, an exported graph is taken for a compiled one.
     asked = getattr(torch.compiler, "is_exporting", None)
-    return asked is not None and bool(asked())
+    return (asked is not None and bool(asked())) or is_jit_tracing()
 
 
 def is_autocast_enabled(device_type: str) -> bool:
@@ -25,7 +26,7 @@ def is_autocast_enabled(device_type: str) -> bool:
         return False
 
 
-def _is_jit_tracing() -> bool:
+def is_jit_tracing() -> bool:
     asked: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
     return bool(asked())
 
@@ -35,10 +36,15 @@ def is_transformed() -> bool:
 
     Where torch cannot be asked, the answer is yes: then torch derives every single operation itself.
     """
-    if torch.compiler.is_compiling() or _is_jit_tracing():
+    if torch.compiler.is_compiling() or is_jit_tracing():
         return True
     functorch = getattr(torch._C, "_are_functorch_transforms_active", None)
-    return functorch is None or functorch() or getattr(forward_ad, "_current_level", 0) >= 0
+    return functorch is None or functorch() or is_forward_mode()
+
+
+def is_forward_mode() -> bool:
+    """Say whether derivatives are taken forward, along with the values."""
+    return bool(getattr(forward_ad, "_current_level", 0) >= 0)
 
 
 def has_values(x: Tensor) -> bool:
@@ -52,6 +58,22 @@ def sigmoid_gradient(d_out: Tensor, out: Tensor) -> Tensor:
     """Give the gradient of a sigmoid's input, from its output, in one operation."""
     operator: Any = getattr(torch.ops.aten, "sigmoid_backward", None)
     return d_out * out * (1 - out) if operator is None else operator(d_out, out)
+
+
+def convolution_gradients(x: Tensor, weight: Tensor, d_out: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the gradients of the input and of the weight of a zero-padded conv2d without bias, in one operation."""
+    padding = weight.shape[2] // 2
+    operator: Any = getattr(torch.ops.aten, "convolution_backward", None)
+    if operator is None:
+        return (
+            conv2d_input(x.shape, weight, d_out, padding=padding),
+            conv2d_weight(x, weight.shape, d_out, padding=padding),
+        )
+    one, zero = [1, 1], [0, 0]
+    d_x, d_weight, _ = operator(
+        d_out, x, weight, None, one, [padding, padding], one, False, zero, 1, [True, True, False]
+    )
+    return d_x, d_weight
 
 
 def at_end_of_backward(callback: Callable[[], None]) -> None:

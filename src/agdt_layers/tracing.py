@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, TypeVar
 
 from torch import fx, nn
@@ -24,21 +25,17 @@ def one_fx_node(forward: Forward) -> Forward:
     def recorded(self: nn.Module, x: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(x, fx.Proxy):
             return forward(self, x, *args, **kwargs)
-        return x.tracer.create_proxy("call_module", x.tracer.path_of_module(self), (x, *args), kwargs)  # type: ignore[attr-defined]
-
-    return recorded  # type: ignore[return-value]
-
-
-def one_fx_node_of_clips(forward: Forward) -> Forward:
-    """Decorate likewise a layer that learns T and the mask from the clip axis, which is known now and not later."""
-    one_node = one_fx_node(forward)
-
-    @functools.wraps(forward)
-    def recorded(self: nn.Module, x: Any, **kwargs: Any) -> Any:
+        tracer: Any = x.tracer
+        if tracer.root is self:
+            raise TypeError(
+                f"{type(self).__name__} is one node in a graph of torch.fx and cannot be traced alone. "
+                "Trace the model that holds it."
+            )
+        # T and the mask of the call are known while it is traced, and would not be when the graph runs.
         axis = current_clip_axis(self)
-        if axis is not None and isinstance(x, fx.Proxy) and kwargs.get("num_frames") is None:
-            kwargs = {"num_frames": axis.num_frames, "mask": axis.mask, **kwargs}
-        return one_node(self, x, **kwargs)
+        if axis is not None and "num_frames" in signature(forward).parameters and not (args or kwargs):
+            kwargs = {"num_frames": axis.num_frames, "mask": axis.mask}
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), (x, *args), kwargs)
 
     return recorded  # type: ignore[return-value]
 
@@ -47,3 +44,10 @@ def refuse_fx(name: str, x: object, advice: str) -> None:
     """Refuse a proxy where a graph could not keep what the call means."""
     if isinstance(x, fx.Proxy):
         raise TypeError(f"{name} cannot be traced by torch.fx. {advice}")
+
+
+class NotScriptable:
+    """Refuses torch.jit.script, which compiles a subset of Python without the keywords that these layers take."""
+
+    def __prepare_scriptable__(self) -> None:
+        raise TypeError(f"{type(self).__name__} cannot be compiled by torch.jit.script. Use torch.export.")

@@ -1,0 +1,177 @@
+"""Faces in frames: MTCNN over batches of frames of one size, on any device.
+
+One pyramid of the frames serves all three nets: P-Net looks at the levels in which a face is 12 pixels wide, R-Net and
+O-Net take their windows from the finer levels in which it is 24 and 48, so no window is sampled from a map much larger
+than itself. The nets and the sampling run on the device; the boxes, which are few, are sorted out on the CPU.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dfer.video.boxes import Over, non_maximum_suppression, shift_edges, squares
+from dfer.video.mtcnn import load_nets
+
+# The published thresholds of the three nets, and how much two boxes may overlap after each.
+FACE = (0.6, 0.7, 0.8)
+SAME_LEVEL, SAME_FRAME = 0.5, 0.7
+# A frame of noise proposes windows everywhere; real ones propose a few hundred.
+MOST_PROPOSALS = 1000
+
+
+class Faces(NamedTuple):
+    """The faces of one frame, most certain first; on the CPU.
+
+    boxes: (n, 4) left, top, right, bottom in pixels of the frame. points: (n, 5, 2) as (x, y): the eyes, the nose, the
+    corners of the mouth, each pair from the picture's left to its right. confidence: (n,), 0 to 1.
+    """
+
+    boxes: Tensor
+    points: Tensor
+    confidence: Tensor
+
+
+class Level(NamedTuple):
+    maps: Tensor  # (B, 3, h, w), (value - 127.5) / 128
+    scale: tuple[float, float]  # its pixels in one of the frame, along x and y
+
+
+class FaceDetector:
+    """Finds faces of at least `smallest` pixels; by default a fifteenth of the frame's shorter side, 24 or more.
+
+    >>> detector = FaceDetector()
+    >>> [len(faces.boxes) for faces in detector.detect(torch.zeros(2, 3, 120, 160, dtype=torch.uint8))]
+    [0, 0]
+    """
+
+    def __init__(self, device: torch.device | str = "cpu", smallest: float | None = None) -> None:
+        self.device = torch.device(device)
+        self.smallest = smallest
+        # With the channels innermost these small nets are twice as fast; torch's types leave the argument out.
+        self.pnet, self.rnet, self.onet = (
+            net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for net in load_nets()
+        )
+
+    @torch.inference_mode()
+    def detect(self, frames: Tensor) -> list[Faces]:
+        """(B, 3, H, W) uint8 RGB -> the faces of each frame."""
+        smallest = self.smallest or max(24.0, min(frames.shape[-2:]) / 15)
+        pyramid = build_pyramid(frames.to(self.device), smallest)
+        owner, boxes = self._propose(pyramid, smallest)
+        owner, boxes = self._refine(pyramid, owner, boxes)
+        return self._output(pyramid, owner, boxes, len(frames))
+
+    def _propose(self, pyramid: list[Level], smallest: float) -> tuple[Tensor, Tensor]:
+        owners, boxes, scores = [], [], []
+        for level in pyramid:
+            if 12 / level.scale[0] < smallest * 0.98 or min(level.maps.shape[-2:]) < 12:
+                continue
+            offsets, face = self.pnet(level.maps)
+            frame, y, x = (face > FACE[0]).nonzero(as_tuple=True)
+            corner = 2.0 * torch.stack([x, y], 1)
+            windows = shift_edges(torch.cat([corner, corner + 12], 1), offsets[frame, :, y, x])
+            windows /= torch.tensor(level.scale * 2, device=self.device)
+            frame, windows, score = frame.cpu(), windows.cpu(), face[frame, y, x].cpu()
+            kept = _suppress(frame, windows, score, SAME_LEVEL)
+            owners.append(frame[kept])
+            boxes.append(windows[kept])
+            scores.append(score[kept])
+        if not boxes:
+            return torch.empty(0, dtype=torch.long), torch.empty(0, 4)
+        owner, box = torch.cat(owners), torch.cat(boxes)
+        kept = _suppress(owner, box, torch.cat(scores), SAME_FRAME)
+        return owner[kept], squares(box[kept])
+
+    def _refine(self, pyramid: list[Level], owner: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        if not len(boxes):
+            return owner, boxes
+        offsets, face = (x.cpu() for x in self.rnet(sample_windows(pyramid, owner, boxes, 24)))
+        kept = (face > FACE[1]).nonzero()[:, 0]
+        kept = kept[_suppress(owner[kept], boxes[kept], face[kept], SAME_FRAME)]
+        return owner[kept], squares(shift_edges(boxes[kept], offsets[kept]))
+
+    def _output(self, pyramid: list[Level], owner: Tensor, boxes: Tensor, frames: int) -> list[Faces]:
+        if not len(boxes):
+            return [Faces(torch.empty(0, 4), torch.empty(0, 5, 2), torch.empty(0))] * frames
+        offsets, _, face = (x.cpu() for x in self.onet(sample_windows(pyramid, owner, boxes, 48)))
+        kept = (face > FACE[2]).nonzero()[:, 0]
+        owner, boxes, face = owner[kept], shift_edges(boxes[kept], offsets[kept]), face[kept]
+        # A box inside another is the same face: over the smaller, not over the union.
+        kept = _suppress(owner, boxes, face, SAME_FRAME, "smaller")
+        owner, face = owner[kept], face[kept]
+        boxes, points = self._settle(pyramid, owner, boxes[kept])
+        return [Faces(boxes[own], points[own], face[own]) for own in (owner == frame for frame in range(frames))]
+
+    def _settle(self, pyramid: list[Level], owner: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        # The points shake with the window they are read from, and P-Net's windows are pixels apart. Each face is looked
+        # at twice more, in the square about its last box, as it is and mirrored, and the two answers are averaged.
+        points = torch.empty(len(boxes), 5, 2)
+        for _ in range(2 if len(boxes) else 0):
+            windows = squares(boxes)
+            seen = sample_windows(pyramid, owner, windows, 48)
+            offsets, points = _mean_with_mirrored(self.onet(seen), self.onet(seen.flip(-1)))
+            boxes = shift_edges(windows, offsets.cpu())
+            points = windows[:, None, :2] + points.cpu() * (windows[:, 2:] - windows[:, :2])[:, None]
+        return boxes, points
+
+
+def _mean_with_mirrored(plain: tuple[Tensor, ...], mirrored: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    offsets = mirrored[0][:, [2, 1, 0, 3]] * mirrored[0].new_tensor([-1, 1, -1, 1])
+    points = mirrored[1][:, [1, 0, 2, 4, 3]] * mirrored[1].new_tensor([-1, 1]) + mirrored[1].new_tensor([1, 0])
+    return (plain[0] + offsets) / 2, (plain[1] + points) / 2
+
+
+def build_pyramid(frames: Tensor, smallest: float) -> list[Level]:
+    """Each level smaller than the last by the square root of two, from the one in which `smallest` is 48 pixels wide.
+
+    The frames themselves come first if they are smaller than that. Every level is the exact mean of 2 x 2 pixels of the
+    one before the last.
+    """
+    reduction = 2 ** max(0, math.floor(math.log2(smallest / 48)))
+    maps = frames.float().sub_(127.5).div_(128)
+    maps = nn.functional.avg_pool2d(maps, reduction, ceil_mode=True) if reduction > 1 else maps
+    height, width = maps.shape[-2:]
+    size = (max(1, round(height / math.sqrt(2))), max(1, round(width / math.sqrt(2))))
+    between = nn.functional.interpolate(maps, size, mode="bilinear", antialias=True, align_corners=False)
+    scale = 1 / reduction
+    levels = [Level(maps, (scale, scale)), Level(between, (scale * size[1] / width, scale * size[0] / height))]
+    while min(levels[-2].maps.shape[-2:]) >= 24:
+        maps, (scale_x, scale_y) = levels[-2]
+        halved = nn.functional.avg_pool2d(maps, 2, ceil_mode=True)
+        levels.append(Level(halved, (scale_x / 2, scale_y / 2)))
+    return levels
+
+
+def sample_windows(pyramid: list[Level], owner: Tensor, boxes: Tensor, side: int) -> Tensor:
+    """The square `boxes` (n, 4) of the frames `owner` (n,), as (n, 3, side, side); outside the frame it is grey."""
+    device = pyramid[0].maps.device
+    windows = torch.empty(len(boxes), 3, side, side, device=device)
+    finest = pyramid[0].scale[0]
+    coarser = 2 * torch.log2((boxes[:, 2] - boxes[:, 0]).clamp(min=1) * finest / side)
+    chosen = coarser.floor().clamp(0, len(pyramid) - 1).long()
+    ticks = (torch.arange(side) + 0.5) / side
+    for number, level in enumerate(pyramid):
+        for frame in owner[chosen == number].unique().tolist():
+            own = ((chosen == number) & (owner == frame)).nonzero()[:, 0]
+            size = torch.tensor(level.maps.shape[:-3:-1]) / torch.tensor(level.scale)
+            corner, extent = boxes[own, :2], boxes[own, 2:] - boxes[own, :2]
+            x, y = ((corner[:, None] + ticks[:, None] * extent[:, None]) / size * 2 - 1).unbind(-1)
+            grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)
+            sampled = nn.functional.grid_sample(
+                level.maps[frame : frame + 1], grid.view(1, -1, side, 2).to(device), align_corners=False
+            )
+            windows[own.to(device)] = sampled.view(3, len(own), side, side).transpose(0, 1)
+    return windows.contiguous(memory_format=torch.channels_last)
+
+
+def _suppress(owner: Tensor, boxes: Tensor, scores: Tensor, threshold: float, over: Over = "union") -> Tensor:
+    """Indices of the boxes that remain in each frame: frame by frame, best first."""
+    kept = []
+    for frame in owner.unique().tolist():
+        own = (owner == frame).nonzero()[:, 0]
+        own = own[scores[own].argsort(descending=True, stable=True)[:MOST_PROPOSALS]]
+        kept.append(own[non_maximum_suppression(boxes[own], scores[own], threshold, over)])
+    return torch.cat(kept) if kept else torch.empty(0, dtype=torch.long)

@@ -1,0 +1,163 @@
+"""Frames out of a video file: upright, each with its time, and whatever can be had of a damaged file."""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import torch
+from av import VideoFrame, VideoStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from torch import Tensor
+
+# A longer gap between two frames is a broken clock or a cut, not a picture that stands still.
+LONGEST_STILL = 10.0
+
+
+class UnreadableVideo(Exception):
+    """Not one frame can be had of this file; the message says why in one line, without the file's name."""
+
+
+class Frame(NamedTuple):
+    time: float  # seconds from the start of the file, by its time stamps and not by the frame's number
+    pixels: Tensor  # (3, H, W) uint8, RGB, upright
+
+
+class VideoReader:
+    """Reads a file's first video stream; read it again by calling `frames` again.
+
+    fps: the frame rate that the file states (0 if none). frames_read, duration: how many frames the last reading
+    decoded, and when the last of them ends, in seconds of the file. problem: None, or in one line what was damaged or
+    missing; what could be decoded has been given out all the same.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fps = 0.0
+        self.frames_read = 0
+        self.duration = 0.0
+        self.problem: str | None = None
+        self._half_tick = 0.0  # time stamps are rounded to the file's own clock
+
+    def frames(self, every: float | None = None) -> Iterator[Frame]:
+        """Every frame; or the frame on the screen at 0, `every`, 2 `every` ... seconds after the first frame's time.
+
+        With an interval, a frame that stays on the screen is given out again for each instant, up to 10 seconds: the
+        frames given out are equally far apart in time even where the file's are not. Raises UnreadableVideo.
+        """
+        if every is None:
+            yield from self._decode()
+            return
+        frames = self._decode()
+        shown = next(frames)
+        first, number = shown.time, 0
+        for frame in frames:
+            while (instant := first + number * every) < frame.time - self._half_tick:
+                if instant - shown.time > LONGEST_STILL:
+                    number = math.ceil((frame.time - first - self._half_tick) / every)
+                    break
+                yield shown
+                number += 1
+            shown = frame
+        end = min(self.duration, shown.time + LONGEST_STILL)
+        while first + number * every < end - self._half_tick:
+            yield shown
+            number += 1
+
+    def _decode(self) -> Iterator[Frame]:
+        self.frames_read, self.duration, self.problem = 0, 0.0, None
+        try:
+            container = av.open(str(self.path))
+        except (FFmpegError, OSError, ValueError) as error:
+            raise UnreadableVideo(f"not a readable video: {_reason(error)}") from error
+        with container:
+            # A cover picture in a sound file counts as a video stream, too.
+            streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            if not streams:
+                raise UnreadableVideo("it has no video stream")
+            stream = streams[0]
+            self.fps = float(stream.average_rate or 0)
+            usual = 1 / self.fps if self.fps else 0.04
+            tick = float(stream.time_base or 0)
+            self._half_tick = tick / 2 + 1e-6
+            start = (container.start_time or 0) / av.time_base
+            last = end = 0.0
+            damaged, reason = 0, ""
+            for frame in _decode_packets(container, stream):
+                if isinstance(frame, Exception):
+                    damaged, reason = damaged + 1, reason or _reason(frame)
+                    continue
+                damaged += frame.is_corrupt
+                # An AVI file keeps only the order of decoding; frames leave the decoder in the order of showing.
+                stamp = frame.dts if container.format.name == "avi" else frame.pts
+                time = end if stamp is None else stamp * tick - start
+                if self.frames_read and time <= last:  # a stamp that goes back is none
+                    time = end
+                try:
+                    pixels = _upright(frame, stream.sample_aspect_ratio)
+                except (FFmpegError, ValueError) as error:
+                    damaged, reason = damaged + 1, reason or _reason(error)
+                    continue
+                last = time
+                end = time + (frame.duration * tick or usual)
+                self.frames_read, self.duration = self.frames_read + 1, end
+                yield Frame(time, pixels)
+            if not self.frames_read:
+                raise UnreadableVideo(f"no frame could be decoded{': ' + reason if reason else ''}")
+            self.problem = self._what_is_missing(container, stream, damaged, reason)
+
+    def _what_is_missing(self, container: InputContainer, stream: VideoStream, damaged: int, reason: str) -> str | None:
+        found = []
+        if damaged:
+            found.append(f"{damaged} damaged packets or frames" + (f" ({reason})" if reason else ""))
+        # Files with edit lists state a few frames more than they show.
+        if self.frames_read < 0.9 * stream.frames:
+            found.append(f"only {self.frames_read} of the {stream.frames} frames that it states")
+        stated = _stated_duration(container, stream)
+        if stated - self.duration > 0.5:
+            found.append(f"it ends after {self.duration:.2f} s of the {stated:.2f} s that it states")
+        return "; ".join(found) or None
+
+
+def _decode_packets(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | Exception]:
+    """Frames, and in between the errors that kept others from being decoded."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except (FFmpegError, OSError) as error:
+            # The file itself cannot be read on: what the decoder still holds comes next.
+            yield error
+            packet = None
+        try:
+            yield from stream.codec_context.decode(packet)
+        except (FFmpegError, ValueError) as error:
+            if not isinstance(error, av.error.EOFError):
+                yield error
+        if packet is None:
+            return
+
+
+def _upright(frame: VideoFrame, pixel_aspect: Fraction | None) -> Tensor:
+    # Pixels that are not square are made so; a ratio beyond reason is an error in the file.
+    aspect = float(pixel_aspect or 1)
+    width = round(frame.width * aspect) if 0.25 <= aspect <= 4 else frame.width
+    pixels = torch.from_numpy(frame.to_ndarray(format="rgb24", width=width, height=frame.height)).permute(2, 0, 1)
+    return pixels.rot90(round(frame.rotation / 90) % 4, (1, 2))
+
+
+def _stated_duration(container: InputContainer, stream: VideoStream) -> float:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    # The whole file's duration says nothing of the picture where sound may be longer.
+    return (container.duration or 0) / av.time_base if not container.streams.audio else 0.0
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error)
+    return reason.splitlines()[0] if reason else type(error).__name__

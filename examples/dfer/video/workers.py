@@ -1,0 +1,110 @@
+"""Jobs in several processes, of which any may die without ending the run or losing its job from the account."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TypeVar
+
+from dfer.bad_input import BadInput
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class WorkerDied(Exception):
+    """The process ended in the middle of its job: killed for memory, or by a fault in compiled code."""
+
+
+def run_jobs(
+    start: Callable[[], Callable[[Job], Result]], jobs: Sequence[Job], workers: int
+) -> Generator[tuple[Job, Result | Exception], None, None]:
+    """Every job with its result or its exception, in the order in which they end.
+
+    `start` is called once in each process and gives the function that does a job there; both are pickled. A process
+    that dies gives WorkerDied for its job, and another takes its place. Leaving the iterator ends all processes, and
+    so does the death of this one, however sudden.
+    """
+    waiting = list(reversed(jobs))
+    busy: dict[Connection, tuple[BaseProcess, Job]] = {}
+
+    def give(process: BaseProcess, connection: Connection) -> None:
+        busy[connection] = process, waiting.pop()
+        with suppress(OSError):  # a process that is dead already is found so when its answer is read
+            connection.send(busy[connection][1])
+
+    try:
+        for _ in range(min(workers, len(waiting))):
+            give(*_begin(start))
+        while busy:
+            for connection in wait(list(busy)):
+                assert isinstance(connection, Connection)
+                process, job = busy.pop(connection)
+                try:
+                    outcome = connection.recv()
+                except (EOFError, OSError):
+                    process.join()
+                    outcome = WorkerDied(_how(process.exitcode))
+                if waiting:
+                    give(process, connection) if process.is_alive() else give(*_begin(start))
+                else:
+                    _end([process])
+                yield job, outcome
+    finally:
+        _end([process for process, _ in busy.values()])
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join()
+
+
+def _begin(start: Callable[[], object]) -> tuple[BaseProcess, Connection]:
+    # Not forked: the parent's threads and its CUDA would not survive that.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(start, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _serve(start: Callable[[], Callable[[Job], Result]], connection: Connection) -> None:
+    # Ctrl-C reaches every process of the terminal, and a scheduler's SIGTERM every process of the job: it is the
+    # parent that decides what becomes of its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    do: Callable[[Job], Result] | None = None
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:  # the parent was interrupted before it had a job for this process
+            return
+        try:
+            do = do or start()
+            connection.send(do(job))
+        except (BadInput, OSError) as error:
+            connection.send(error)
+        except Exception as error:
+            # Not every exception survives the way to another process.
+            connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _how(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"its process was ended by {signal.Signals(-code).name} (out of memory, or a fault in the decoder)"
+    return f"its process ended with exit code {code}"

