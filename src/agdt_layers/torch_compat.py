@@ -13,9 +13,9 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 def is_exporting() -> bool:
     """Say whether torch.export or torch.jit is tracing, whose graphs other engines read."""
-    # New in torch 2.7; before, an exported graph is taken for a compiled one.
-    asked = getattr(torch.compiler, "is_exporting", None)
-    return (asked is not None and bool(asked())) or is_jit_tracing()
+    # New in torch 2.7; before, a compiled graph is taken for an exported one.
+    asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    return bool(asked()) or is_jit_tracing()
 
 
 def is_autocast_enabled(device_type: str) -> bool:
