@@ -44,6 +44,7 @@ PUBLIC_NAMES = {
     "capture_attention",
     "insert_attention",
     "load_weights",
+    "prepare_for_inference",
     "remove_attention",
 }
 

@@ -6,6 +6,7 @@ from agdt_layers.capture import capture_attention
 from agdt_layers.cbam import CBAM
 from agdt_layers.channel_attention import AdaptiveChannelAttention
 from agdt_layers.convolutional_attention import GlobalConvolutionalAttention
+from agdt_layers.deployment import prepare_for_inference
 from agdt_layers.framewise import FrameWise
 from agdt_layers.global_attention import AttentionWeights
 from agdt_layers.insertion import insert_attention, remove_attention
@@ -44,5 +45,6 @@ __all__ = [
     "capture_attention",
     "insert_attention",
     "load_weights",
+    "prepare_for_inference",
     "remove_attention",
 ]

@@ -63,7 +63,7 @@ class AGDTNet(NotScriptable, nn.Module):
         super().__init__()
         name = type(self).__name__
         checks.positive_integer(name, "num_classes", num_classes)
-        channels = output_channels(backbone)
+        channels = _channels_of(backbone)
         taken = getattr(temporal, "channels", channels)
         if taken != channels:
             raise ValueError(
@@ -115,6 +115,11 @@ class AGDTNet(NotScriptable, nn.Module):
         """Score clips by their frame vectors: (B, T, C) -> (B, num_classes)."""
         summary = self.temporal(vectors) if mask is None else self.temporal(vectors, mask=mask)
         return self.classifier(summary)
+
+
+def _channels_of(backbone: nn.Module) -> int:
+    # Of this package's own it is known; any other is run on a copy.
+    return backbone.out_channels if isinstance(backbone, ResNet18) else output_channels(backbone)
 
 
 def _call_backbone(backbone: nn.Module, frames: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
@@ -207,11 +212,12 @@ def build_agdtnet(
     if backbone is None:
         attended = {} if attention == "none" else {stage: attention_layer(c) for stage, c in _ATTENDED.items()}
         backbone = ResNet18(attention=attended, **factory)
+    channels = _channels_of(backbone)
     summary = (
         TemporalMean()
         if temporal == "mean"
         else DTFormer(
-            output_channels(backbone),
+            channels,
             max_frames=num_frames,
             differential=temporal == "dtformer",
             dropout=dropout,

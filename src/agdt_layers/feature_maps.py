@@ -72,7 +72,7 @@ def pool_channels(x: Tensor, channel: Tensor) -> Tensor:
 
 
 def _pooled(x: Tensor) -> Tensor:
-    if is_transformed() or torch.is_grad_enabled() or not device_forms.prefers_few_launches(x):
+    if is_transformed() or x.requires_grad or not device_forms.prefers_few_launches(x):
         return torch.stack([x.mean(dim=1), _peak(x)], dim=1)
     pooled = x.new_empty(x.shape[0], 2, *x.shape[2:])
     torch.mean(x, dim=1, out=pooled[:, 0])

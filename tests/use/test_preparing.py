@@ -1,0 +1,113 @@
+"""A net prepared for inference: the same numbers, fewer operations, and the trained net untouched."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agdt_layers import (
+    AdaptiveGlobalAttention,
+    AGDTNet,
+    FrameWise,
+    build_agdtnet,
+    device_forms,
+    insert_attention,
+    prepare_for_inference,
+)
+from helpers.agreement import randomised
+from helpers.hosts import Block, host
+from helpers.launches import launches
+from helpers.strategies import end_padding, random_tensor
+
+
+def trained(**settings: object) -> AGDTNet:
+    """A net in float64 whose batch norms are far from the identity."""
+    net = build_agdtnet(5, num_frames=4, **settings)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return net.double().eval()
+
+
+@pytest.mark.parametrize("attention", ["aga", "cbam", "se", "none"])
+@torch.no_grad()
+def test_the_scores_are_the_same(attention: str) -> None:
+    net, clips = trained(attention=attention), random_tensor((2, 4, 3, 48, 64), 0)
+    prepared = prepare_for_inference(net)
+    expected = net(clips)
+    torch.testing.assert_close(prepared(clips), expected, rtol=1e-10, atol=1e-10)
+    mask = end_padding([4, 2], 4)
+    torch.testing.assert_close(prepared(clips, mask=mask), net(clips, mask=mask), rtol=1e-10, atol=1e-10)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in prepared.backbone.modules()) or attention == "cbam"
+    assert torch.equal(net(clips), expected)
+
+
+@torch.no_grad()
+def test_in_single_precision_they_differ_by_rounding() -> None:
+    net = trained().float()
+    clips = random_tensor((2, 4, 3, 48, 64), 0, torch.float32)
+    torch.testing.assert_close(prepare_for_inference(net)(clips), net(clips), rtol=1e-5, atol=1e-5)
+
+
+def test_the_copy_cannot_be_trained_and_the_net_still_can() -> None:
+    net = trained().train()
+    prepared = prepare_for_inference(net)
+    assert not any(parameter.requires_grad for parameter in prepared.parameters())
+    assert not prepared.training
+    assert net.training
+    assert all(parameter.requires_grad for parameter in net.parameters())
+    convolution = prepared.get_submodule("backbone.layer1.0.conv1").weight
+    assert convolution.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def test_any_model_with_an_example() -> None:
+    model = host().double()
+    insert_attention(model, ["sequential", "own"], example_input=torch.zeros(2, 3, 16, 24, dtype=torch.float64))
+    randomised(nn.ModuleList(layer for layer in model.modules() if isinstance(layer, AdaptiveGlobalAttention)))
+    net, clips = FrameWise(model).eval(), random_tensor((2, 3, 3, 16, 24), 0)
+    prepared = prepare_for_inference(net, clips)
+    torch.testing.assert_close(prepared(clips), net(clips), rtol=1e-10, atol=1e-10)
+    norms = [name for name, module in prepared.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    # One block runs twice, at two sizes; it could be folded, but what runs once is what is looked for.
+    assert norms == ["model.twice.norm", "model.unused.norm"]
+    with pytest.raises(TypeError, match="expects an example_input for a FrameWise"):
+        prepare_for_inference(net)
+
+
+@torch.no_grad()
+def test_attention_on_a_norm_keeps_the_norm() -> None:
+    model = nn.Sequential(Block(3, 5), Block(5, 7)).double().eval()
+    x = random_tensor((2, 3, 8, 9), 0)
+    insert_attention(model, ["0.norm"], example_input=x)
+    prepared = prepare_for_inference(model, x)
+    torch.testing.assert_close(prepared(x), model(x), rtol=1e-10, atol=1e-10)
+    assert isinstance(prepared[0].norm, nn.BatchNorm2d)
+    assert isinstance(prepared[1].norm, nn.Identity)
+
+
+class Shared(nn.Module):
+    """Uses a convolution's output before its norm and after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+        nn.init.constant_(self.norm.running_mean, 3.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return y + self.norm(y)
+
+
+def test_what_cannot_be_folded_is_refused() -> None:
+    with pytest.raises(ValueError, match="something else uses what a convolution gives to its norm"):
+        prepare_for_inference(Shared(), torch.ones(2, 3, 4, 4))
+
+
+def test_a_prepared_net_takes_at_most_149_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_forms, "prefers_few_launches", lambda x: True)
+    prepared, clips = prepare_for_inference(build_agdtnet()), random_tensor((1, 16, 3, 32, 32), 0, torch.float32)
+    names = launches(lambda: prepared(clips))
+    assert len(names) <= 149, names
