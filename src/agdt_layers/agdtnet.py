@@ -99,7 +99,7 @@ class AGDTNet(NotScriptable, nn.Module):
         name = type(self).__name__
         refuse_fx(name, clips, "Trace a part, torch.fx.symbolic_trace(net.backbone), or use torch.export.")
         checks.clips(name, clips, 3)
-        checks.parameter_dtype(name, clips, next(self.parameters(), None))
+        checks.module_dtype(name, clips, self)
         checks.frame_mask(name, mask, clips.shape[0], clips.shape[1], clips.device)
         if clips.shape[0] == 0:
             return clips.new_empty(0, self.num_classes)

@@ -59,7 +59,7 @@ class CBAM(NotScriptable, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Weigh channels and positions: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
-        checks.parameter_dtype(type(self).__name__, x, next(self.parameters(), None))
+        checks.module_dtype(type(self).__name__, x, self)
         channel = torch.sigmoid(self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3))))
         x = x * channel[:, :, None, None]
         pooled = torch.stack([x.mean(dim=1), x.amax(dim=1)], dim=1)

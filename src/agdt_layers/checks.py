@@ -165,10 +165,18 @@ def same_device(layer: str, x: Tensor, parameter: Tensor | None) -> None:
         )
 
 
-def parameter_dtype(layer: str, x: Tensor, parameter: Tensor | None) -> None:
+def module_dtype(layer: str, x: Tensor, module: nn.Module) -> None:
+    """Accept x in the dtype of the module's first parameter, as :func:`parameter_dtype` does."""
+    # torch 2.6 cannot compile next(module.parameters(), None).
+    for parameter in module.parameters():
+        parameter_dtype(layer, x, parameter)
+        break
+
+
+def parameter_dtype(layer: str, x: Tensor, parameter: Tensor) -> None:
     """Accept x in the parameters' dtype; under autocast, which converts both, in any."""
     same_device(layer, x, parameter)
-    if parameter is not None and x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
+    if x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
         raise TypeError(
             f"{layer} expects its parameters' dtype, {parameter.dtype}; got {x.dtype}. "
             f"Convert the input with x.to({parameter.dtype}) or the layer with .to({x.dtype})."

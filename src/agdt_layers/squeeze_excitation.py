@@ -47,7 +47,7 @@ class SqueezeExcitation(NotScriptable, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Weigh the channels: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
-        checks.parameter_dtype(type(self).__name__, x, next(self.parameters(), None))
+        checks.module_dtype(type(self).__name__, x, self)
         return x * torch.sigmoid(self.mlp(x.mean(dim=(2, 3))))[:, :, None, None]
 
     def extra_repr(self) -> str:

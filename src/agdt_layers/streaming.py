@@ -95,7 +95,7 @@ class AGDTStream:
             checks.images("AGDTStream", frames, 3)
             frames = frames[:, None]
         checks.clips("AGDTStream", frames, 3)
-        checks.parameter_dtype("AGDTStream", frames, next(self.net.parameters(), None))
+        checks.module_dtype("AGDTStream", frames, self.net)
         if self.net.training:
             raise ValueError("AGDTStream expects a net in eval mode, whose batch norm does not move. Call net.eval().")
         batch, run = frames.shape[:2]
