@@ -19,6 +19,9 @@ class ClipSource(Protocol):
     def frames(self, index: int, generator: torch.Generator | None) -> Tensor:
         """Clip `index` as (T, 3, H, W) uint8; with a generator its frames are drawn, without they are fixed."""
 
+    def content(self, index: int) -> bytes:
+        """What tells the clip from others, wherever it lies: by this a resumed run sees that clips changed."""
+
 
 class ClipsInMemory:
     def __init__(self, clips: Tensor, labels: Tensor) -> None:
@@ -27,6 +30,9 @@ class ClipsInMemory:
 
     def frames(self, index: int, generator: torch.Generator | None) -> Tensor:
         return self.clips[index]
+
+    def content(self, index: int) -> bytes:
+        return self.clips[index].numpy().tobytes()
 
 
 class ClipsOnDisk:
@@ -39,6 +45,11 @@ class ClipsOnDisk:
         chosen = sample_frames(len(paths), self.segments, self.per_segment, generator)
         return load_frames([paths[i] for i in chosen], self.size)
 
+    def content(self, index: int) -> bytes:
+        # One frame speaks for the others: all would take as long as an epoch.
+        paths = self.clips[index].frames
+        return "/".join(path.name for path in paths).encode() + paths[len(paths) // 2].read_bytes()
+
 
 def seeded(*parts: object) -> int:
     """A seed that depends on every part, and looks unrelated for neighbours."""
@@ -46,16 +57,16 @@ def seeded(*parts: object) -> int:
 
 
 class TrainingClips(Dataset[tuple[Tensor, int]]):
-    """Clips, augmented or as they are, looked up by (epoch, index).
+    """Clips, augmented or as they are, looked up by (epoch, index), or (epoch, index, how often it was drawn before).
 
-    What comes out depends on these two and the seed, on nothing else: a run that was interrupted, or that loads in
+    What comes out depends on these and the seed, on nothing else: a run that was interrupted, or that loads in
     several workers, sees the same clips as any other.
     """
 
     def __init__(self, source: ClipSource, seed: int, *, augmented: bool) -> None:
         self.source, self.seed, self.augmented = source, seed, augmented
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
+    def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, int]:
         generator = torch.Generator().manual_seed(seeded(self.seed, *key))
         clip = to_unit(self.source.frames(key[1], generator))
         return normalise(augment(clip, generator) if self.augmented else clip), self.source.labels[key[1]]
