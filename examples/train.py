@@ -10,6 +10,7 @@ from io import TextIOWrapper
 
 from dfer.bad_input import BadInput
 from dfer.training.command_line import parse
+from dfer.training.run_folder import CHECKPOINT
 from dfer.training.stopping import Stopped, stoppable
 
 
@@ -29,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"train.py: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 2
     except Stopped as stop:
-        print(f"train.py: {stop}; the same command with --resume goes on from the last epoch", file=sys.stderr)
+        begun = (settings.out / CHECKPOINT).exists()
+        advice = "the same command with --resume goes on from the last epoch" if begun else "no epoch was finished"
+        print(f"train.py: {stop}; {advice}", file=sys.stderr)
         return stop.exit_code
     return 0
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from dfer.data.clips import ClipsInMemory
@@ -65,3 +66,33 @@ def use_tiny_model(monkeypatch: pytest.MonkeyPatch, data: RunData | None = None)
     monkeypatch.setitem(networks.MODELS, "tiny", lambda net, classes, frames: TinyNet(classes, net.dropout))
     clips = data or tiny_data()
     monkeypatch.setattr(run, "load_data", lambda settings: clips)
+
+
+def write_coloured_list(root: Path, name: str, labels: Sequence[int], seed: int) -> Path:
+    """A list `name`.txt of folders with four small pictures each."""
+    source, lines = coloured_clips(labels, seed, frames=4), []
+    for index, label in enumerate(labels):
+        folder = root / f"{name}{index}"
+        folder.mkdir(parents=True)
+        for number, frame in enumerate(source.clips[index], start=1):
+            Image.fromarray(frame.permute(1, 2, 0).numpy()).save(folder / f"{number}.png")
+        lines.append(f"{folder.name} 4 {label}\n")
+    (root / f"{name}.txt").write_text("".join(lines))
+    return root / f"{name}.txt"
+
+
+def write_coloured_lists(root: Path) -> Path:
+    write_coloured_list(root, "train", [i % 3 for i in range(30)], 1)
+    write_coloured_list(root, "test", [i % 3 for i in range(8)], 2)
+    return root
+
+
+def tiny_flags(root: Path, out: Path, *more: str, epochs: int = 2, recipe: str = "rendered") -> list[str]:
+    """For train.py, on the lists in `root`; the model must be there: see add_tiny_model."""
+    sizes = f"--frames 2 --size 16 --workers 0 --batch-size 8 --dropout 0.2 --epochs {epochs} --recipe {recipe}"
+    lists = ["--list", str(root / "train.txt"), "--test-list", str(root / "test.txt")]
+    return [*lists, "--model", "tiny", *sizes.split(), "--out", str(out), *more]
+
+
+def add_tiny_model() -> None:
+    networks.MODELS["tiny"] = lambda net, classes, frames: TinyNet(classes, net.dropout)

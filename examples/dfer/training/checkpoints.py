@@ -1,7 +1,6 @@
 """The checkpoint of a run: one file, whole at any moment, with the last epoch to go on from and the best to keep."""
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BadInput(f"--resume: there is no checkpoint {path}; start without --resume, or name its --out") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+    except Exception:  # Bytes that are no checkpoint raise whatever they happen to mean.
         raise BadInput(f"--resume: {path} is damaged or no checkpoint; start again under another --out") from None
     expected = {"state_dict", "optimizer_states", "loops", "callbacks", "epoch", "history", "identity"}
     if not isinstance(checkpoint, dict) or not expected <= checkpoint.keys():

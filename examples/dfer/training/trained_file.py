@@ -51,7 +51,7 @@ def write_trained(path: Path, net: nn.Module, facts: TrainedFacts) -> None:
 def read_facts(path: Path) -> TrainedFacts:
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {})[KEY])
+            told = dict(json.loads((file.metadata() or {})[KEY]))
         told = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
         return TrainedFacts(**{field.name: told[field.name] for field in fields(TrainedFacts)})
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def read_facts(path: Path) -> TrainedFacts:
         raise BadInput(
             f"{path} is no safetensors file; expected the weights.safetensors of a run of train.py"
         ) from None
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise BadInput(
             f"{path} does not say its classes, size and frames; expected the weights.safetensors of a run of train.py"
         ) from None
