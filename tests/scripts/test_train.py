@@ -126,10 +126,11 @@ def test_bad_files(footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_broken_frame(tmp_path: Path, workers: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for clip in range(4):
+    for clip in range(12):
         (tmp_path / str(clip)).mkdir()
-        (tmp_path / str(clip) / "1.jpg").write_bytes(b"not a picture")
-    (tmp_path / "list.txt").write_text("".join(f"{clip} 1 {clip % 2}\n" for clip in range(4)))
-    flags = ["--list", str(tmp_path / "list.txt"), "--test-list", str(tmp_path / "list.txt"), "--frames", "2"]
-    printed = refused([*flags, "--size", "32", "--out", str(tmp_path / "out"), "--workers", workers], capsys)
-    assert "1.jpg: cannot be read as a picture" in printed
+        Image.new("RGB", (32, 32), (20 * clip, 0, 0)).save(tmp_path / str(clip) / "1.png")
+    for name, clips in (("train", range(8)), ("test", range(8, 12))):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{clip} 1 {clip % 2}\n" for clip in clips))
+    (tmp_path / "9" / "1.png").write_bytes(b"not a picture")
+    flags = listed(tmp_path, frames=2, size=32, workers=workers, out=tmp_path / "out", **{"batch-size": 4})
+    assert "1.png: cannot be read as a picture" in refused(flags, capsys)

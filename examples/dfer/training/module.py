@@ -87,10 +87,11 @@ class Recognition(LightningModule):
             "seconds": time.monotonic() - self.started,
         }
         self.history.append(row)
+        # No wider than a terminal of 80 columns.
         self.print(
-            f"epoch {row['epoch']:3}/{self.trainer.max_epochs}   loss {row['training_loss']:.3f}   "
-            f"validation: loss {row['validation_loss']:.3f}   UAR {100 * scores.uar:5.1f} %   "
-            f"WAR {100 * scores.war:5.1f} %   {row['seconds']:4.0f} s"
+            f"epoch {row['epoch']:3}/{self.trainer.max_epochs}  loss {row['training_loss']:.3f}  "
+            f"validation loss {row['validation_loss']:.3f}  UAR {100 * scores.uar:5.1f} %  "
+            f"WAR {100 * scores.war:5.1f} %{row['seconds']:5.0f} s"
         )
         for metric in (self.training_loss, self.evaluation_loss, self.confusion):
             metric.reset()

@@ -114,8 +114,8 @@ def test_a_log_has_a_line_an_epoch_and_no_line_is_long(
     printed = capsys.readouterr().out.splitlines()
     lines = [line for line in printed if line.startswith("epoch")]
     loss, percent = r"loss \d\.\d{{3}}", r"[ \d.]{{5}} %"
-    pattern = rf"epoch   {{}}/3   {loss}   validation: {loss}   UAR {percent}   WAR {percent}   +\d+ s"
+    pattern = rf"epoch   {{}}/3  {loss}  validation {loss}  UAR {percent}  WAR {percent} +\d+ s"
     assert all(re.fullmatch(pattern.format(number), line) for number, line in enumerate(lines, start=1))
     assert len(lines) == 3
     assert printed[0] == "20 + 7 + 8 clips to train, choose and test on; 2 frames of 16 x 16"
-    assert max(map(len, printed[:-1])) <= 100
+    assert max(map(len, printed[:-1])) <= 80

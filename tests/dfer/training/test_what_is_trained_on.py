@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dfer.data import parts
-from dfer.data.clips import ClipSource, EpochOrder, TrainingClips
+from dfer.data.clips import ClipSource, EpochOrder, EvaluationClips, TrainingClips
 from dfer.data.parts import RunData, listed_data, rendered_data
 from dfer.data.rendered import render_clips
 from dfer.training import networks
@@ -59,8 +60,6 @@ class RecordingNet(TinyNet):
 
 
 def means(source: ClipSource) -> list[float]:
-    from dfer.data.clips import EvaluationClips
-
     clips = EvaluationClips(source)
     return sorted(float(clips[i][0].mean()) for i in range(len(clips)))
 
@@ -113,38 +112,42 @@ def test_no_person_is_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def lists(tmp_path: Path) -> tuple[Path, Path]:
-    """40 clips of label 0 and 21 of label 1 to train on, 4 to test on."""
-    from PIL import Image
-
+    """40 clips of label 0 and 21 of label 1 to train on, 4 to test on; the shade of each tells it."""
+    shade = 0
     for name, labels in (("train", [0] * 40 + [1] * 21), ("test", [0, 1, 0, 1])):
         lines = []
-        for number, label in enumerate(labels):
-            folder = tmp_path / f"{name}{number}"
+        for label in labels:
+            folder = tmp_path / f"{name}{shade}"
             folder.mkdir()
-            Image.new("RGB", (16, 16)).save(folder / "1.png")
-            lines.append(f"{folder.name} 1 {label}\n")
+            for number in (1, 2):
+                Image.new("RGB", (16, 16), (shade, shade, shade)).save(folder / f"{number}.png")
+            lines.append(f"{folder.name} 2 {label}\n")
+            shade += 1
         (tmp_path / f"{name}.txt").write_text("".join(lines))
     return tmp_path / "train.txt", tmp_path / "test.txt"
 
 
-def folders(source: Any) -> set[str]:
-    return {clip.frames[0].parent.name for clip in source.clips}
+def shades(source: ClipSource) -> set[int]:
+    return {int(source.frames(index, None)[0, 0, 0, 0]) for index in range(len(source.labels))}
+
+
+TRAINING, TEST = set(range(61)), set(range(61, 65))
 
 
 def test_validation_clips_of_a_list_are_held_out_of_training(lists: tuple[Path, Path]) -> None:
-    options = {"size": 16, "frames": 2, "per_segment": 2}
-    data = listed_data(*lists, None, None, **options, select_on="validation", seed=0)
-    assert not folders(data.training) & folders(data.validation)
-    assert folders(data.training) | folders(data.validation) == {f"train{i}" for i in range(61)}
+    def held_out(seed: int) -> RunData:
+        return listed_data(*lists, None, None, size=16, frames=2, per_segment=2, select_on="validation", seed=seed)
+
+    data = held_out(0)
+    assert not shades(data.training) & shades(data.validation)
+    assert shades(data.training) | shades(data.validation) == TRAINING
     assert Counter(data.validation.labels) == {0: 4, 1: 2}
-    assert folders(data.test) == {f"test{i}" for i in range(4)}
+    assert shades(data.test) == TEST
     assert data.augmented
-    again = listed_data(*lists, None, None, **options, select_on="validation", seed=0)
-    other = listed_data(*lists, None, None, **options, select_on="validation", seed=1)
-    assert folders(again.validation) == folders(data.validation) != folders(other.validation)
+    assert shades(held_out(0).validation) == shades(data.validation) != shades(held_out(1).validation)
 
 
 def test_selecting_on_the_test_clips_trains_on_the_whole_list(lists: tuple[Path, Path]) -> None:
     data = listed_data(*lists, None, None, size=16, frames=2, per_segment=2, select_on="test", seed=0)
-    assert len(data.training.labels) == 61
-    assert folders(data.validation) == folders(data.test) == {f"test{i}" for i in range(4)}
+    assert shades(data.training) == TRAINING
+    assert shades(data.validation) == shades(data.test) == TEST
