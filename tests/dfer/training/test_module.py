@@ -106,6 +106,33 @@ def test_a_loss_that_is_no_number_ends_the_run_and_the_epochs_before_are_kept(
     assert json.loads((tmp_path / "metrics.json").read_text())["epoch"] == 1
 
 
+class DrawingNet(TinyNet):
+    """Draws as dropout does."""
+
+    def __init__(self) -> None:
+        super().__init__(len(NAMES), 0.0)
+        self.draws: list[float] = []
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if self.training:
+            self.draws.append(float(torch.rand(())))
+        return super().forward(clips)
+
+
+def test_dropout_draws_anew_in_every_step_and_epoch_and_by_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    for out, seed in (("a", 0), ("b", 0), ("c", 1)):
+        net = DrawingNet()
+        use_tiny_model(monkeypatch)
+        monkeypatch.setitem(networks.MODELS, "tiny", lambda *_, net=net: net)
+        run(tiny_settings(tmp_path / out, epochs=2, seed=seed))
+        drawn.append(net.draws)
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0] + drawn[2])) == 12
+
+
 def test_a_log_has_a_line_an_epoch_and_no_line_is_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,15 +3,20 @@
 import json
 import pickle
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 from safetensors.torch import load_file
 
 import train
 from dfer.training import networks
+from dfer.training.checkpoints import BestAndLast
+from dfer.training.stopping import Stopped
+from helpers.killing import compare
 from helpers.tiny_runs import TinyNet, add_tiny_model, tiny_flags, write_coloured_lists
 
 
@@ -36,6 +41,26 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def same_weights(one: Path, other: Path) -> bool:
     first, second = (load_file(out / "weights.safetensors") for out in (one, other))
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("recipe", ["rendered", "dfew", "ferv39k", "daisee"])
+def test_a_run_that_ended_after_any_epoch_goes_on_to_the_same_weights(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert train.main(tiny_flags(clips, whole, epochs=3, recipe=recipe)) == 0
+    save = BestAndLast.on_train_epoch_end
+
+    def save_and_stop(self: BestAndLast, trainer: Trainer, pl_module: LightningModule) -> None:
+        save(self, trainer, pl_module)
+        raise Stopped(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BestAndLast, "on_train_epoch_end", save_and_stop)
+        assert train.main(tiny_flags(clips, out, epochs=3, recipe=recipe)) == 128 + signal.SIGTERM
+        assert train.main(tiny_flags(clips, out, "--resume", epochs=3, recipe=recipe)) == 128 + signal.SIGTERM
+    assert train.main(tiny_flags(clips, out, "--resume", epochs=3, recipe=recipe)) == 0
+    compare(whole, out)
 
 
 @pytest.mark.parametrize("recipe", ["rendered", "dfew", "ferv39k", "daisee"])
