@@ -43,12 +43,17 @@ def same_weights(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("recipe", ["rendered", "dfew", "ferv39k", "daisee"])
+@pytest.mark.parametrize(
+    ("recipe", "workers"), [("rendered", "0"), ("rendered", "1"), ("dfew", "0"), ("ferv39k", "0"), ("daisee", "1")]
+)
 def test_a_run_that_ended_after_any_epoch_goes_on_to_the_same_weights(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, workers: str
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
-    assert train.main(tiny_flags(clips, whole, epochs=3, recipe=recipe)) == 0
+    to_whole, to_out = (
+        [*tiny_flags(clips, folder, epochs=3, recipe=recipe), "--workers", workers] for folder in (whole, out)
+    )
+    assert train.main(to_whole) == 0
     save = BestAndLast.on_train_epoch_end
 
     def save_and_stop(self: BestAndLast, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -57,9 +62,9 @@ def test_a_run_that_ended_after_any_epoch_goes_on_to_the_same_weights(
 
     with monkeypatch.context() as patched:
         patched.setattr(BestAndLast, "on_train_epoch_end", save_and_stop)
-        assert train.main(tiny_flags(clips, out, epochs=3, recipe=recipe)) == 128 + signal.SIGTERM
-        assert train.main(tiny_flags(clips, out, "--resume", epochs=3, recipe=recipe)) == 128 + signal.SIGTERM
-    assert train.main(tiny_flags(clips, out, "--resume", epochs=3, recipe=recipe)) == 0
+        assert train.main(to_out) == 128 + signal.SIGTERM
+        assert train.main([*to_out, "--resume"]) == 128 + signal.SIGTERM
+    assert train.main([*to_out, "--resume"]) == 0
     compare(whole, out)
 
 
