@@ -10,7 +10,7 @@ from dfer.data.parts import RunData
 from dfer.training.balanced_order import BalancedOrder
 from dfer.training.recipes import RECIPES
 from dfer.training.settings import TrainingSettings
-from dfer.training.stopping import ignore_interrupts
+from dfer.training.stopping import leave_signals_to_the_run
 
 
 class Loaders(NamedTuple):
@@ -26,7 +26,7 @@ def make_loaders(data: RunData, settings: TrainingSettings, *, epochs_done: int)
             batch_size=settings.batch_size,
             num_workers=settings.workers,
             persistent_workers=settings.workers > 0,
-            worker_init_fn=ignore_interrupts,
+            worker_init_fn=leave_signals_to_the_run,
             pin_memory=torch.cuda.is_available(),
             **order,
         )

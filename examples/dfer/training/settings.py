@@ -29,7 +29,7 @@ LISTED: dict[str, Any] = {
 BY_RECIPE = ("epochs", "batch_size", "dropout")
 
 
-def told(text: str, *, may_change: bool = False) -> dict[str, Any]:
+def described(text: str, *, may_change: bool = False) -> dict[str, Any]:
     """The help of a setting; `may_change` where a resumed run need not repeat it."""
     return {"help": text, "may_change": may_change}
 
@@ -48,20 +48,20 @@ def flag(name: str) -> str:
 class ClipSettings:
     """Clips: rendered faces, or frames on disk"""
 
-    labels: Literal["expressions", "direction"] | None = field(metadata=told("what rendered faces are asked for"))
+    labels: Literal["expressions", "direction"] | None = field(metadata=described("what rendered faces are asked for"))
     list: Path | None = field(
         default=None,
-        metadata=told("training clips: lines of `<frame folder> <number of frames> <label>`", may_change=True),
+        metadata=described("training clips: lines of `<frame folder> <number of frames> <label>`", may_change=True),
     )
-    test_list: Path | None = field(default=None, metadata=told("test clips, in the same format", may_change=True))
+    test_list: Path | None = field(default=None, metadata=described("test clips, in the same format", may_change=True))
     frames_root: Path | None = field(
         default=None,
-        metadata=told("where the folders of the lists start (default: beside each list)", may_change=True),
+        metadata=described("where the folders of the lists start (default: beside each list)", may_change=True),
     )
-    class_names: str | None = field(default=None, metadata=told("names of labels 0,1,2,... with commas"))
-    frames: int = field(metadata=told("frames of a clip that the net sees"))
-    frames_per_segment: int | None = field(metadata=told("V of the sampling protocol"))
-    size: int = field(metadata=told("side of a frame in pixels"))
+    class_names: str | None = field(default=None, metadata=described("names of labels 0,1,2,... with commas"))
+    frames: int = field(metadata=described("frames of a clip that the net sees"))
+    frames_per_segment: int | None = field(metadata=described("V of the sampling protocol"))
+    size: int = field(metadata=described("side of a frame in pixels"))
 
     def __post_init__(self) -> None:
         at_least(1, frames=self.frames, frames_per_segment=self.frames_per_segment)
@@ -94,14 +94,14 @@ class ClipSettings:
 class NetSettings:
     """Net"""
 
-    model: str = field(default="agdtnet", metadata=told("the network, by name"))
+    model: str = field(default="agdtnet", metadata=described("the network, by name"))
     attention: Literal["aga", "aga-without-gate", "cbam", "se", "none"] = field(
-        default="aga", metadata=told("after the second and third stage")
+        default="aga", metadata=described("after the second and third stage")
     )
-    temporal: Literal["dtformer", "tformer", "mean"] = field(default="dtformer", metadata=told("temporal encoder"))
-    dropout: float = field(metadata=told("in the temporal encoder"))
+    temporal: Literal["dtformer", "tformer", "mean"] = field(default="dtformer", metadata=described("temporal encoder"))
+    dropout: float = field(metadata=described("in the temporal encoder"))
     weights: Path | None = field(
-        default=None, metadata=told("start from these weights, of a ResNet18 or of the whole net", may_change=True)
+        default=None, metadata=described("start from these weights, of a ResNet18 or of the whole net", may_change=True)
     )
 
     def __post_init__(self) -> None:
@@ -113,19 +113,21 @@ class NetSettings:
 class TrainingSettings:
     """Training"""
 
-    recipe: str = field(metadata=told(f"optimiser and schedule: {', '.join(RECIPES)}"))
-    epochs: int = field(metadata=told("passes over the training clips", may_change=True))
-    batch_size: int = field(metadata=told("clips of a step"))
-    workers: int = field(metadata=told("processes that load clips", may_change=True))
+    recipe: str = field(metadata=described(f"optimiser and schedule: {', '.join(RECIPES)}"))
+    epochs: int = field(metadata=described("passes over the training clips", may_change=True))
+    batch_size: int = field(metadata=described("clips of a step"))
+    workers: int = field(metadata=described("processes that load clips", may_change=True))
     select_on: Literal["validation", "test"] = field(
         default="validation",
-        metadata=told("which clips choose the epoch; `test` is what peers do, and flatters"),
+        metadata=described("which clips choose the epoch; `test` is what peers do, and flatters"),
     )
     precision: Literal["auto", "float32", "bfloat16"] = field(
-        default="auto", metadata=told("autocast to bfloat16 or not; auto: on a GPU that has it")
+        default="auto", metadata=described("autocast to bfloat16 or not; auto: on a GPU that has it")
     )
-    channels_last: bool = field(default=True, metadata=told("memory format of the feature maps"))
-    seed: int = field(default=0, metadata=told("decides the start weights, the order, the augmentation, the dropout"))
+    channels_last: bool = field(default=True, metadata=described("memory format of the feature maps"))
+    seed: int = field(
+        default=0, metadata=described("decides the start weights, the order, the augmentation, the dropout")
+    )
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:

@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C end a run with a line and an exit code of their own."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,10 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
-def ignore_interrupts(worker: int) -> None:
-    """For the processes that load clips: Ctrl-C reaches them too, and it is the run that ends them."""
+def leave_signals_to_the_run(worker: int) -> None:
+    """For the processes that load clips: a terminal and a cluster's scheduler send both signals to them too.
+
+    A worker that SIGTERM ended in its usual way would be reported by the run as a failure.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))

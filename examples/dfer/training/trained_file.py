@@ -51,9 +51,9 @@ def write_trained(path: Path, net: nn.Module, facts: TrainedFacts) -> None:
 def read_facts(path: Path) -> TrainedFacts:
     try:
         with safe_open(path, framework="pt") as file:
-            told = dict(json.loads((file.metadata() or {})[KEY]))
-        told = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-        return TrainedFacts(**{field.name: told[field.name] for field in fields(TrainedFacts)})
+            facts = dict(json.loads((file.metadata() or {})[KEY]))
+        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+        return TrainedFacts(**{field.name: facts[field.name] for field in fields(TrainedFacts)})
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; expected the weights.safetensors of a run of train.py") from None
     except (OSError, SafetensorError):

@@ -32,7 +32,9 @@ def test_a_stopped_run_says_so_and_can_go_on(tmp_path: Path, number: signal.Sign
     assert finished(start(tiny_flags(clips, out, "--resume", epochs=done + 1, recipe="dfew"), printed)) == 0
 
 
-def test_ctrl_c_reaches_the_workers_too_and_they_say_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_workers_too_changes_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """As a terminal sends Ctrl-C, and a cluster's scheduler SIGTERM."""
     out, clips = tmp_path / "out", write_coloured_lists(tmp_path)
     code = (
         "import sys, train; from helpers.tiny_runs import add_tiny_model; add_tiny_model(); "
@@ -51,11 +53,11 @@ def test_ctrl_c_reaches_the_workers_too_and_they_say_nothing(tmp_path: Path) -> 
     ) as process:
         while not (out / "last.ckpt").exists():
             assert process.poll() is None
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         _, errors = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGINT
+    assert process.returncode == 128 + number
     assert errors.splitlines() == [
-        "train.py: stopped by SIGINT; the same command with --resume goes on from the last epoch"
+        f"train.py: stopped by {number.name}; the same command with --resume goes on from the last epoch"
     ]
 
 
