@@ -106,6 +106,8 @@ def test_other_clips_are_noticed(clips: Path, tmp_path: Path, capsys: pytest.Cap
         (training, "train0 4 0", "train0 4 1", "training"),
         (training, "train0 4 0\ntrain1 4 1", "train1 4 1\ntrain0 4 0", "training"),
         (test, "test0 4 0\n", "", "test"),
+        # The training clips would also be held out in another way.
+        (test, "test0 4 0", "test0 4 1", "test"),
     ):
         text = file.read_text()
         file.write_text(text.replace(line, other, 1))
