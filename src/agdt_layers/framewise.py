@@ -60,11 +60,10 @@ class FrameWise(NotScriptable, nn.Module):
         name = type(self).__name__
         refuse_fx(name, clips, "Trace the model inside, FrameWise(fx.symbolic_trace(model)), or use torch.export.")
         checks.clips(name, clips, None)
-        first = next((p for p in self.model.parameters() if p.is_floating_point()), None)
-        checks.same_device(name, clips, first)
+        checks.module_device(name, clips, self.model)
         # A model of several dtypes knows itself what it takes.
-        if all(p.dtype != clips.dtype for p in self.model.parameters()):
-            checks.parameter_dtype(name, clips, first)
+        if not any(p.dtype == clips.dtype for p in self.model.parameters()):
+            checks.module_dtype(name, clips, self.model)
         batch, num_frames = clips.shape[:2]
         checks.frame_mask(name, mask, batch, num_frames, clips.device)
         with checks.real_frames(name, mask):

@@ -135,7 +135,7 @@ class ResNet18(NotScriptable, nn.Module):
         """
         if not is_recorded(x):
             checks.images(type(self).__name__, x, 3)
-            checks.parameter_dtype(type(self).__name__, x, next(self.parameters(), None))
+            checks.module_dtype(type(self).__name__, x, self)
         if num_frames is None:
             return self._maps(x)
         return call_with_clip_axis(self, self._maps, x, ClipAxis(x.shape[0], num_frames, mask))
