@@ -20,19 +20,19 @@ class Proofs:
     """A plug-in of pytest that notes what the collected tests are marked to prove: (class, way of use)."""
 
     def __init__(self) -> None:
-        self.noted: dict[tuple[str, str], str] = {}
+        self.noted: dict[tuple[str, str], set[str]] = {}
 
     def pytest_collection_modifyitems(self, items: Iterable[pytest.Item]) -> None:
         for item in items:
             for mark in item.iter_markers("proves"):
-                self.noted.setdefault(mark.args, item.path.name)
+                self.noted.setdefault(mark.args, set()).add(f"`{item.path.stem}`")
 
 
 def table(proofs: Proofs) -> str:
     names = sorted({name for name, _ in proofs.noted})
-    files: dict[str, dict[str, None]] = {}
-    for (_, way), file in proofs.noted.items():
-        files.setdefault(way, {})[f"`{file.removesuffix('.py')}`"] = None
+    files: dict[str, set[str]] = {}
+    for (_, way), proving in proofs.noted.items():
+        files.setdefault(way, set()).update(proving)
     rows = [["", *map(_short, names), "proved in"], ["---"] * (len(names) + 2)]
     for way, proving in sorted(files.items()):
         rows.append(

@@ -22,7 +22,16 @@ BLOCK = re.compile(r"^```\{(testcode|testoutput)\}\n(.*?)^```", re.MULTILINE | r
 ROLE = re.compile(r"\{(line|test)\}`([^`]+)`")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def pages_with(pattern: re.Pattern[str]) -> list[Path]:
+    return [page for page in PAGES if pattern.search(page.read_text(encoding="utf-8"))]
+
+
+def test_pages_with_code_and_pages_with_places_are_found() -> None:
+    assert {"index", "reproducibility"} <= {page.stem for page in pages_with(BLOCK)}
+    assert {"paper_to_code", "reproducibility"} <= {page.stem for page in pages_with(ROLE)}
+
+
+@pytest.mark.parametrize("page", pages_with(BLOCK), ids=lambda page: page.stem)
 def test_the_code_of_a_page_prints_what_the_page_says(page: Path) -> None:
     names = {"torch": torch}
     printed = io.StringIO()
@@ -36,7 +45,7 @@ def test_the_code_of_a_page_prints_what_the_page_says(page: Path) -> None:
     assert not printed.getvalue()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", pages_with(ROLE), ids=lambda page: page.stem)
 def test_the_lines_and_tests_that_a_page_names_exist(page: Path) -> None:
     for role, target in ROLE.findall(page.read_text(encoding="utf-8")):
         place = place_of_line(target) if role == "line" else place_of_test(target)

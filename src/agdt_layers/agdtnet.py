@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from inspect import signature
 from os import PathLike
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +63,11 @@ class AGDTNet(NotScriptable, nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        checks.positive_integer(name, "num_classes", num_classes)
-        channels = output_channels(backbone)
+        checks.module(name, "backbone", backbone)
+        checks.module(name, "temporal", temporal)
+        num_classes = checks.size(name, "num_classes", num_classes)
+        factory = checks.factory(name, device, dtype)
+        channels = _channels_of(backbone)
         taken = getattr(temporal, "channels", channels)
         if taken != channels:
             raise ValueError(
@@ -74,9 +76,9 @@ class AGDTNet(NotScriptable, nn.Module):
             )
         self.num_classes = num_classes
         self.backbone = backbone
-        self.frame_vectors = FrameVectors(channels, device=device, dtype=dtype)
+        self.frame_vectors = FrameVectors(channels, **factory)
         self.temporal = temporal
-        self.classifier = nn.Linear(channels, num_classes, device=device, dtype=dtype)
+        self.classifier = nn.Linear(channels, num_classes, **factory)
         accept_old_state(self)
 
     def reset_parameters(self) -> None:
@@ -99,8 +101,8 @@ class AGDTNet(NotScriptable, nn.Module):
         name = type(self).__name__
         refuse_fx(name, clips, "Trace a part, torch.fx.symbolic_trace(net.backbone), or use torch.export.")
         checks.clips(name, clips, 3)
-        checks.parameter_dtype(name, clips, next(self.parameters(), None))
-        checks.frame_mask(name, mask, clips.shape[0], clips.shape[1])
+        checks.module_dtype(name, clips, self)
+        checks.frame_mask(name, mask, clips.shape[0], clips.shape[1], clips.device)
         if clips.shape[0] == 0:
             return clips.new_empty(0, self.num_classes)
         with checks.real_frames(name, mask):
@@ -117,6 +119,11 @@ class AGDTNet(NotScriptable, nn.Module):
         """Score clips by their frame vectors: (B, T, C) -> (B, num_classes)."""
         summary = self.temporal(vectors) if mask is None else self.temporal(vectors, mask=mask)
         return self.classifier(summary)
+
+
+def _channels_of(backbone: nn.Module) -> int:
+    # Of this package's own it is known; any other is run on a copy.
+    return backbone.out_channels if isinstance(backbone, ResNet18) else output_channels(backbone)
 
 
 def _call_backbone(backbone: nn.Module, frames: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
@@ -181,6 +188,8 @@ def build_agdtnet(
         >>> sum(p.numel() for p in net.parameters())
         11195871
     """
+    if backbone is not None:
+        checks.module("build_agdtnet", "backbone", backbone)
     if backbone is not None and attention is not None:
         raise ValueError(
             f"build_agdtnet places attention={attention!r} in its own ResNet18 only. Place it in the backbone before, "
@@ -190,13 +199,15 @@ def build_agdtnet(
         attention = "aga" if backbone is None else "none"
     checks.one_of("build_agdtnet", "attention", attention, ATTENTIONS)
     checks.one_of("build_agdtnet", "temporal", temporal, TEMPORALS)
-    checks.positive_integer("build_agdtnet", "num_frames", num_frames)
+    num_frames = checks.size("build_agdtnet", "num_frames", num_frames)
+    dropout = checks.probability("build_agdtnet", "dropout", dropout)
+    causal = checks.flag("build_agdtnet", "causal", causal)
 
+    factory = checks.factory("build_agdtnet", device, dtype)
     # A backbone of one's own says what its net is made of.
     own = None if backbone is None else next((p for p in backbone.parameters() if p.is_floating_point()), None)
     if own is not None:
-        device, dtype = device or own.device, dtype or own.dtype
-    factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        factory = {key: getattr(own, key) if value is None else value for key, value in factory.items()}
 
     def attention_layer(channels: int) -> nn.Module:
         if attention == "cbam":
@@ -209,7 +220,7 @@ def build_agdtnet(
     if backbone is None:
         attended = {} if attention == "none" else {stage: attention_layer(c) for stage, c in _ATTENDED.items()}
         backbone = ResNet18(attention=attended, **factory)
-    channels = backbone.out_channels if isinstance(backbone, ResNet18) else output_channels(backbone)
+    channels = _channels_of(backbone)
     summary = (
         TemporalMean()
         if temporal == "mean"

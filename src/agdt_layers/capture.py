@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from agdt_layers import checks
 from agdt_layers.global_attention import AttentionWeights, GlobalAttention
 from agdt_layers.temporal import EncoderLayer
 from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
@@ -38,6 +39,7 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
         >>> maps["temporal.layers.0"].shape
         torch.Size([2, 8, 5, 5])
     """
+    checks.module("capture_attention", "model", model)
     maps: dict[str, AttentionWeights | Tensor] = {}
     hooks = []
     for name, module in model.named_modules():

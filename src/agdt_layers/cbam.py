@@ -41,12 +41,13 @@ class CBAM(NotScriptable, nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        checks.odd_kernel(name, "kernel_size", kernel_size)
-        self.channels = channels
-        self.mlp = bottleneck(name, channels, reduction, device=device, dtype=dtype)
+        kernel_size = checks.odd_kernel(name, "kernel_size", kernel_size)
+        factory = checks.factory(name, device, dtype)
+        self.channels = checks.size(name, "channels", channels)
+        self.mlp = bottleneck(name, channels, reduction, **factory)
         self.spatial = nn.Sequential(
-            nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False, device=device, dtype=dtype),
-            nn.BatchNorm2d(1, device=device, dtype=dtype),
+            nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False, **factory),
+            nn.BatchNorm2d(1, **factory),
         )
 
     def reset_parameters(self) -> None:
@@ -58,7 +59,7 @@ class CBAM(NotScriptable, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Weight channels and positions: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
-        checks.parameter_dtype(type(self).__name__, x, next(self.parameters(), None))
+        checks.module_dtype(type(self).__name__, x, self)
         channel = torch.sigmoid(self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3))))
         x = x * channel[:, :, None, None]
         pooled = torch.stack([x.mean(dim=1), x.amax(dim=1)], dim=1)

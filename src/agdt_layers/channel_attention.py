@@ -6,7 +6,6 @@ The paper's symbols and the names here: ``local`` makes l1, ``fc`` makes l2, and
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,11 +57,13 @@ class AdaptiveChannelAttention(NotScriptable, nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        checks.positive_integer(type(self).__name__, "channels", channels)
+        name = type(self).__name__
+        channels = checks.size(name, "channels", channels)
         if kernel_size is None:
             kernel_size = _local_kernel_size(channels)
-        checks.odd_kernel(type(self).__name__, "kernel_size", kernel_size)
-        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        kernel_size = checks.odd_kernel(name, "kernel_size", kernel_size)
+        gate = checks.flag(name, "gate", gate)
+        factory = checks.factory(name, device, dtype)
         self.channels = channels
         self.kernel_size = kernel_size
         self.local = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False, **factory)
@@ -80,6 +81,7 @@ class AdaptiveChannelAttention(NotScriptable, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Weight the channels of images or frames: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
+        checks.same_device(type(self).__name__, x, next(self.parameters(), None))
         if x.shape[0] == 0:
             return x.clone()
         with full_precision(x):

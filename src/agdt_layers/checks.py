@@ -1,7 +1,7 @@
 """What may come in. The only place where an error about a shape, a mask or a setting is worded.
 
-Every function names the layer, what was expected, what came and the likely mend. Settings are checked
-when a layer is made, tensors when it is called.
+Every message names the layer, what was expected and what came, and suggests a fix. Settings are checked when a layer is
+made, tensors when it is called.
 """
 
 from __future__ import annotations
@@ -9,62 +9,181 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from numbers import Integral, Real
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from agdt_layers.torch_compat import has_values, is_autocast_enabled, is_jit_tracing
+from agdt_layers.torch_compat import has_values, is_autocast_enabled, is_inference, is_jit_tracing
+
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+# Far beyond any model: a larger number is a slip of the hand, and would fill the memory or never end.
+_LARGEST = 2**16
 
 
-def positive_integer(layer: str, name: str, value: object) -> None:
+def positive_integer(layer: str, name: str, value: Any, at_most: int | None = None) -> int:
+    """Give an integer of any type as an int; the sizes of a traced tensor stay as they are."""
     # While torch.jit traces, sizes are tensors; they hold for every size, and have nothing to be compared with.
-    if is_jit_tracing():
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
-        raise TypeError(f"{layer} expects {name} to be an integer, got {value!r}.")
-    if value < 1:
-        raise ValueError(f"{layer} expects {name} to be at least 1, got {value}.")
+    if is_jit_tracing() and isinstance(value, Tensor):
+        return value  # type: ignore[return-value]
+    if isinstance(value, bool) or not isinstance(value, (Integral, torch.SymInt)):
+        raise TypeError(f"{layer} expects {name} to be an integer, got {_shown(value)}.")
+    number: Any = value if isinstance(value, (int, torch.SymInt)) else int(value)
+    if number < 1:
+        raise ValueError(f"{layer} expects {name} to be at least 1, got {_shown(value)}.")
+    if at_most is not None and number > at_most:
+        raise ValueError(f"{layer} expects {name} to be at most {at_most:,}, got {_shown(value)}.")
+    return number
 
 
-def odd_kernel(layer: str, name: str, value: object) -> None:
-    positive_integer(layer, name, value)
-    if isinstance(value, int) and value % 2 == 0:
+def size(layer: str, name: str, value: Any, at_most: int = _LARGEST) -> int:
+    """Give a setting by which parameters, layers or loops grow as an int."""
+    return positive_integer(layer, name, value, at_most)
+
+
+def odd_kernel(layer: str, name: str, value: Any) -> int:
+    number = positive_integer(layer, name, value, at_most=1023)
+    if number % 2 == 0:
         raise ValueError(
-            f"{layer} expects an odd {name}, so that the output is as long as the input; got {value}. "
-            f"Take {value - 1} or {value + 1}."
+            f"{layer} expects an odd {name}, so that the output is as long as the input; got {number}. "
+            f"Take {number - 1} or {number + 1}."
         )
+    return number
 
 
-def divides(layer: str, name: str, value: int, of: str, total: int) -> None:
-    positive_integer(layer, name, value)
-    if total % value:
-        near = ", ".join(str(n) for n in range(1, total + 1) if total % n == 0 and n <= 2 * value)
-        raise ValueError(f"{layer} expects {name} to divide {of}={total}, got {value}. Possible: {near}.")
+def divides(layer: str, name: str, value: Any, of: str, total: int) -> int:
+    number = positive_integer(layer, name, value)
+    if total % number:
+        near = ", ".join(str(n) for n in range(1, min(total, 2 * number) + 1) if total % n == 0)
+        raise ValueError(f"{layer} expects {name} to divide {of}={total}, got {_shown(value)}. Possible: {near}.")
+    return number
 
 
 def one_of(layer: str, name: str, value: object, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{layer} expects {name} to be one of {', '.join(choices)}; got {value!r}.")
+    if not isinstance(value, str) or value not in choices:
+        kind = ValueError if isinstance(value, str) else TypeError
+        raise kind(f"{layer} expects {name} to be one of {', '.join(choices)}; got {_shown(value)}.")
 
 
-def probability(layer: str, name: str, value: float) -> None:
-    if not 0.0 <= value < 1.0:
-        raise ValueError(f"{layer} expects {name} in [0, 1), got {value}.")
+def flag(layer: str, name: str, value: Any) -> bool:
+    of_numpy = type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
+    if not isinstance(value, bool) and not of_numpy:
+        raise TypeError(f"{layer} expects {name} to be True or False, got {_shown(value)}.")
+    return bool(value)
+
+
+def probability(layer: str, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{layer} expects {name} to be a number in [0, 1), got {_shown(value)}.")
+    if not 0.0 <= float(value) < 1.0:
+        raise ValueError(f"{layer} expects {name} in [0, 1), got {_shown(value)}.")
+    return float(value)
+
+
+def module(function: str, name: str, value: object) -> None:
+    if not isinstance(value, nn.Module):
+        fix = f" Make one: {value.__name__}(...)." if isinstance(value, type) and issubclass(value, nn.Module) else ""
+        raise TypeError(f"{function} expects {name} to be a torch.nn.Module, got {_shown(value)}.{fix}")
+
+
+def by_name(layer: str, name: str, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{layer} expects {name} to be a dict, by name; got {_shown(value)}.")
+
+
+def factory(layer: str, device: Any, dtype: Any) -> dict[str, Any]:
+    """Give device and dtype as torch's layers take them."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in _DTYPES):
+        names = ", ".join(map(str, _DTYPES))
+        raise TypeError(f"{layer} expects dtype to be one of {names}; got {_shown(dtype)}.")
+    known = isinstance(device, (str, int, torch.device)) and not isinstance(device, bool)
+    try:
+        torch.empty(0, device=device if known else None)
+    except Exception:  # what torch raises depends on the device and on how it was built
+        raise ValueError(
+            f'{layer} expects device to be one of this machine, such as "cpu"; got {_shown(device)}.'
+        ) from None
+    if not known and device is not None:
+        raise TypeError(f'{layer} expects device to be a torch.device or a string such as "cpu"; got {_shown(device)}.')
+    return {"device": device, "dtype": dtype}
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 and "\n" not in shown and " at 0x" not in shown else f"a {type(value).__name__}"
 
 
 def floating(layer: str, x: object) -> None:
+    """Accept a dense tensor of real numbers."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{layer} expects a torch.Tensor, got {type(x).__name__}.")
-    if not x.is_floating_point():
+    _dense(layer, x)
+    if x.dtype not in _DTYPES:
+        fix = "Convert it with x.float()."
+        if x.is_complex():
+            fix = "Take its .abs() or .real."
+        elif x.dtype == torch.uint8:
+            fix = "Convert it with x.float() / 255."
+        raise TypeError(f"{layer} expects a real floating-point tensor, got {x.dtype}. {fix}")
+
+
+def _dense(layer: str, x: Tensor) -> None:
+    if x.is_quantized:
+        raise TypeError(f"{layer} expects a dense tensor of numbers, got a quantised one. Take x.dequantize().")
+    if x.is_nested:
         raise TypeError(
-            f"{layer} expects a real floating-point tensor, got {x.dtype}. "
-            + ("Take its .abs() or .real." if x.is_complex() else "Convert it with x.float().")
+            f"{layer} expects a dense tensor, got a nested one. Take torch.nested.to_padded_tensor(x, 0) and a mask."
+        )
+    if x.layout != torch.strided:
+        raise TypeError(f"{layer} expects a dense tensor, got {x.layout}. Take x.to_dense().")
+
+
+def example(function: str, value: object) -> None:
+    """Accept an input of a model, or a tuple of its inputs, of which the tensors are dense."""
+    if not isinstance(value, (Tensor, tuple)):
+        raise TypeError(
+            f"{function} expects example_input to be an input of the model, a tensor, or a tuple of its inputs; "
+            f"got {_shown(value)}."
+        )
+    for x in value if isinstance(value, tuple) else (value,):
+        if isinstance(x, Tensor):
+            _dense(function, x)
+
+
+def same_device(layer: str, x: Tensor, parameter: Tensor | None) -> None:
+    """Accept x where its parameters are; and no tensor of inference mode where gradients are to be found."""
+    if parameter is not None and parameter.requires_grad and torch.is_grad_enabled() and is_inference(x):
+        raise ValueError(
+            f"{layer} got a tensor that was made in inference mode, and has parameters that want gradients. "
+            "Call it with torch.no_grad(), or on x.clone()."
+        )
+    if parameter is not None and x.device != parameter.device and not parameter.is_meta:
+        raise ValueError(
+            f"{layer} expects its input on {parameter.device}, where its parameters are; got {x.device}. "
+            f'Make it there, or move it with x.to("{parameter.device}").'
         )
 
 
-def parameter_dtype(layer: str, x: Tensor, parameter: Tensor | None) -> None:
+def module_device(layer: str, x: Tensor, module: nn.Module) -> None:
+    """Accept x on the device of the module's first parameter."""
+    # torch 2.6 cannot compile next(module.parameters(), None).
+    for parameter in module.parameters():
+        same_device(layer, x, parameter)
+        break
+
+
+def module_dtype(layer: str, x: Tensor, module: nn.Module) -> None:
+    """Accept x in the dtype of the module's first parameter, as :func:`parameter_dtype` does."""
+    for parameter in module.parameters():
+        parameter_dtype(layer, x, parameter)
+        break
+
+
+def parameter_dtype(layer: str, x: Tensor, parameter: Tensor) -> None:
     """Accept x in the parameters' dtype; under autocast, which converts both, in any."""
-    if parameter is not None and x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
+    same_device(layer, x, parameter)
+    if x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
         raise TypeError(
             f"{layer} expects its parameters' dtype, {parameter.dtype}; got {x.dtype}. "
             f"Convert the input with x.to({parameter.dtype}) or the layer with .to({x.dtype})."
@@ -86,13 +205,13 @@ def images(layer: str, x: Tensor, channels: int) -> None:
             + (" Fold a clip first: x.flatten(0, 1)." if x.ndim == 5 else "")
         )
     if x.shape[1] != channels:
-        mend = (
+        fix = (
             "Is it (N, H, W, C)? Then x.permute(0, 3, 1, 2)."
             if x.shape[3] == channels
             else "The layer was made for another number of channels."
         )
         raise ValueError(
-            f"{layer} expects (N, C, H, W); got {tuple(x.shape)}: axis 1 should be the {channels} channels. {mend}"
+            f"{layer} expects (N, C, H, W); got {tuple(x.shape)}: axis 1 should be the {channels} channels. {fix}"
         )
     _not_empty(layer, x, {"H": 2, "W": 3})
 
@@ -127,7 +246,7 @@ def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames:
     """
     floating(layer, x)
     if num_frames is not None:
-        positive_integer(layer, "num_frames", num_frames)
+        num_frames = positive_integer(layer, "num_frames", num_frames)
     if x.ndim == 5:
         clips(layer, x, channels)
         if num_frames is not None and num_frames != x.shape[1]:
@@ -169,21 +288,23 @@ def sequence(layer: str, x: Tensor, channels: int) -> None:
             + (" One clip is x.unsqueeze(0)." if x.ndim == 2 else "")
         )
     if x.shape[2] != channels:
-        mend = (
+        fix = (
             "Is it (B, C, T)? Then x.transpose(1, 2)."
             if x.shape[1] == channels
             else "The layer was made for another number of channels."
         )
         raise ValueError(
-            f"{layer} expects (B, T, C); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {mend}"
+            f"{layer} expects (B, T, C); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {fix}"
         )
     _not_empty(layer, x, {"T": 1})
 
 
-def frame_mask(layer: str, mask: Tensor | None, batch: int, num_frames: int) -> None:
+def frame_mask(layer: str, mask: Tensor | None, batch: int, num_frames: int, device: torch.device) -> None:
     """Accept a boolean (B, T), True where a frame is real; its values are the matter of :func:`real_frames`."""
     if mask is None:
         return
+    if isinstance(mask, Tensor) and mask.layout != torch.strided:
+        raise TypeError(f"{layer} expects a dense mask, got {mask.layout}. Take mask.to_dense().")
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         came = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(
@@ -194,6 +315,11 @@ def frame_mask(layer: str, mask: Tensor | None, batch: int, num_frames: int) -> 
         raise ValueError(
             f"{layer} expects mask (B, T) = ({batch}, {num_frames}), True where a frame is real; "
             f"got {tuple(mask.shape)}."
+        )
+    if mask.device != device:
+        raise ValueError(
+            f"{layer} expects mask on {device}, where its input is; got {mask.device}. "
+            f'Make it there, or move it with mask.to("{device}").'
         )
 
 

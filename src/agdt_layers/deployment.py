@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from agdt_layers.agdtnet import AGDTNet
-from agdt_layers.trial_run import abstract_twin
+from agdt_layers.model_copy import ModelCopy
 from agdt_layers.untouched import is_untouched
 
 
@@ -70,7 +70,7 @@ def _check(model: nn.Module, prepared: nn.Module, inputs: tuple[Any, ...]) -> No
 
 def _pairs(model: nn.Module, inputs: tuple[Any, ...]) -> list[tuple[str, str]]:
     """Name every convolution and the batch norm that takes its output, both as torch made them and run once."""
-    twin, inputs = abstract_twin(model, inputs)
+    twin = ModelCopy(model, inputs)
     given: dict[int, str] = {}
     calls: dict[str, int] = {}
     pairs: list[tuple[str, str]] = []
@@ -87,7 +87,7 @@ def _pairs(model: nn.Module, inputs: tuple[Any, ...]) -> list[tuple[str, str]]:
 
     names = {
         name: module
-        for name, module in twin.named_modules()
+        for name, module in twin.model.named_modules()
         if is_untouched(module, nn.Conv2d, "weight") or is_untouched(module, nn.BatchNorm2d, "weight", "bias")
     }
     handles = [
@@ -95,8 +95,7 @@ def _pairs(model: nn.Module, inputs: tuple[Any, ...]) -> list[tuple[str, str]]:
         for name, module in names.items()
         if not list(module.children())
     ]
-    with torch.no_grad():
-        twin(*inputs)
+    twin.run()
     for handle in handles:
         handle.remove()
     convolutions = [convolution for convolution, _ in pairs]

@@ -38,8 +38,7 @@ class FrameWise(NotScriptable, nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"FrameWise expects a torch.nn.Module, got {type(model).__name__}.")
+        checks.module("FrameWise", "model", model)
         if any(isinstance(module, nn.DataParallel) for module in model.modules()):
             raise ValueError(
                 "FrameWise got a model with nn.DataParallel inside, which would cut clips apart. "
@@ -61,8 +60,12 @@ class FrameWise(NotScriptable, nn.Module):
         name = type(self).__name__
         refuse_fx(name, clips, "Trace the model inside, FrameWise(fx.symbolic_trace(model)), or use torch.export.")
         checks.clips(name, clips, None)
+        checks.module_device(name, clips, self.model)
+        # A model of several dtypes knows itself what it takes.
+        if not any(p.dtype == clips.dtype for p in self.model.parameters()):
+            checks.module_dtype(name, clips, self.model)
         batch, num_frames = clips.shape[:2]
-        checks.frame_mask(name, mask, batch, num_frames)
+        checks.frame_mask(name, mask, batch, num_frames, clips.device)
         with checks.real_frames(name, mask):
             return _unfold(self._run(clips, mask), batch, num_frames)
 
@@ -70,7 +73,17 @@ class FrameWise(NotScriptable, nn.Module):
         if mask is not None:
             clips = torch.where(mask[:, :, None, None, None], clips, 0)
         frames = clips.flatten(0, 1)
-        return call_with_clip_axis(self.model, self.model, frames, ClipAxis(frames.shape[0], clips.shape[1], mask))
+        axis = ClipAxis(frames.shape[0], clips.shape[1], mask)
+        if torch.compiler.is_compiling():
+            return call_with_clip_axis(self.model, self.model, frames, axis)
+        try:
+            return call_with_clip_axis(self.model, self.model, frames, axis)
+        except RuntimeError:
+            # A model does not say what it takes; most begin with a convolution.
+            first = next((m for m in self.model.modules() if isinstance(m, nn.Conv2d)), None)
+            if first is not None:
+                checks.clips(type(self).__name__, clips, first.in_channels)
+            raise
 
 
 def _unfold(output: Any, batch: int, num_frames: int) -> Any:

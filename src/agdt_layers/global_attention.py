@@ -112,18 +112,19 @@ class GlobalAttention(NotScriptable, nn.Module, ABC):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        checks.positive_integer(name, "channels", channels)
+        channels = checks.size(name, "channels", channels)
         if num_frames is not None:
-            checks.positive_integer(name, "num_frames", num_frames)
+            num_frames = checks.positive_integer(name, "num_frames", num_frames)
         if local_kernel_size is not None:
-            checks.odd_kernel(name, "local_kernel_size", local_kernel_size)
-        checks.odd_kernel(name, "spatial_kernel_size", spatial_kernel_size)
-        checks.odd_kernel(name, "context_kernel_size", context_kernel_size)
+            local_kernel_size = checks.odd_kernel(name, "local_kernel_size", local_kernel_size)
+        spatial_kernel_size = checks.odd_kernel(name, "spatial_kernel_size", spatial_kernel_size)
+        context_kernel_size = checks.odd_kernel(name, "context_kernel_size", context_kernel_size)
         if context_window is not None:
-            checks.positive_integer(name, "context_window", context_window)
+            context_window = checks.size(name, "context_window", context_window)
         context_groups = channels if context_groups is None else context_groups
-        checks.divides(name, "context_groups", context_groups, "channels", channels)
-        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        context_groups = checks.divides(name, "context_groups", context_groups, "channels", channels)
+        residual_scale = checks.flag(name, "residual_scale", residual_scale)
+        factory = checks.factory(name, device, dtype)
         self.channels = channels
         self.num_frames = num_frames
         self.context_kernel_size = context_kernel_size
@@ -201,7 +202,8 @@ class GlobalAttention(NotScriptable, nn.Module, ABC):
             num_frames, memory = axis.num_frames, axis.memory
             mask = axis.mask if mask is None else mask
         frames, num_frames = checks.fold(name, x, self.channels, self.num_frames, num_frames)
-        checks.frame_mask(name, mask, frames.shape[0] // num_frames, num_frames)
+        checks.same_device(name, x, self.context.bias)
+        checks.frame_mask(name, mask, frames.shape[0] // num_frames, num_frames, x.device)
         checks.real_frames(name, mask)
         return frames, ClipAxis(frames.shape[0], num_frames, mask, memory)
 

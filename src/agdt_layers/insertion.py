@@ -5,24 +5,26 @@ module it does to both: copy, pickle, move, replicate, save. A forward hook then
 (nn.Sequential, the stages of timm's RegNet) run all their children one after the other; there the child is called
 already and needs no hook. Others (the dense blocks of DenseNet) walk over their children in another way; there the
 child goes to the nearest descendant that leaves it alone. Which of the three holds is found by trying it on a copy.
+
+Maps (N, H, W, C), as Swin has them, are permuted for the attention and back.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from agdt_layers.attention import AdaptiveGlobalAttention
+from agdt_layers import checks
+from agdt_layers.channels_last import ChannelsLast
 from agdt_layers.global_attention import GlobalAttention
-from agdt_layers.insertion_plan import FURTHER_UP, OWN, InsertionPlan, Placement, plan_insertion
-
-_HANDLE = "_agdt_handle"
-Factory = Callable[[int], nn.Module]
+from agdt_layers.insertion_plan import InsertionPlan, Placement, plan_insertion
+from agdt_layers.places import FURTHER_UP, HANDLE, OWN, Factory, chosen_places
 
 
 def insert_attention(
@@ -39,12 +41,12 @@ def insert_attention(
     ``<submodule>.agdt_attention.*``.
 
     Args:
-        model: any module with feature maps (N, C, H, W).
+        model: any module with feature maps, (N, C, H, W) or (N, H, W, C).
         attention: attention classes, or anything that makes a layer from a number of channels, by the name of the
             submodule that they follow; a list of names takes :class:`AdaptiveGlobalAttention` everywhere. ``*`` and
             ``?`` match within one part of a dotted name: ``layer3.*`` is every block of layer3.
-        example_input: an input of the model, or a tuple of its inputs. The model is copied and run on it once or
-            twice, on the meta device where it can be; the model itself is not run.
+        example_input: an input of the model, or a tuple of its inputs. A copy of the model is run on it and on larger
+            ones, on the meta device where it can be; the model itself is not run.
         num_frames: T of folded clips (B*T, C, H, W), for AGA. Not needed inside :class:`FrameWise`.
         dry_run: True only plans, and changes nothing.
 
@@ -52,10 +54,16 @@ def insert_attention(
         The plan; ``print`` it for a table of places, channels, map sizes, parameters and multiply-adds.
 
     Raises:
-        ValueError, TypeError: a name that matches nothing, a submodule that has attention already or whose output
-            is no (N, C, H, W), a layer that does not keep the shape of a map. The model is then unchanged.
+        ValueError, TypeError: a name that matches nothing, a submodule that has attention already or that gives no
+            feature map, a layer that does not keep the shape of a map. The model is then unchanged.
+
+    Warns:
+        UserWarning: attention after a single layer, such as a norm: tools that replace the layer drop the attention.
+            ``plan.warnings`` has the same.
 
     Note:
+        What torch.compile has compiled before is compiled anew at its next call, as it would not see the attention.
+
         Freshly made, AGA multiplies its input by about 1 + 1/16, for s_c * s_hw * g is a product of four sigmoids near
         0: measured on rectified normal maps, 10 draws each, 1.075, 1.062 and 1.057 on average at C = 64, 256 and
         1024 (nine in ten values between 1.02 and 1.12). ``functools.partial(AdaptiveGlobalAttention,
@@ -68,18 +76,23 @@ def insert_attention(
         >>> [(place.name, place.channels, place.sizes, place.parameters) for place in plan.placements]
         [('layer2', 128, ((14, 14),), 18546), ('layer3', 256, ((7, 7),), 69746)]
     """
-    factories = _factories(model, attention)
+    checks.module("insert_attention", "model", model)
+    if num_frames is not None:
+        num_frames = checks.size("insert_attention", "num_frames", num_frames)
+    dry_run = checks.flag("insert_attention", "dry_run", dry_run)
+    checks.example("insert_attention", example_input)
+    factories = chosen_places(model, attention)
     plan = plan_insertion(model, factories, example_input)
     if dry_run:
         return plan
     layers = [_make(factories[place.name], place, model, num_frames) for place in plan.placements]
-    for place, layer in zip(plan.placements, layers, strict=True):
-        module = model.get_submodule(place.name)
-        carrier, _, child = place.path.rpartition(".")
-        module.get_submodule(carrier).add_module(child, layer)
-        if place.hooked:
-            # The handle travels with the module: unpickled, it keeps the number of its hook from being given again.
-            setattr(module, _HANDLE, module.register_forward_hook(_Attend(place.path)))
+    for warning in plan.warnings:
+        warnings.warn(warning, stacklevel=2)
+    with ExitStack() as undo:
+        for place, layer in zip(plan.placements, layers, strict=True):
+            _put_in(model, place, layer, undo)
+        undo.pop_all()
+    _forget_compiled()
     return plan
 
 
@@ -100,17 +113,19 @@ def remove_attention(model: nn.Module) -> None:
         >>> any("attention" in key for key in host.state_dict())
         False
     """
+    checks.module("remove_attention", "model", model)
     inserted = [
         (module, child) for module in model.modules() for child in (OWN, FURTHER_UP) if child in module._modules
     ]
     if not inserted:
         raise ValueError(f"{type(model).__name__} has no attention by insert_attention; nothing to remove.")
     for module in list(model.modules()):
-        handle = module.__dict__.pop(_HANDLE, None)
+        handle = module.__dict__.pop(HANDLE, None)
         if handle is not None:
             handle.remove()
     for module, child in inserted:
         delattr(module, child)
+    _forget_compiled()
 
 
 class _Attend:
@@ -120,65 +135,51 @@ class _Attend:
         self.path = path
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Any:
-        return module.get_submodule(self.path)(output)
-
-
-def _factories(model: nn.Module, attention: Mapping[str, Factory] | Sequence[str]) -> dict[str, Factory]:
-    if isinstance(attention, str) or not isinstance(attention, (Mapping, Sequence)):
-        raise TypeError(
-            "insert_attention expects names of submodules as a list, or attention classes by name as a dict; "
-            f"got {attention!r}. One name is [{attention!r}]."
-        )
-    if not isinstance(attention, Mapping):
-        attention = dict.fromkeys(attention, AdaptiveGlobalAttention)
-    modules = {
-        name: module
-        for name, module in model.named_modules(remove_duplicate=False)
-        if name and not {OWN, FURTHER_UP} & set(name.split("."))
-    }
-    chosen: dict[str, Factory] = {}
-    pattern_of: dict[nn.Module, str] = {}
-    for pattern, factory in attention.items():
-        if isinstance(factory, nn.Module) or not callable(factory):
-            raise TypeError(
-                f"insert_attention expects a class or another maker of layers for {pattern!r}, got "
-                f"{type(factory).__name__}: every place needs a layer of its own. Give the class, or a "
-                "functools.partial of it."
-            )
-        names = [name for name in modules if _matches(name, pattern)]
-        if not names:
-            raise ValueError(
-                f"No submodule of {type(model).__name__} is named {pattern!r}. {_nearest(pattern, modules)}"
-            )
-        for name in names:
-            module = modules[name]
-            if pattern_of.setdefault(module, pattern) != pattern:
-                raise ValueError(
-                    f"{name!r} is named twice, by {pattern_of[module]!r} and by {pattern!r}. Leave one out."
-                )
-            if OWN in module._modules or _HANDLE in module.__dict__:
-                raise ValueError(f"{name!r} has attention already. Take it out first: remove_attention(model).")
-            if any(modules[other] is module for other in chosen):
-                continue
-            chosen[name] = factory
-    return chosen
-
-
-def _matches(name: str, pattern: str) -> bool:
-    parts, patterns = name.split("."), pattern.split(".")
-    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
-
-
-def _nearest(pattern: str, names: Mapping[str, nn.Module]) -> str:
-    near = difflib.get_close_matches(pattern, names, n=4, cutoff=0.4) or [name for name in names if "." not in name][:4]
-    return f"The nearest: {', '.join(near)}."
+        try:
+            attention = module.get_submodule(self.path)
+        except AttributeError:
+            raise RuntimeError(
+                f"The {type(module).__name__} where attention was inserted does not hold it: a tool has "
+                "replaced the module. Use the tool first and insert_attention afterwards."
+            ) from None
+        return attention(output)
 
 
 def _make(factory: Factory, place: Placement, model: nn.Module, num_frames: int | None) -> nn.Module:
-    module = model.get_submodule(place.name)
-    like = next((p for part in (module, model) for p in part.parameters() if p.is_floating_point()), torch.empty(0))
+    like = _nearest_parameter(model, place.name)
     with torch.device(like.device):
         layer = factory(place.channels).to(dtype=like.dtype)
     if isinstance(layer, GlobalAttention) and num_frames is not None:
         layer.num_frames = num_frames
-    return layer.train(module.training)
+    if place.channels_last:
+        layer = ChannelsLast(layer)
+    return layer.train(model.get_submodule(place.name).training)
+
+
+def _nearest_parameter(model: nn.Module, name: str) -> Tensor:
+    parts = name.split(".")
+    for number in range(len(parts), -1, -1):
+        for parameter in model.get_submodule(".".join(parts[:number])).parameters():
+            if parameter.is_floating_point():
+                return parameter
+    return torch.empty(0)
+
+
+def _put_in(model: nn.Module, place: Placement, layer: nn.Module, undo: ExitStack) -> None:
+    module = model.get_submodule(place.name)
+    path, _, child = place.path.rpartition(".")
+    carrier = module.get_submodule(path)
+    carrier.add_module(child, layer)
+    undo.callback(delattr, carrier, child)
+    if place.hooked:
+        handle = module.register_forward_hook(_Attend(place.path))
+        undo.callback(handle.remove)
+        # The handle travels with the module: unpickled, it keeps the number of its hook from being given again.
+        setattr(module, HANDLE, handle)
+        undo.callback(delattr, module, HANDLE)
+
+
+def _forget_compiled() -> None:
+    # Compiled code does not look for new hooks and children. Nothing was compiled where torch._dynamo is not imported.
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()

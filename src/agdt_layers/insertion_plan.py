@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agdt_layers.trial_run import abstract_twin, check_maps
+from agdt_layers.channel_axis import NoFeatureMap
+from agdt_layers.model_copy import ModelCopy
+from agdt_layers.places import FURTHER_UP, OWN, Factory
+from agdt_layers.replaced_modules import refuse_wrapper, warnings_of_replacement
+from agdt_layers.trial_run import FeatureMap, feature_map, nearest_feature_maps
 
-# The name of the child that is the attention: after its own parent, or after a submodule further up.
-OWN, FURTHER_UP = "agdt_attention", "agdt_attention_further_up"
 _Run = Callable[[], object]
 
 
@@ -28,7 +30,9 @@ class Placement:
         parameters: added.
         multiply_adds: added an image or frame, by torch's FlopCounterMode (halved), which counts convolutions and
             matrix products and no elementwise work.
-        path: of the attention below the submodule; its state-dict keys are ``<name>.<path>.*``.
+        channels_last: the output is (N, H, W, C); it is permuted for the attention, and back.
+        path: of the attention below the submodule; its state-dict keys are ``<name>.<path>.*``, and with channels
+            last ``<name>.<path>.layer.*``.
         hooked: a forward hook calls the attention, because the submodule does not by itself.
     """
 
@@ -37,6 +41,7 @@ class Placement:
     sizes: tuple[tuple[int, int], ...]
     parameters: int
     multiply_adds: int
+    channels_last: bool
     path: str
     hooked: bool
 
@@ -47,9 +52,11 @@ class InsertionPlan:
 
     Attributes:
         placements: one a place, in the model's order.
+        warnings: what may take the attention away again, one sentence each.
     """
 
     placements: tuple[Placement, ...]
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [("after", "channels", "map", "parameters", "multiply-adds")]
@@ -70,43 +77,35 @@ class InsertionPlan:
 
 
 def plan_insertion(
-    model: nn.Module, factories: Mapping[str, Callable[[int], nn.Module]], example_input: Tensor | tuple[Any, ...]
+    model: nn.Module, factories: Mapping[str, Factory], example_input: Tensor | tuple[Any, ...]
 ) -> InsertionPlan:
     """Find channels, sizes, cost and the way to call attention, for every name in factories."""
-    inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    twin, inputs = abstract_twin(model, inputs)
-    outputs = _outputs(twin, list(factories), lambda: twin(*inputs))
+    for name in factories:
+        refuse_wrapper(model, name)
+    copy = ModelCopy(model, example_input if isinstance(example_input, tuple) else (example_input,))
     placements = []
     carriers: set[nn.Module] = set()
     for name, factory in factories.items():
-        maps = outputs[name]
-        check_maps(name, maps, inputs)
-        channels = maps[0].shape[1]
-        sizes = tuple((m.shape[2], m.shape[3]) for m in maps)
-        parameters, multiply_adds = _cost(name, factory, channels, sizes)
-        path, hooked = _way_to_call(twin.get_submodule(name), lambda: twin(*inputs), carriers)
-        placements.append(Placement(name, channels, sizes, parameters, multiply_adds, path, hooked))
-    return InsertionPlan(tuple(placements))
+        output = _feature_map_or_advice(copy, name)
+        parameters, multiply_adds = _cost(name, factory, output)
+        path, hooked = _way_to_call(copy.model.get_submodule(name), copy.run, carriers)
+        channels_last = output.channel_axis == 3
+        placements.append(
+            Placement(name, output.channels, output.sizes, parameters, multiply_adds, channels_last, path, hooked)
+        )
+    return InsertionPlan(tuple(placements), warnings_of_replacement(copy, list(factories)))
 
 
-def _outputs(model: nn.Module, names: list[str], run: _Run) -> dict[str, list[Any]]:
-    outputs: dict[str, list[Any]] = {name: [] for name in names}
-    hooks = [
-        model.get_submodule(name).register_forward_hook(lambda _m, _i, output, name=name: outputs[name].append(output))
-        for name in names
-    ]
-    with torch.no_grad():
-        run()
-    for hook in hooks:
-        hook.remove()
-    return outputs
+def _feature_map_or_advice(copy: ModelCopy, name: str) -> FeatureMap:
+    try:
+        return feature_map(copy, name)
+    except NoFeatureMap as reason:
+        raise ValueError(f"{reason} {nearest_feature_maps(copy, name)}") from None
 
 
-def _cost(
-    name: str, factory: Callable[[int], nn.Module], channels: int, sizes: tuple[tuple[int, int], ...]
-) -> tuple[int, int]:
+def _cost(name: str, factory: Factory, output: FeatureMap) -> tuple[int, int]:
     with torch.device("meta"):
-        layer = factory(channels)
+        layer = factory(output.channels)
     if not isinstance(layer, nn.Module):
         raise TypeError(f"The attention for {name!r} made {type(layer).__name__}, expected a torch.nn.Module.")
     layer.eval()
@@ -114,8 +113,8 @@ def _cost(
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        for height, width in sizes:
-            x = torch.empty(1, channels, height, width, device="meta")
+        for height, width in output.sizes:
+            x = torch.empty(1, output.channels, height, width, device="meta")
             shape = tuple(layer(x).shape)
             if shape != tuple(x.shape):
                 raise ValueError(

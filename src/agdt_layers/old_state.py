@@ -10,12 +10,17 @@ from torch import Tensor, nn
 _ONE_NUMBER = ("alpha_forward", "alpha_backward", "residual_scale")
 
 
+def current_key(key: str) -> str:
+    """Give today's name of a key of a whole net: the attention, once beside the backbone, is in it."""
+    return f"backbone.{key}" if key.startswith("attention.") else key
+
+
 def bring_up_to_date(state_dict: dict[str, Tensor], prefix: str = "") -> None:
     """Rename and reshape in place what belongs to a net with this prefix."""
-    attention, backbone = f"{prefix}attention.", f"{prefix}backbone."
-    if any(key.startswith(backbone) for key in state_dict):
-        for key in [key for key in state_dict if key.startswith(attention)]:
-            state_dict[backbone + key.removeprefix(prefix)] = state_dict.pop(key)
+    own = [key for key in state_dict if key.startswith(prefix)]
+    if any(key.startswith(f"{prefix}backbone.") for key in own):
+        for key in own:
+            state_dict[prefix + current_key(key.removeprefix(prefix))] = state_dict.pop(key)
     for key in [key for key in state_dict if key.startswith(prefix) and key.rpartition(".")[2] in _ONE_NUMBER]:
         if state_dict[key].ndim == 0:
             state_dict[key] = state_dict[key].reshape(1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from agdt_layers import checks
 from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
-from agdt_layers.tracing import NotScriptable
+from agdt_layers.tracing import NotScriptable, is_recorded
 
 
 class BasicBlock(nn.Module):
@@ -76,7 +76,7 @@ class ResNet18(NotScriptable, nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        factory = checks.factory(type(self).__name__, device, dtype)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False, **factory)
         self.bn1 = nn.BatchNorm2d(64, **factory)
         self.relu = nn.ReLU(inplace=True)
@@ -91,8 +91,11 @@ class ResNet18(NotScriptable, nn.Module):
             channels = width
         self._reset_convolutions()
         stages = [name for name, _ in self.stages()]
-        for name in attention or {}:
+        attention = {} if attention is None else attention
+        checks.by_name(type(self).__name__, "attention", attention)
+        for name in attention:
             checks.one_of(type(self).__name__, "every key of attention", name, stages)
+            checks.module(type(self).__name__, f"the attention of {name}", attention[name])
         self.attention = nn.ModuleDict(attention)
 
     def reset_parameters(self) -> None:
@@ -130,6 +133,9 @@ class ResNet18(NotScriptable, nn.Module):
         Returns:
             (N, 512, H / 32, W / 32), rounded up.
         """
+        if not is_recorded(x):
+            checks.images(type(self).__name__, x, 3)
+            checks.module_dtype(type(self).__name__, x, self)
         if num_frames is None:
             return self._maps(x)
         return call_with_clip_axis(self, self._maps, x, ClipAxis(x.shape[0], num_frames, mask))

@@ -35,8 +35,9 @@ class SqueezeExcitation(NotScriptable, nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.channels = channels
-        self.mlp = bottleneck(type(self).__name__, channels, reduction, device=device, dtype=dtype)
+        name = type(self).__name__
+        self.channels = checks.size(name, "channels", channels)
+        self.mlp = bottleneck(name, channels, reduction, **checks.factory(name, device, dtype))
 
     def reset_parameters(self) -> None:
         """Re-initialise the parameters as torch does."""
@@ -46,7 +47,7 @@ class SqueezeExcitation(NotScriptable, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Weight the channels: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
-        checks.parameter_dtype(type(self).__name__, x, next(self.parameters(), None))
+        checks.module_dtype(type(self).__name__, x, self)
         return x * torch.sigmoid(self.mlp(x.mean(dim=(2, 3))))[:, :, None, None]
 
     def extra_repr(self) -> str:
@@ -54,8 +55,8 @@ class SqueezeExcitation(NotScriptable, nn.Module):
 
 
 def bottleneck(name: str, channels: int, reduction: int, **factory: Any) -> nn.Sequential:
-    checks.positive_integer(name, "channels", channels)
-    checks.positive_integer(name, "reduction", reduction)
+    channels = checks.size(name, "channels", channels)
+    reduction = checks.size(name, "reduction", reduction)
     hidden = max(1, channels // reduction)
     return nn.Sequential(nn.Linear(channels, hidden, **factory), nn.ReLU(), nn.Linear(hidden, channels, **factory))
 

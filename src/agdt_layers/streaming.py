@@ -49,7 +49,7 @@ class AGDTStream:
     """
 
     def __init__(self, net: AGDTNet, *, num_frames: int = 16) -> None:
-        checks.positive_integer("AGDTStream", "num_frames", num_frames)
+        num_frames = checks.size("AGDTStream", "num_frames", num_frames)
         if not isinstance(net, AGDTNet):
             raise TypeError(
                 f"AGDTStream expects an AGDTNet, got {type(net).__name__}. Make one with build_agdtnet(), around a "
@@ -95,7 +95,7 @@ class AGDTStream:
             checks.images("AGDTStream", frames, 3)
             frames = frames[:, None]
         checks.clips("AGDTStream", frames, 3)
-        checks.parameter_dtype("AGDTStream", frames, next(self.net.parameters(), None))
+        checks.module_dtype("AGDTStream", frames, self.net)
         if self.net.training:
             raise ValueError("AGDTStream expects a net in eval mode, whose batch norm does not move. Call net.eval().")
         batch, run = frames.shape[:2]

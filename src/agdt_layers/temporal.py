@@ -134,12 +134,14 @@ class DTFormer(NotScriptable, nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        for setting, value in (("channels", channels), ("depth", depth), ("mlp_channels", mlp_channels)):
-            checks.positive_integer(name, setting, value)
-        checks.positive_integer(name, "max_frames", max_frames)
-        checks.divides(name, "heads", heads, "channels", channels)
-        checks.probability(name, "dropout", dropout)
-        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        channels = checks.size(name, "channels", channels)
+        depth = checks.size(name, "depth", depth, at_most=1024)
+        mlp_channels = checks.size(name, "mlp_channels", mlp_channels)
+        max_frames = checks.size(name, "max_frames", max_frames)
+        heads = checks.divides(name, "heads", heads, "channels", channels)
+        dropout = checks.probability(name, "dropout", dropout)
+        differential = checks.flag(name, "differential", differential)
+        factory = checks.factory(name, device, dtype)
         self.channels = channels
         self.max_frames = max_frames
         self.enhancer = (
@@ -178,7 +180,7 @@ class DTFormer(NotScriptable, nn.Module):
         """
         name = type(self).__name__
         checks.sequence(name, x, self.channels)
-        checks.frame_mask(name, mask, x.shape[0], x.shape[1])
+        checks.frame_mask(name, mask, x.shape[0], x.shape[1], x.device)
         checks.parameter_dtype(name, x, self.class_token)
         num_frames = x.shape[1]
         if num_frames > self.max_frames:

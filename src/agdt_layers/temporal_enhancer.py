@@ -6,8 +6,6 @@ The paper's symbols and the names here: alpha_f and alpha_b are ``alpha_forward`
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -67,14 +65,14 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        checks.positive_integer(name, "channels", channels)
-        checks.positive_integer(name, "step", step)
-        checks.odd_kernel(name, "kernel_size", kernel_size)
+        channels = checks.size(name, "channels", channels)
+        step = checks.size(name, "step", step)
+        kernel_size = checks.odd_kernel(name, "kernel_size", kernel_size)
         checks.one_of(name, "boundary", boundary, ("zero", "wrap"))
         self.channels = channels
         self.step = step
         self.boundary = boundary
-        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        factory = checks.factory(name, device, dtype)
         # One number each, but not without axes: sharded training cannot cut a scalar.
         self.alpha_forward = nn.Parameter(torch.empty(1, **factory))
         self.alpha_backward = nn.Parameter(torch.empty(1, **factory))
@@ -117,7 +115,8 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
 
     def _check(self, x: Tensor, mask: Tensor | None) -> None:
         checks.sequence(type(self).__name__, x, self.channels)
-        checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1])
+        checks.same_device(type(self).__name__, x, self.alpha_forward)
+        checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1], x.device)
         checks.real_frames(type(self).__name__, mask)
 
     def _gated(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,8 @@ class TemporalMean(NotScriptable, nn.Module):
         """Average x (B, T, C) over the frames where mask (B, T) is True, by default over all."""
         checks.floating(type(self).__name__, x)
         checks.sequence(type(self).__name__, x, x.shape[-1] if x.ndim else 0)
-        checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1])
+        checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1], x.device)
+        checks.real_frames(type(self).__name__, mask)
         if mask is None:
             return x.mean(dim=1)
         real = torch.where(mask[:, :, None], x, 0)

@@ -47,6 +47,11 @@ def is_forward_mode() -> bool:
     return bool(getattr(forward_ad, "_current_level", 0) >= 0)
 
 
+def is_inference(x: Tensor) -> bool:
+    """Say whether autograd cannot keep x, because it was made in inference mode."""
+    return not torch.compiler.is_compiling() and x.is_inference()
+
+
 def has_values(x: Tensor) -> bool:
     """Whether the values of x can be read: not while a graph is traced or captured, and not without storage."""
     if is_transformed() or x.is_meta or type(x) is not Tensor:

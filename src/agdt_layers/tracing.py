@@ -40,6 +40,11 @@ def one_fx_node(forward: Forward) -> Forward:
     return recorded  # type: ignore[return-value]
 
 
+def is_recorded(x: object) -> bool:
+    """Say whether torch.fx is tracing, so that x has neither shape nor dtype."""
+    return isinstance(x, fx.Proxy)
+
+
 def refuse_fx(name: str, x: object, advice: str) -> None:
     """Refuse a proxy where a graph could not preserve the meaning of the call."""
     if isinstance(x, fx.Proxy):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Block(nn.Module):
@@ -93,3 +94,98 @@ def host(seed: int = 0) -> Host:
             nn.init.uniform_(module.running_mean, -0.5, 0.5)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
     return model.eval()
+
+
+class _Mixing(nn.Module):
+    """A block on maps (N, H, W, C), as Swin's: no convolution, its last layer a Linear."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.mlp = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.mlp(self.norm(x.roll((1, 1), dims=(1, 2))))
+
+
+class NHWCHost(nn.Module):
+    """``stem`` gives (N, 8, H/4, W/4), ``mixing`` and the nn.Sequential ``stage`` give (N, H/4, W/4, 8).
+
+    ``size`` makes it refuse images of any other, as timm's Swin does; ``set_input_size`` changes it, if it is settable.
+    ``square`` makes it refuse all that are not square.
+    """
+
+    def __init__(self, size: tuple[int, int] | None = None, settable: bool = False, square: bool = False) -> None:
+        super().__init__()
+        self.size = size
+        self.square = square
+        self.stem = nn.Conv2d(3, 8, 4, 4)
+        self.mixing = _Mixing(8)
+        self.stage = nn.Sequential(_Mixing(8), _Mixing(8))
+        self.same = nn.Identity()
+        self.head = nn.Linear(8, 3)
+        if settable:
+            self.set_input_size = self._set_input_size
+
+    def _set_input_size(self, img_size: tuple[int, int]) -> None:
+        self.size = img_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.size not in (None, tuple(x.shape[2:])):
+            raise ValueError(f"images of {self.size} only")
+        if self.square and x.shape[2] != x.shape[3]:
+            raise ValueError("square images only")
+        x = self.same(self.stage(self.mixing(self.stem(x).permute(0, 2, 3, 1))))
+        return self.head(x.mean(dim=(1, 2)))
+
+
+class TokenHost(nn.Module):
+    """A convolutional ``stem``, then ``tokens`` (N, L, C), ``heads`` (N, 2, L, C/2) and ``windows``, 2 x 2 each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 4, 4), nn.ReLU())
+        self.tokens = nn.Linear(6, 6)
+        self.heads = nn.Identity()
+        self.windows = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.stem(x)
+        tokens = self.tokens(maps.flatten(2).transpose(1, 2))
+        heads = self.heads(tokens.unflatten(2, (2, 3)).transpose(1, 2))
+        # Windows of 2 x 2.
+        windows = self.windows(maps.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 4, 5, 1).flatten(0, 2))
+        return heads.mean(dim=(1, 2, 3)) + windows.mean()
+
+
+class Strips(nn.Module):
+    """``rows`` gives the means of rows, (N, 8, H, 1), ``columns`` those of columns, (N, 8, 1, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.rows = nn.AdaptiveAvgPool2d((None, 1))
+        self.columns = nn.AdaptiveAvgPool2d((1, None))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return (self.rows(x) + self.columns(x)).mean(dim=(1, 2, 3))
+
+
+class Checkpointed(nn.Module):
+    """timm's way: with ``checkpointing`` the parts of ``blocks`` are run one by one, recomputed, and not ``blocks``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(Block(3, 5), Block(5, 5))
+        self.checkpointing = False
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        self.checkpointing = enable
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.checkpointing:
+            return self.blocks(x).mean(dim=(2, 3))
+        for block in self.blocks.children():
+            x = checkpoint(block, x, use_reentrant=False)
+        return x.mean(dim=(2, 3))

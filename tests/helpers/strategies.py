@@ -26,7 +26,9 @@ def laid_out(values: Tensor, layout: str) -> Tensor:
 
 
 def random_tensor(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    """The same numbers on every device: they are drawn on the CPU."""
+    values = torch.randn(shape, dtype=torch.float64, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
+    return values.to(torch.get_default_device(), dtype)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,24 @@
 """Every error that bad input can cause: it names the layer, what was expected and what came, and suggests a fix."""
 
+import pickle
 import re
 from collections.abc import Callable
+from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from agdt_layers import (
     CBAM,
     AdaptiveChannelAttention,
     AdaptiveGlobalAttention,
+    AGDTStream,
     DifferentialTemporalEnhancer,
     DTFormer,
+    FrameWise,
     GlobalConvolutionalAttention,
     SqueezeExcitation,
     TemporalMean,
@@ -388,3 +395,68 @@ def test_the_message_helps(misuse: Callable[[], object], error: type[Exception],
     assert not missing, f"{missing} not in: {message}"
     assert len(message) < 320, "one or two lines"
     assert not re.search(r"[{}]", message), "a placeholder was never filled in"
+
+
+def test_integers_of_numpy_are_kept_as_plain_ones() -> None:
+    net = build_agdtnet(np.int64(7), num_frames=np.int32(2), attention="none", temporal="mean")
+    assert type(net.num_classes) is int
+    former = DTFormer(np.int64(6), depth=np.int64(1), heads=np.uint8(3), max_frames=np.int16(4))
+    assert (type(former.channels), type(former.max_frames)) == (int, int)
+    made = attention(num_frames=np.int64(3), context_window=np.int64(2), context_groups=np.int64(1))
+    assert (type(made.num_frames), type(made.context_window), type(made.channels)) == (int, int, int)
+    assert pickle.loads(pickle.dumps(made.state_dict())).keys() == made.state_dict().keys()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_net_is_made_in_the_dtype_of_its_backbone_and_streams_in_it(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU())
+    exact = build_agdtnet(3, backbone=deepcopy(backbone), num_frames=4).eval()
+    net = build_agdtnet(3, backbone=backbone.to(dtype), num_frames=4).eval()
+    assert {p.dtype for p in net.parameters()} == {dtype}
+    net.load_state_dict(exact.state_dict())
+    clips = torch.rand(2, 3, 3, 8, 12)
+    tolerance = {"rtol": 0.05, "atol": 0.05} if dtype != torch.float64 else {"rtol": 1e-4, "atol": 1e-5}
+    with torch.no_grad():
+        assert net(clips.to(dtype)).dtype == dtype
+        torch.testing.assert_close(net(clips.to(dtype)).float(), exact(clips), **tolerance)
+    scores = AGDTStream(net, num_frames=4).push(clips.to(dtype))
+    assert scores.dtype == dtype
+    torch.testing.assert_close(scores.float(), AGDTStream(exact, num_frames=4).push(clips), **tolerance)
+    with pytest.raises(TypeError, match=f"AGDTStream expects its parameters' dtype, {dtype}; got torch.float32"):
+        AGDTStream(net, num_frames=4).push(clips)
+
+
+class Reads(TorchDispatchMode):
+    """Notes every operation that tells Python the value of a tensor; on a GPU each waits for all work before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "nonzero", "item", "is_nonzero", "equal", "masked_select", "unique_dim"):
+            self.operations.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+READING = {
+    "AGDTNet": (lambda: build_agdtnet(3, num_frames=3, causal=True).eval(), zeros(2, 3, 3, 32, 32)),
+    "FrameWise": (lambda: FrameWise(nn.Sequential(attention(), attention())), zeros(2, 3, 5, 7, 11)),
+    "AdaptiveGlobalAttention": (attention, zeros(2, 3, 5, 7, 11)),
+    "DTFormer": (encoder, zeros(2, 3, 6)),
+    "DifferentialTemporalEnhancer": (enhancer, zeros(2, 3, 5)),
+    "TemporalMean": (TemporalMean, zeros(2, 3, 5)),
+}
+
+
+@pytest.mark.parametrize(("make", "x"), READING.values(), ids=READING)
+def test_a_masks_values_are_read_once_and_no_others(make: Callable[[], nn.Module], x: torch.Tensor) -> None:
+    module = make()
+    with Reads() as reads:
+        module(x)
+    assert reads.operations == []
+    with Reads() as reads:
+        module(x, mask=mask("###", "##."))
+    assert len(reads.operations) == 1

@@ -105,3 +105,16 @@ def test_differences_beside_a_hole_and_padding_by_hand(boundary: str, forward: l
     mask = torch.tensor([[True, True, False, True, False]])
     difference = functional.temporal_difference(SQUARES, ONE, NOTHING, 1, boundary, mask)
     assert difference.flatten().tolist() == forward
+
+
+@pytest.mark.parametrize("window", [1, 2, 4])
+def test_a_clip_that_starts_with_padding_has_a_finite_context_and_gradient(window: int) -> None:
+    context = random_tensor((8, 3), 1).requires_grad_()
+    mask = torch.tensor([[False, False, True, True], [False, True, False, True]])
+    result = functional.clip_context(context, 4, mask, window)
+    (gradient,) = torch.autograd.grad(result.sum(), context)
+    assert result.isfinite().all()
+    assert gradient.isfinite().all()
+    # Before the first real frame nothing is known, and the mean over nothing is 0.
+    assert (result.view(2, 4, 3)[0, :2] == 0).all()
+    assert (result.view(2, 4, 3)[1, 0] == 0).all()

@@ -56,7 +56,7 @@ def test_channel_attention_in_half_precision_rounds_only_its_result(dtype: torch
 def test_attention_in_float32_is_not_rounded_by_autocast(dtype: torch.dtype | None) -> None:
     layer = AdaptiveGlobalAttention(64)
     x = random_tensor((2, 3, 64, 7, 5), 0, torch.float32)
-    with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+    with torch.autocast(torch.get_default_device().type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
         enhanced = layer(x)
     assert_float32(enhanced, reference.adaptive_global_attention(x.double(), in_float64(layer)))
 
@@ -66,7 +66,7 @@ def test_attention_under_autocast_takes_half_precision_features(dtype: torch.dty
     """What a convolution under autocast hands to the layer: half precision features, float32 weights."""
     layer = AdaptiveGlobalAttention(8)
     x = random_tensor((2, 3, 8, 7, 5), 0, dtype)
-    with torch.autocast("cpu", dtype=dtype):
+    with torch.autocast(torch.get_default_device().type, dtype=dtype):
         enhanced = layer(x)
     assert enhanced.dtype == dtype
     assert_rounded_once(enhanced, reference.adaptive_global_attention(x.double(), in_float64(layer)))
@@ -81,7 +81,7 @@ def test_large_features_stay_finite(dtype: torch.dtype, autocast: bool) -> None:
     if not autocast:
         layer, x = layer.to(dtype), x.to(dtype)
     x.requires_grad_()
-    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
+    with torch.autocast(torch.get_default_device().type, dtype=dtype, enabled=autocast):
         enhanced = layer(x)
     assert enhanced.isfinite().all()
     assert (enhanced.abs() >= x.abs()).all()

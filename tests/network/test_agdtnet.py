@@ -132,7 +132,7 @@ def test_half_precision_and_autocast_stay_near_float64(dtype: torch.dtype) -> No
     with torch.no_grad():
         exact = copy.deepcopy(net).double()(clips.double())
         allowed = 8 * torch.finfo(dtype).eps * exact.abs().max()
-        with torch.autocast("cpu", dtype=dtype):
+        with torch.autocast(torch.get_default_device().type, dtype=dtype):
             assert (net(clips).double() - exact).abs().max() <= allowed
         logits = copy.deepcopy(net).to(dtype)(clips.to(dtype))
     assert logits.dtype == dtype

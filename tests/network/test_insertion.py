@@ -47,6 +47,13 @@ def changed(model: Host) -> Host:
     return model
 
 
+def assert_bare(model: Host) -> None:
+    bare = host()
+    assert list(model.state_dict()) == list(bare.state_dict())
+    assert not any(module._forward_hooks for module in model.modules())
+    assert torch.equal(model(IMAGES), bare(IMAGES))
+
+
 def by_hand(model: Host, x: Tensor) -> Tensor:
     """The forward pass of Host with attention written out."""
     (sequential, own, walker, dense, twice) = (
@@ -249,6 +256,24 @@ def test_attention_takes_the_dtype_of_its_host() -> None:
     assert {layer.num_frames for layer in attention_of(model).values()} == {2}
 
 
+def test_attention_takes_the_mode_of_its_place() -> None:
+    model = host().train()
+    model.own.eval()
+    insert_attention(model, ["own", "walker"], example_input=IMAGES)
+    assert {name: layer.training for name, layer in attention_of(model).items()} == {
+        "own.agdt_attention": False,
+        "walker.agdt_attention": True,
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
+def test_attention_takes_the_device_of_its_place_or_of_what_is_nearest_around_it() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 5, 3, device="meta"), nn.ReLU()))
+    insert_attention(model, ["0", "1.1"], example_input=IMAGES)
+    devices = {name: {p.device.type for p in layer.parameters()} for name, layer in attention_of(model).items()}
+    assert devices == {"0.agdt_attention": {"cpu"}, "1.1.agdt_attention": {"meta"}}
+
+
 def test_two_places_that_would_share_a_carrier_do_not() -> None:
     model = host()
     insert_attention(model, ["dense", "dense.first"], example_input=IMAGES)
@@ -274,10 +299,11 @@ class Narrowing(nn.Module):
     [
         (["squential"], ValueError, r"No submodule of Host is named 'squential'. The nearest: sequential"),
         (["layer*"], ValueError, r"No submodule of Host is named 'layer\*'. The nearest: "),
-        (["head"], ValueError, r"The output of 'head' is \(2, 3\); attention follows a feature map \(N, C, H, W\)"),
-        (["pair"], ValueError, r"The output of 'pair' is tuple"),
-        (["last"], ValueError, r"The output of 'last', \(2, 4, 6, 17\), has its channels last, \(N, H, W, C\)"),
+        (["head"], ValueError, r"The output of 'head' is \(2, 3\); attention follows a feature map, \(N, C, H, W\) or"),
+        (["pair"], ValueError, r"The output of 'pair' is tuple; .* The nearest that do: 'twice', 'dense'"),
         (["unused"], ValueError, r"The example input does not run 'unused'"),
+        (["own", 3], ValueError, r"at least one name of a submodule, each a string; got \['own', 3\]"),
+        ([], ValueError, r"at least one name of a submodule, each a string; got \[\]"),
         (["own", "ow*"], ValueError, r"'own' is named twice, by 'own' and by 'ow\*'"),
         ("own", TypeError, r"got 'own'. One name is \['own'\]"),
         ({"own": AdaptiveGlobalAttention(7)}, TypeError, r"every place needs a layer of its own. Give the class"),
@@ -287,10 +313,52 @@ class Narrowing(nn.Module):
 )
 def test_what_does_not_fit_is_refused_and_nothing_changed(attention: object, error: type, message: str) -> None:
     model = host()
-    keys = list(model.state_dict())
     with pytest.raises(error, match=message):
         insert_attention(model, attention, example_input=IMAGES)
+    assert_bare(model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"num_frames": 0}, ValueError, r"insert_attention expects num_frames to be at least 1, got 0"),
+        ({"num_frames": 2.0}, TypeError, r"insert_attention expects num_frames to be an integer, got 2.0"),
+        ({"example_input": None}, TypeError, r"expects example_input to be an input of the model, .* got NoneType"),
+        ({"example_input": IMAGES[:, :2]}, ValueError, r"Host cannot be run on the example input \(2, 2, 16, 24\)"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_settings_are_checked_before_anything_changes(
+    settings: dict[str, object], error: type, message: str, dry_run: bool
+) -> None:
+    model = host()
+    with pytest.raises(error, match=message):
+        insert_attention(model, EVERYWHERE, dry_run=dry_run, **{"example_input": IMAGES, **settings})
+    assert_bare(model)
+
+
+def test_no_module_is_refused() -> None:
+    for function in (functools.partial(insert_attention, attention=["own"], example_input=IMAGES), remove_attention):
+        with pytest.raises(TypeError, match=r"_attention expects model to be a torch.nn.Module, got NoneType"):
+            function(None)
+
+
+def test_a_failure_in_the_middle_leaves_the_model_as_it_was() -> None:
+    model = host()
+    insert_attention(model, ["own"], example_input=IMAGES)
+    expected, keys = model(IMAGES), list(model.state_dict())
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    model.twice.register_forward_hook = fail
+    with pytest.raises(MemoryError):
+        insert_attention(model, ["sequential", "walker", "dense", "twice"], example_input=IMAGES)
     assert list(model.state_dict()) == keys
+    assert torch.equal(model(IMAGES), expected)
+    assert sum(len(module._forward_hooks) for module in model.modules()) == 1
+    remove_attention(model)
+    assert torch.equal(model(IMAGES), host()(IMAGES))
 
 
 @pytest.mark.parametrize("name", EVERYWHERE)

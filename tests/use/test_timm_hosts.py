@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import re
 import runpy
 from pathlib import Path
 
@@ -82,14 +83,94 @@ def test_a_host_of_every_family(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "place", "size", "message"),
     [
-        ("swin_tiny_patch4_window7_224", "layers.1", 224, r"'layers.1', \(1, 28, 28, 192\), has its channels last"),
-        ("vit_tiny_patch16_224", "blocks.3", 224, r"The output of 'blocks.3' is \(1, 197, 192\)"),
-        ("hrnet_w18_small", "stage2", 64, r"The output of 'stage2' is list"),
+        ("vit_tiny_patch16_224", "blocks.3", 224, r"'blocks.3' is \(1, 197, 192\), tokens .* do: 'patch_embed.proj'\."),
+        ("levit_128s", "stages.1.blocks.0", 224, r"tokens without rows and columns; .* 'stem', "),
+        ("hrnet_w18_small", "stage2", 64, r"The output of 'stage2' is list; .* nearest that do: 'stage2.0."),
     ],
 )
-def test_a_place_without_feature_maps_is_refused(name: str, place: str, size: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        insert_attention(made(name), [place], example_input=torch.zeros(1, 3, size, size))
+def test_a_place_without_feature_maps_is_refused_and_others_named(
+    name: str, place: str, size: int, message: str
+) -> None:
+    images = torch.zeros(1, 3, size, size)
+    with pytest.raises(ValueError, match=message) as refused:
+        insert_attention(made(name), [place], example_input=images)
+    for near in re.findall(r"'([^']+)'", str(refused.value).partition("The nearest that do: ")[2]):
+        assert insert_attention(made(name), [near], example_input=images, dry_run=True).placements
+
+
+@pytest.mark.parametrize(
+    ("place", "size", "channels", "rows"),
+    [("layers.0", 384, 96, 96), ("layers.1", 384, 192, 48), ("layers.1.blocks", 224, 192, 28)],
+)
+def test_the_channels_of_a_swin_are_last(place: str, size: int, channels: int, rows: int) -> None:
+    model = timm.create_model("swin_tiny_patch4_window7_224", img_size=size)
+    (found,) = insert_attention(model, [place], example_input=torch.zeros(1, 3, size, size), dry_run=True).placements
+    assert (found.channels_last, found.channels, found.sizes) == (True, channels, ((rows, rows),))
+
+
+@torch.no_grad()
+def test_attention_in_a_swin_is_that_of_the_permuted_map() -> None:
+    model, images = made("swin_tiny_patch4_window7_224"), torch.rand(2, 3, 224, 224)
+    bare = copy.deepcopy(model)
+    insert_attention(model, ["layers.1"], example_input=images[:1])
+    layer = model.layers[1].agdt_attention.layer
+    bare.layers[1].register_forward_hook(
+        lambda module, args, output: layer(output.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    )
+    assert torch.equal(model(images), bare(images))
+
+
+@pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
+@pytest.mark.parametrize("converted", [False, True])
+def test_the_sync_batch_norm_of_timm(converted: bool) -> None:
+    """Attention after a norm with an activation inside is lost by the conversion, and not if that is done first."""
+    model, bare, images = made("efficientnet_b0"), made("efficientnet_b0"), torch.randn(2, 3, 64, 64)
+    if converted:
+        model = timm.layers.convert_sync_batchnorm(model)
+    insert_attention(model, ["bn1"], example_input=images)
+    if not converted:
+        model = timm.layers.convert_sync_batchnorm(model)
+    assert any("agdt_attention" in key for key in model.state_dict()), "the keys stay"
+    with capture_attention(model) as maps, torch.no_grad():
+        difference = relative(model(images), bare(images))
+    assert bool(maps) is converted
+    assert converted or difference < 1e-5
+
+
+@pytest.mark.parametrize(("name", "places"), [("resnet18", ["layer2", "layer3.0"]), ("regnety_002", ["s2", "s3.b1"])])
+def test_checkpointing_turned_on_afterwards_changes_nothing(name: str, places: list[str]) -> None:
+    model, images = made(name), torch.randn(2, 3, 64, 64)
+    insert_attention(model, places, example_input=images)
+    results = []
+    for checkpointing in (False, True):
+        model.set_grad_checkpointing(checkpointing)
+        model.zero_grad()
+        output = model(images)
+        output.square().mean().backward()
+        results.append([output, *(p.grad for p in model.parameters())])
+    for plain, recomputed in zip(*results, strict=True):
+        torch.testing.assert_close(recomputed, plain)
+
+
+def test_a_stage_that_checkpointing_passes_by_is_refused() -> None:
+    model = made("resnet18")
+    model.set_grad_checkpointing()
+    with pytest.raises(ValueError, match=r"checkpointing does. Insert attention first and turn checkpointing on aft"):
+        insert_attention(model, ["layer2"], example_input=torch.zeros(1, 3, 64, 64))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["resnet18", "swin_t"])
+def test_feature_extraction_of_torchvision_holds_attention(name: str) -> None:
+    place = "layer2" if name == "resnet18" else "features.1"
+    model, images = made(f"torchvision/{name}"), torch.randn(2, 3, 64, 64)
+    insert_attention(model, [place], example_input=images)
+    expected = []
+    model.get_submodule(place).register_forward_hook(lambda module, args, output: expected.append(output))
+    extractor = torchvision.models.feature_extraction.create_feature_extractor(model, [place])
+    expected.clear()
+    model(images)
+    assert torch.equal(extractor(images)[place], expected[0])
 
 
 def test_attn_layer_of_timm_resnets() -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from dfer.data.augmentation import augment, normalise, to_unit
-from dfer.data.lists import ListedClip, load_frames
+from dfer.data.augmentation import draw, prepare
+from dfer.data.data_set import ListedClip
 from dfer.data.sampling import sample_frames
 
 
@@ -18,6 +18,15 @@ class ClipSource(Protocol):
 
     def frames(self, index: int, generator: torch.Generator | None) -> Tensor:
         """Clip `index` as (T, 3, H, W) uint8; with a generator its frames are drawn, without they are fixed."""
+
+    def content(self, index: int) -> bytes:
+        """What tells the clip from others, wherever it lies: by this a resumed run sees that clips changed."""
+
+    def check(self, index: int) -> tuple[int, list[str]]:
+        """Read all frames of the clip: their number, and a line for each that is broken."""
+
+    def name(self, index: int) -> str:
+        """Where the clip comes from, for people."""
 
 
 class ClipsInMemory:
@@ -28,16 +37,37 @@ class ClipsInMemory:
     def frames(self, index: int, generator: torch.Generator | None) -> Tensor:
         return self.clips[index]
 
+    def content(self, index: int) -> bytes:
+        return self.clips[index].numpy().tobytes()
+
+    def check(self, index: int) -> tuple[int, list[str]]:
+        return len(self.clips[index]), []
+
+    def name(self, index: int) -> str:
+        return f"rendered clip {index}"
+
 
 class ClipsOnDisk:
+    """Clips from folders or from a packed store."""
+
     def __init__(self, clips: Sequence[ListedClip], *, size: int, segments: int, per_segment: int) -> None:
         self.clips, self.size, self.segments, self.per_segment = clips, size, segments, per_segment
         self.labels = [clip.label for clip in clips]
 
     def frames(self, index: int, generator: torch.Generator | None) -> Tensor:
-        paths = self.clips[index].frames
-        chosen = sample_frames(len(paths), self.segments, self.per_segment, generator)
-        return load_frames([paths[i] for i in chosen], self.size)
+        frames = self.clips[index].frames
+        return frames.load(sample_frames(len(frames), self.segments, self.per_segment, generator), self.size)
+
+    def content(self, index: int) -> bytes:
+        # One frame speaks for the others: all would take as long as an epoch. Decoded, so that packing changes nothing.
+        frames = self.clips[index].frames
+        return f"{len(frames)} ".encode() + frames.load([len(frames) // 2], self.size).numpy().tobytes()
+
+    def check(self, index: int) -> tuple[int, list[str]]:
+        return self.clips[index].frames.check()
+
+    def name(self, index: int) -> str:
+        return str(self.clips[index].frames)
 
 
 def seeded(*parts: object) -> int:
@@ -45,23 +75,25 @@ def seeded(*parts: object) -> int:
     return random.Random(repr(parts)).getrandbits(63)
 
 
-class TrainingClips(Dataset[tuple[Tensor, int]]):
-    """Clips, augmented or as they are, looked up by (epoch, index).
+class DrawnClips(Dataset[tuple[Tensor, Tensor, int]]):
+    """Training clips as uint8 with the draw of their augmentation, looked up by (epoch, index) or (epoch, index, n).
 
-    What comes out depends on these two and the seed, on nothing else: a run that was interrupted, or that loads in
-    several workers, sees the same clips as any other.
+    What comes out depends on the key and the seed, on nothing else: a run that was interrupted, or that loads in
+    several workers, sees the same clips as any other. `prepare` augments the batch on the device that trains.
     """
 
-    def __init__(self, source: ClipSource, seed: int, *, augmented: bool) -> None:
-        self.source, self.seed, self.augmented = source, seed, augmented
+    def __init__(self, source: ClipSource, seed: int) -> None:
+        self.source, self.seed = source, seed
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
+    def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, Tensor, int]:
         generator = torch.Generator().manual_seed(seeded(self.seed, *key))
-        clip = to_unit(self.source.frames(key[1], generator))
-        return normalise(augment(clip, generator) if self.augmented else clip), self.source.labels[key[1]]
+        clip = self.source.frames(key[1], generator)
+        return clip, draw(generator), self.source.labels[key[1]]
 
 
-class EvaluationClips(Dataset[tuple[Tensor, int]]):
+class PlainClips(Dataset[tuple[Tensor, int]]):
+    """Clips as uint8 with their label, for `prepare`."""
+
     def __init__(self, source: ClipSource) -> None:
         self.source = source
 
@@ -69,7 +101,32 @@ class EvaluationClips(Dataset[tuple[Tensor, int]]):
         return len(self.source.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return normalise(to_unit(self.source.frames(index, None))), self.source.labels[index]
+        return self.source.frames(index, None), self.source.labels[index]
+
+
+class TrainingClips(Dataset[tuple[Tensor, int]]):
+    """The clips of DrawnClips, each prepared where it is loaded: augmented, or as they are."""
+
+    def __init__(self, source: ClipSource, seed: int, *, augmented: bool) -> None:
+        self.drawn, self.augmented = DrawnClips(source, seed), augmented
+
+    def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, int]:
+        clip, drawn, label = self.drawn[key]
+        return prepare(clip[None], drawn[None] if self.augmented else None)[0], label
+
+
+class EvaluationClips(Dataset[tuple[Tensor, int]]):
+    """The clips of PlainClips, each prepared where it is loaded."""
+
+    def __init__(self, source: ClipSource) -> None:
+        self.plain = PlainClips(source)
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        clip, label = self.plain[index]
+        return prepare(clip[None])[0], label
 
 
 class EpochOrder(Sampler[tuple[int, int]]):
@@ -89,16 +146,3 @@ class EpochOrder(Sampler[tuple[int, int]]):
         generator = torch.Generator().manual_seed(seeded(self.seed, "order", epoch))
         for index in torch.randperm(self.clips, generator=generator).tolist():
             yield epoch, index
-
-
-def split_by_label(labels: Sequence[int], seed: int) -> tuple[list[int], list[int]]:
-    """Hold one tenth of every label's clips out, at least one where there are two: (training, validation)."""
-    places: dict[int, list[int]] = {}
-    for index, label in enumerate(labels):
-        places.setdefault(label, []).append(index)
-    held: set[int] = set()
-    for label, indices in places.items():
-        random.Random(repr((seed, label))).shuffle(indices)
-        if len(indices) > 1:
-            held.update(indices[: max(1, len(indices) // 10)])
-    return [i for i in range(len(labels)) if i not in held], sorted(held)

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dfer.bad_input import BadInput
-from dfer.data.clips import ClipsInMemory, ClipsOnDisk, ClipSource, split_by_label
-from dfer.data.lists import ListedClip, read_clip_list
+from dfer.data.clips import ClipsInMemory, ClipsOnDisk, ClipSource
+from dfer.data.data_set import DataSet, ListedClip
+from dfer.data.holding_out import split_by_label
+from dfer.data.lists import read_clip_list
+from dfer.data.packing import open_place
+from dfer.data.questions import each_once, question
 from dfer.data.rendered import LABEL_SETS, render_clips
 
 CLIPS = {"training": 1050, "validation": 105, "test": 280}
@@ -20,6 +24,7 @@ class RunData:
     test: ClipSource
     augmented: bool
     remarks: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 def rendered_data(label_set: str, *, frames: int, size: int, select_on: str, seed: int) -> RunData:
@@ -46,34 +51,78 @@ def listed_data(
     per_segment: int,
     select_on: str,
     seed: int,
+    batch_size: int | None = None,
 ) -> RunData:
-    """Validation clips are held out of the training list; to select on the test list is the peers' practice."""
-    training, test = (read_clip_list(file, frames_root or file.parent) for file in (training_list, test_list))
-    labels = [clip.label for clip in training.clips]
-    classes = max(labels + [clip.label for clip in test.clips]) + 1
+    """Clips of two lists, whose frames lie below `frames_root`: a tree of folders, or a packed store."""
+    # Opened once: both lists share an open store.
+    place = None if frames_root is None else open_place(frames_root)
+    training, test = (read_clip_list(file, place or open_place(file.parent)) for file in (training_list, test_list))
+    data = DataSet(
+        names or (),
+        training.clips,
+        test.clips,
+        remarks=(*training.remarks, *test.remarks),
+        changes=(*training.changes, *test.changes),
+    )
+    run = run_data(
+        data,
+        size=size,
+        frames=frames,
+        per_segment=per_segment,
+        select_on=select_on,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    # Asked last: labels that are no classes have been refused with a better word.
+    classes = max(clip.label for clip in (*training.clips, *test.clips)) + 1
     if names is not None and len(names) != classes:
         raise BadInput(
             f"--class-names: the lists hold labels 0 to {classes - 1}, so {classes} names are expected; "
             f"got {len(names)}"
         )
+    return run
+
+
+def run_data(
+    data: DataSet,
+    *,
+    size: int,
+    frames: int,
+    per_segment: int,
+    select_on: str,
+    seed: int,
+    batch_size: int | None = None,
+) -> RunData:
+    """Question a data set and make it the clips of a run.
+
+    Where it has no validation part, a tenth of the training clips is held out; to select on the test clips is the
+    peers' practice.
+    """
+    data = each_once(data)
+    remarks = [*data.remarks, *question(data, batch_size=batch_size)]
+    training, choosing = data.training, data.validation
+    if select_on == "test":
+        choosing = data.test
+    elif choosing is None:
+        labels, subjects = [clip.label for clip in training], [clip.subject for clip in training]
+        kept, held = split_by_label(labels, seed, subjects)
+        if not held:
+            raise BadInput(
+                f"{training[0].place} and after: no clips can be held out for validation, since each label would lose "
+                "its only clips or its only person; list more"
+            )
+        training, choosing = [data.training[i] for i in kept], [data.training[i] for i in held]
+    classes = max(len(data.names), 1 + max(clip.label for clip in (*training, *choosing, *data.test)))
 
     def on_disk(clips: Sequence[ListedClip]) -> ClipSource:
         return ClipsOnDisk(clips, size=size, segments=frames // per_segment, per_segment=per_segment)
 
-    kept, held = split_by_label(labels, seed)
-    if select_on == "test":
-        seen, choosing = training.clips, test.clips
-    elif held:
-        seen, choosing = [training.clips[i] for i in kept], [training.clips[i] for i in held]
-    else:
-        raise BadInput(
-            f"{training_list}: no label has two clips, so none can be held out for validation; list more clips"
-        )
     return RunData(
-        names or tuple(f"class {i}" for i in range(classes)),
-        on_disk(seen),
+        data.names or tuple(f"class {i}" for i in range(classes)),
+        on_disk(training),
         on_disk(choosing),
-        on_disk(test.clips),
-        True,
-        (*training.remarks, *test.remarks),
+        on_disk(data.test),
+        augmented=True,
+        remarks=tuple(remarks),
+        changes=data.changes,
     )

@@ -1,36 +1,38 @@
 """What a run leaves behind: a table on the screen, numbers, pictures and the trained weights in a folder."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from agdt_layers import AGDTNet, AttentionWeights, capture_attention
+from agdt_layers import AttentionWeights, capture_attention
 from dfer.atomic_files import whole_file
-from dfer.data.augmentation import normalise, to_unit
+from dfer.data.augmentation import MEAN, STD, normalise, to_unit
 from dfer.data.clips import ClipSource
 from dfer.data.parts import RunData
 from dfer.evaluation.pictures import draw_attention, draw_confusion, draw_curves
 from dfer.evaluation.scores import Scores, scores_of
+from dfer.training.identity import record
+from dfer.training.run_folder import METRICS, WEIGHTS
+from dfer.training.settings import ClipSettings, Settings
+from dfer.training.trained_file import TrainedFacts, write_trained
 
 
 @dataclass(frozen=True)
 class Results:
-    net: AGDTNet
+    net: nn.Module
     data: RunData
-    settings: dict[str, Any]
     history: list[dict[str, float]]
     confusion: Tensor
+    """Of the test clips."""
     epoch: int
-    selected_on: str
 
 
-def write_results(out: Path, results: Results) -> None:
-    names, confusion = results.data.names, results.confusion
+def write_results(settings: Settings, results: Results) -> None:
+    names, confusion, out = results.data.names, results.confusion, settings.out
+    selected_on = settings.training.select_on
     scores = scores_of(confusion)
     report = {
         "uar": scores.uar,
@@ -38,20 +40,48 @@ def write_results(out: Path, results: Results) -> None:
         "recall": dict(zip(names, scores.recall, strict=True)),
         "confusion": confusion.tolist(),
         "epoch": results.epoch,
-        "epoch_selected_on": results.selected_on,
-        "settings": results.settings,
+        "epoch_selected_on": selected_on,
+        "settings": record(settings),
         "history": results.history,
     }
-    with whole_file(out / "metrics.json") as path:
+    with whole_file(out / METRICS) as path:
         path.write_text(json.dumps(report, indent=2) + "\n")
-    with whole_file(out / "weights.safetensors") as path:
-        save_file({name: tensor.contiguous() for name, tensor in results.net.state_dict().items()}, path)
+    write_trained(out / WEIGHTS, results.net, _facts(settings, results, scores))
     title = f"UAR {100 * scores.uar:.1f} %, WAR {100 * scores.war:.1f} %"
     draw_confusion(out / "confusion.png", confusion, names, title)
     draw_curves(out / "curves.png", results.history, results.epoch)
     _draw_attention_of(out / "attention.png", results.net, results.data)
     _print_scores(names, confusion, scores)
-    print(f"  of epoch {results.epoch}, chosen on the {results.selected_on} clips\n")
+    print(f"  of epoch {results.epoch}, chosen on the {selected_on} clips\n")
+
+
+def _facts(settings: Settings, results: Results, scores: Scores) -> TrainedFacts:
+    clips = settings.clips
+    return TrainedFacts(
+        classes=results.data.names,
+        mean=MEAN,
+        std=STD,
+        size=clips.size,
+        frames=clips.frames,
+        frames_per_segment=clips.per_segment,
+        net={name: value for name, value in asdict(settings.net).items() if name != "weights"},
+        trained_on=trained_on(clips),
+        epoch=results.epoch,
+        epoch_selected_on=settings.training.select_on,
+        uar=scores.uar,
+        war=scores.war,
+        recall=tuple(scores.recall),
+    )
+
+
+def trained_on(clips: ClipSettings) -> str:
+    names = {
+        "labels": f"rendered faces ({clips.labels})",
+        "dfew": f"DFEW, fold {clips.fold}",
+        "ferv39k": "FERV39k",
+        "daisee": "DAiSEE, one label a clip",
+    }
+    return names.get(clips.source) or getattr(clips, clips.source).name
 
 
 def _print_scores(names: tuple[str, ...], confusion: Tensor, scores: Scores) -> None:
@@ -62,18 +92,19 @@ def _print_scores(names: tuple[str, ...], confusion: Tensor, scores: Scores) -> 
     print(f"\n  UAR {100 * scores.uar:.1f} %   WAR {100 * scores.war:.1f} %")
 
 
-def _draw_attention_of(path: Path, net: AGDTNet, data: RunData) -> None:
+def _draw_attention_of(path: Path, net: nn.Module, data: RunData) -> None:
+    """Draw the finest of the maps of AGA; a model without AGA has none to show."""
     shown = _one_of_each_class(data.test, most=4)
     clips = to_unit(torch.stack([data.test.frames(i, None) for i in shown]))
     with torch.inference_mode(), capture_attention(net.eval()) as maps:
         logits = net(normalise(clips).to(next(net.parameters()).device))
-    # The earlier of the two blocks has the finer map. What can stand in AGA's place has none to show.
-    weights = maps.get("backbone.attention.layer2")
-    if isinstance(weights, AttentionWeights):
+    spatial = [weights.spatial for weights in maps.values() if isinstance(weights, AttentionWeights)]
+    if spatial:
         answers = [data.names[i] for i in logits.argmax(dim=1).tolist()]
         truths = [data.names[data.test.labels[i]] for i in shown]
         captions = [f"{truth}, recognised as {answer}" for truth, answer in zip(truths, answers, strict=True)]
-        draw_attention(path, clips, weights.spatial.float().cpu(), captions)
+        finest = max(spatial, key=lambda weights: weights.shape[-1])
+        draw_attention(path, clips, finest.float().cpu(), captions)
 
 
 def _one_of_each_class(source: ClipSource, most: int) -> list[int]:

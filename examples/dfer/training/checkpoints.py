@@ -1,59 +1,98 @@
-"""The two checkpoints of a run: the last epoch, to go on from, and the best on the validation clips, to keep."""
+"""The checkpoint of a run: one file, whole at any moment, with the last epoch to go on from and the best to keep."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
 
 from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
 from dfer.training.module import Recognition
 
 
-class BestAndLast(Checkpoint):
-    """Both files are whole at any moment.
+class WholeFiles(TorchCheckpointIO):
+    """Writes beside the place of the file.
 
-    Lightning's own ModelCheckpoint goes through the temporary folder, which may lie on another disk: then its last step
-    is a copy, and a copy can be cut short.
+    Lightning's own goes through the temporary folder, which may lie on another disk: then its last step is a copy, and
+    a copy can be cut short.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.best, self.last = folder / "best.ckpt", folder / "last.ckpt"
-        self.best_uar, self.best_epoch = -1.0, 0
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with whole_file(Path(path)) as beside:
+            beside.write_bytes(content.getbuffer())
+
+
+class BestAndLast(Checkpoint):
+    """The best epoch has the highest UAR on the validation clips and, among equals, the lowest loss.
+
+    Its weights lie in the same file as the last epoch's: of two files, a kill between them leaves one behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.best: dict[str, Any] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Recognition)
         row = pl_module.history[-1]
-        if row["validation_uar"] > self.best_uar:
-            self.best_uar, self.best_epoch = row["validation_uar"], int(row["epoch"])
-            with whole_file(self.best) as path:
-                trainer.save_checkpoint(path, weights_only=True)
-        with whole_file(self.last) as path:
-            trainer.save_checkpoint(path)
+        if not self.best or rank(row) > rank(self.best["row"]):
+            self.best = {"row": row, "net": {k: v.cpu().clone() for k, v in pl_module.net.state_dict().items()}}
+        trainer.save_checkpoint(self.path)
+
+    @property
+    def epoch(self) -> int:
+        return int(self.best["row"]["epoch"])
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return self.best["net"]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_uar": self.best_uar, "best_epoch": self.best_epoch}
+        return self.best
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_uar, self.best_epoch = state_dict["best_uar"], state_dict["best_epoch"]
+        self.best = state_dict
 
-    def forget(self) -> None:
-        """A new run in an old folder: what lies there is another run's and must not be resumed."""
-        self.best.unlink(missing_ok=True)
-        self.last.unlink(missing_ok=True)
 
-    def epochs_done(self, settings: dict[str, Any]) -> int:
-        """How far the run of these settings has come; another run's checkpoint is refused."""
-        if not self.last.is_file():
-            raise BadInput(f"--resume: there is no checkpoint {self.last}; start without --resume, or name its --out")
-        checkpoint = torch.load(self.last, map_location="cpu", weights_only=True)
-        started = checkpoint["settings"]
-        for name, value in settings.items():
-            if started.get(name) != value:
-                flag, before = "--" + name.replace("_", "-"), started.get(name)
-                raise BadInput(
-                    f"--resume: {self.last.parent} was started with {flag} {before}, not {value}; give the same"
-                )
-        return int(checkpoint["epoch"]) + 1
+def rank(row: dict[str, float]) -> tuple[float, float]:
+    return row["validation_uar"], -row["validation_loss"]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint of a run of train.py, or a line that says what else the file is."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BadInput(f"--resume: there is no checkpoint {path}; start without --resume, or name its --out") from None
+    except Exception:  # Bytes that are no checkpoint raise whatever they happen to mean.
+        raise BadInput(f"--resume: {path} is damaged or no checkpoint; start again under another --out") from None
+    expected = {"state_dict", "optimizer_states", "loops", "callbacks", "epoch", "history", "identity"}
+    if not isinstance(checkpoint, dict) or not expected <= checkpoint.keys():
+        raise BadInput(f"--resume: {path} is no checkpoint of train.py; start again under another --out")
+    return checkpoint
+
+
+def epochs_done(checkpoint: dict[str, Any], identity: dict[str, Any], epochs: int) -> int:
+    """How far the run has come; a run of other settings or other clips is refused."""
+    started = checkpoint["identity"]
+    for name, value in identity["settings"].items():
+        before = started["settings"].get(name)
+        if before != value:
+            raise BadInput(f"--resume: the run was started with {name} {before}, not {value}; give the same")
+    for part, digest in identity["clips"].items():
+        if started["clips"].get(part) != digest:
+            raise BadInput(
+                f"--resume: the {part} clips are not those that the run was started with; "
+                "give the same, or start another run under another --out"
+            )
+    done = int(checkpoint["epoch"]) + 1
+    if epochs < done:
+        raise BadInput(f"--resume: the run has done {done} epochs; give --epochs {done} or more")
+    return done

@@ -1,63 +1,76 @@
-"""How a net is trained and measured, and what a checkpoint must hold for a run to go on exactly."""
+"""How a model is trained and measured, and what a checkpoint must hold for a run to go on exactly."""
 
+import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
-from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from agdt_layers import AGDTNet
+from dfer.bad_input import BadInput
+from dfer.data.augmentation import prepare
 from dfer.data.clips import seeded
 from dfer.evaluation.scores import scores_of
+from dfer.training.recipes import Recipe
 
-# From a net, the steps in an epoch and the epochs: an optimiser, its schedule, and how often that steps.
-Recipe = Callable[[AGDTNet, int, int], tuple[Optimizer, LRScheduler, str]]
-
-
-def from_scratch(net: AGDTNet, steps: int, epochs: int) -> tuple[Optimizer, LRScheduler, str]:
-    """For a net without pretrained weights: the temporal encoder, which no batch norm steadies, takes smaller steps."""
-    # Lists, never sets: a checkpoint finds the state of a parameter by its place in the group.
-    temporal = [p for name, p in net.named_parameters() if name.startswith("temporal.")]
-    rest = [p for name, p in net.named_parameters() if not name.startswith("temporal.")]
-    groups = [{"params": rest, "lr": 4e-4}, {"params": temporal, "lr": 1e-4}]
-    optimiser = AdamW([group for group in groups if group["params"]], weight_decay=0.05, fused=True)
-    peaks = [group["lr"] for group in optimiser.param_groups]
-    return optimiser, OneCycleLR(optimiser, max_lr=peaks, total_steps=steps * epochs, pct_start=0.2), "step"
+# Steps between two looks at the training loss: to look makes a GPU wait.
+LOOK_EVERY = 20
 
 
-def paper(net: AGDTNet, steps: int, epochs: int) -> tuple[Optimizer, LRScheduler, str]:
-    """The paper's for DFEW and FERV39k, where the backbone is pretrained."""
-    optimiser = SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
-    return optimiser, StepLR(optimiser, step_size=7, gamma=0.5), "epoch"
+class MeanOverClips:
+    """Of losses that are means over batches. NaN comes through: torchmetrics' mean drops it, or drops the weights."""
 
+    def __init__(self) -> None:
+        self.reset()
 
-RECIPES: dict[str, Recipe] = {"from-scratch": from_scratch, "paper": paper}
+    def reset(self) -> None:
+        self.total, self.clips = torch.zeros(()), 0
+
+    def update(self, loss: Tensor, clips: int) -> None:
+        self.total = self.total.to(loss.device) + loss * clips
+        self.clips += clips
+
+    def compute(self) -> Tensor:
+        return self.total / self.clips
 
 
 class Recognition(LightningModule):
-    """`history` holds one row an epoch; `settings` travel in the checkpoint, so that another run's is not resumed."""
+    """Any model of clips (B, T, 3, H, W) with scores (B, classes). `history` holds one row an epoch.
 
-    def __init__(self, net: AGDTNet, *, classes: int, recipe: str, seed: int, settings: dict[str, Any]) -> None:
+    `identity` travels in the checkpoint, so that another run's is not resumed.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        classes: int,
+        recipe: Recipe,
+        steps: int,
+        seed: int,
+        identity: dict[str, Any],
+        augmented: bool,
+    ) -> None:
         super().__init__()
+        self.augmented = augmented
         self.net = net
-        self.recipe, self.seed, self.settings = recipe, seed, settings
+        self.recipe, self.steps, self.seed, self.identity = recipe, steps, seed, identity
         self.history: list[dict[str, float]] = []
-        self.training_loss = MeanMetric()
-        self.evaluation_loss = MeanMetric()
+        self.training_loss, self.evaluation_loss = MeanOverClips(), MeanOverClips()
         self.confusion = MulticlassConfusionMatrix(classes)
 
     def configure_optimizers(self) -> Any:
-        epochs = int(self.trainer.max_epochs or 1)
-        steps = int(self.trainer.estimated_stepping_batches) // epochs
-        optimiser, schedule, interval = RECIPES[self.recipe](self.net, steps, epochs)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
+        optimiser = self.recipe.optimiser(self.net)
+        schedule = self.recipe.schedule(optimiser, self.steps, int(self.trainer.max_epochs or 1))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": self.recipe.steps_every}}
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor, ...], _: int) -> tuple[Tensor, Tensor]:
+        """Augment a training batch (clips, draws, labels), and normalise; on the device."""
+        clips, *draws, labels = batch
+        return prepare(clips, draws[0] if draws and self.augmented else None), labels
 
     def on_train_epoch_start(self) -> None:
         self.started = time.monotonic()
@@ -67,39 +80,52 @@ class Recognition(LightningModule):
         # Dropout draws from the global generator, as others do: tie it to the step, so that a resumed run draws alike.
         torch.manual_seed(seeded(self.seed, "dropout", self.current_epoch, step))
         loss = cross_entropy(self.net(clips), labels)
-        self.training_loss.update(loss.detach())
+        self.training_loss.update(loss.detach(), len(labels))
+        if step % LOOK_EVERY == 0:
+            self._stop_unless_finite(loss.detach())
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         clips, labels = batch
         logits = self.net(clips)
-        self.evaluation_loss.update(cross_entropy(logits, labels))
+        self.evaluation_loss.update(cross_entropy(logits, labels), len(labels))
         self.confusion.update(logits, labels)
 
     def on_train_epoch_end(self) -> None:
         scores = scores_of(self.confusion.compute())
         row = {
             "epoch": self.current_epoch + 1,
-            "training_loss": float(self.training_loss.compute()),
-            "validation_loss": float(self.evaluation_loss.compute()),
+            "training_loss": self._stop_unless_finite(self.training_loss.compute()),
+            "validation_loss": self._stop_unless_finite(self.evaluation_loss.compute()),
             "validation_uar": scores.uar,
             "validation_war": scores.war,
             "seconds": time.monotonic() - self.started,
         }
         self.history.append(row)
+        # No wider than a terminal of 80 columns.
         self.print(
-            f"epoch {row['epoch']:3}/{self.trainer.max_epochs}   loss {row['training_loss']:.3f}   "
-            f"validation: loss {row['validation_loss']:.3f}   UAR {100 * scores.uar:5.1f} %   "
-            f"WAR {100 * scores.war:5.1f} %   {row['seconds']:4.0f} s"
+            f"epoch {row['epoch']:3}/{self.trainer.max_epochs}  loss {row['training_loss']:.3f}  "
+            f"validation loss {row['validation_loss']:.3f}  UAR {100 * scores.uar:5.1f} %  "
+            f"WAR {100 * scores.war:5.1f} %{row['seconds']:5.0f} s"
         )
         for metric in (self.training_loss, self.evaluation_loss, self.confusion):
             metric.reset()
+
+    def _stop_unless_finite(self, loss: Tensor) -> float:
+        value = float(loss)
+        if not math.isfinite(value):
+            done = len(self.history)
+            keep = f", or give --resume --epochs {done} to keep the best of those before" if done else ""
+            raise BadInput(
+                f"the loss is {value} in epoch {done + 1}; try --precision float32 or another --recipe{keep}"
+            )
+        return value
 
     def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         self.validation_step(batch, index)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["history"], checkpoint["settings"] = self.history, self.settings
+        checkpoint["history"], checkpoint["identity"] = self.history, self.identity
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]

@@ -1,55 +1,147 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from dfer.bad_input import BadInput
-from dfer.data.lists import load_frames, read_clip_list
+from dfer.data.lists import read_clip_list
+from helpers.made_data import numbered, write_frames
 
 
-def write_clip(folder: Path, names: list[str]) -> None:
-    folder.mkdir(parents=True)
-    for grey, name in enumerate(names):
-        Image.new("RGB", (20, 10), (grey, grey, grey)).save(folder / name)
+def make(root: Path, text: str, **folders: int) -> Path:
+    for name, frames in folders.items():
+        write_frames(root / "faces" / name, numbered(frames))
+    (root / "list.txt").write_text(text, encoding="utf-8")
+    return root / "list.txt"
 
 
-def test_folders_may_contain_spaces_and_frames_sort_naturally(tmp_path: Path) -> None:
-    write_clip(tmp_path / "my clips/a  b", ["10.png", "2.png", "1.png"])
-    (tmp_path / "list.txt").write_text("my clips/a  b 3 4\n\n")
-    clips, remarks = read_clip_list(tmp_path / "list.txt", tmp_path)
-    assert [path.name for path in clips[0].frames] == ["1.png", "2.png", "10.png"]
-    assert clips[0].label == 4
-    assert remarks == []
+def read(root: Path, text: str, **folders: int) -> list[tuple[str, int, int]]:
+    clips = read_clip_list(make(root, text, **folders), root / "faces").clips
+    return [(Path(str(clip.frames)).name, len(clip.frames), clip.label) for clip in clips]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a 3 1\nb 2 0\n",
+        "a\t3   1\r\n\r\n  b 2 0  ",
+        "a,3,1\nb,2,0\n",
+        "a, 3, 1\nb, 2, 0\n",
+        "a 1\nb 0\n",
+        "a,1\nb,0\n",
+        '"a",1\n"b",0\n',
+        "video_name,label\na,1\nb,0\n",
+        "path frames label\na 3 1\nb 2 0\n",
+        "\ufeffa 3 1\nb 2 0\n",
+        "\ufeffvideo,label\na,1\nb,0\n",
+        "./a 3 1\n./b 2 0\n",
+        "a/ 3 1\nb/ 2 0\n",
+        "a.mp4,1\nb.avi,0\n",
+        "/home/user/DFEW/frames/a 3 1\n/home/user/DFEW/frames/b 2 0\n",
+        "/home/user/DFEW/frames/a.mp4,1\n/home/user/DFEW/frames/b.mp4,0\n",
+        "D:\\data\\frames\\a 3 1\nD:\\data\\frames\\b 2 0\n",
+        "frames/a 3 1\nframes/b 2 0\n",
+    ],
+)
+def test_every_form_reads_the_same(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text, a=3, b=2) == [("a", 3, 1), ("b", 2, 0)]
+
+
+def test_folders_may_contain_spaces_and_commas(tmp_path: Path) -> None:
+    folders = {"my clip, one": 2, "b  c": 1}
+    assert read(tmp_path, "my clip, one 2 4\nb  c 1 0\n", **folders) == [("my clip, one", 2, 4), ("b  c", 1, 0)]
+    assert read(tmp_path, "my clip, one,4\nb  c,0\n", **folders) == [("my clip, one", 2, 4), ("b  c", 1, 0)]
+
+
+def test_the_disk_decides_between_a_count_and_a_folder_that_ends_in_a_number(tmp_path: Path) -> None:
+    assert read(tmp_path, "clip 1 4\nclip 2 3\n", **{"clip 1": 2, "clip 2": 2}) == [("clip 1", 2, 4), ("clip 2", 2, 3)]
+
+
+def test_where_the_frames_are_now_is_asked_before_where_they_were(tmp_path: Path) -> None:
+    old = tmp_path / "old" / "a"
+    write_frames(old, numbered(5))
+    assert read(tmp_path, f"{old} 5 0\n", a=3) == [("a", 3, 0)]
+    (tmp_path / "elsewhere").mkdir()
+    clips = read_clip_list(tmp_path / "list.txt", tmp_path / "elsewhere").clips
+    assert str(clips[0].frames) == str(old)
+
+
+def test_a_missing_clip_is_not_taken_for_another_of_the_same_name(tmp_path: Path) -> None:
+    """One shortening for all lines: scene2/a is missing, though scene1/a is there."""
+    list_file = make(
+        tmp_path, "/x/scene1/a 1 0\n/x/scene1/b 1 0\n/x/scene2/c 1 1\n", **{"scene1/a": 1, "scene1/b": 1, "c": 1}
+    )
+    with pytest.raises(BadInput, match="1 of 3 clips have no folder, first at line 3: /x/scene2/c"):
+        read_clip_list(list_file, tmp_path / "faces")
 
 
 def test_the_disk_is_believed_and_the_difference_reported(tmp_path: Path) -> None:
-    write_clip(tmp_path / "a", ["1.png", "2.png"])
-    (tmp_path / "list.txt").write_text("a 2 0\na 16 1\n")
-    clips, remarks = read_clip_list(tmp_path / "list.txt", tmp_path)
-    assert [len(clip.frames) for clip in clips] == [2, 2]
-    assert len(remarks) == 1
-    assert "1 of 2 frame counts" in remarks[0]
-    assert "line 2 says 16, the disk has 2" in remarks[0]
+    list_file = make(tmp_path, "a 2 0\nb 16 1\nb 3 1\n", a=2, b=2)
+    clips, remarks, changes = read_clip_list(list_file, tmp_path / "faces")
+    assert [len(clip.frames) for clip in clips] == [2, 2, 2]
+    assert remarks == [
+        f"{list_file}: 2 of 3 clips have another number of frames, first at line 2: the list says 16, the disk has 2; "
+        "the disk is believed"
+    ]
+    assert changes == [
+        f"{list_file}:2: the list says 16, the disk has 2: the disk is believed",
+        f"{list_file}:3: the list says 3, the disk has 2: the disk is believed",
+    ]
+
+
+def test_missing_folders_are_counted_in_one_message(tmp_path: Path) -> None:
+    lines = [f"{'gone' if line in (5, 7, 40) else 'a'}{line} 1 0" for line in range(1, 41)]
+    there = {f"a{line}": 1 for line in range(1, 41) if line not in (5, 7, 40)}
+    list_file = make(tmp_path, "\n".join(lines), **there)
+    with pytest.raises(BadInput) as refusal:
+        read_clip_list(list_file, tmp_path / "faces")
+    assert str(refusal.value) == (
+        f"{list_file}: 3 of 40 clips have no folder, first at line 5: gone5; "
+        "does --frames-root point to where the folders are now?"
+    )
+
+
+def test_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
+    list_file = make(tmp_path, "a.avi,0\nb.avi,1\n", b=1)
+    (tmp_path / "faces/a.avi").touch()
+    with pytest.raises(BadInput, match=r"1 of 2 clips are videos .* first at line 1: a\.avi; run prepare_videos\.py"):
+        read_clip_list(list_file, tmp_path / "faces")
+
+
+def test_videos_without_a_face_are_left_out_and_named(tmp_path: Path) -> None:
+    list_file = make(tmp_path, "a.avi,0\nb.avi,1\nc.avi,1\n", a=1)
+    for video, status in {"b": "no face", "c": "unreadable"}.items():
+        (tmp_path / f"faces/{video}.json").write_text(f'{{"status": "{status}"}}')
+    clips, remarks, changes = read_clip_list(list_file, tmp_path / "faces")
+    assert [clip.label for clip in clips] == [0]
+    told = f"{list_file}: 2 of 3 clips could not be made of their videos, first at line 2: b.avi (no face)"
+    assert remarks == [f"{told}; left out"]
+    assert changes == [f"{list_file}:2: b.avi (no face): left out", f"{list_file}:3: c.avi (unreadable): left out"]
+    list_file.write_text("b.avi,1\nc.avi,1\n")
+    with pytest.raises(BadInput, match=r"2 of 2 clips could not be made .*look into the reports of prepare_videos\.py"):
+        read_clip_list(list_file, tmp_path / "faces")
+
+
+def test_the_root_itself_may_be_the_clip(tmp_path: Path) -> None:
+    write_frames(tmp_path / "faces", numbered(3))
+    assert read(tmp_path, ". 3 1\n") == [("faces", 3, 1)]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a 2\n", r"list.txt:1: expected `<frame folder> <number of frames> <label from 0>`, got 'a 2'"),
-        ("a 2 0\na two 1\n", r"list.txt:2: expected .* got 'a two 1'"),
-        ("a 2 -1\n", r"list.txt:1: expected .* got 'a 2 -1'"),
-        ("b 2 0\n", r"list.txt:1: no folder .*does --frames-root point to where the list starts"),
-        ("empty 2 0\n", r"list.txt:1: .*holds no pictures .*extract its frames or delete the line"),
+        ("a 2 0\na two x\n", r"list.txt:2: expected `<frame folder> <number of frames> <label from 0>`.*got 'a two x'"),
+        ("a,2,0\na 2 -1\n", r"list.txt:2: expected .* got 'a 2 -1'"),
+        ("a\n", r"list.txt:1: expected .* got 'a'"),
+        ("b 2 0\n", r"list.txt: 1 of 1 clips have no folder, first at line 1: b; does --frames-root point"),
+        ("empty 2 0\n", r"1 of 1 clips have folders without pictures, first at line 1: .*empty; extract their frames"),
         ("\n", r"list.txt: the list is empty"),
+        ("video,label\n", r"list.txt: the list is empty"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, text: str, message: str) -> None:
-    write_clip(tmp_path / "a", ["1.png", "2.png"])
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "list.txt").write_text(text)
+    list_file = make(tmp_path, text, a=2, empty=0)
     with pytest.raises(BadInput, match=message):
-        read_clip_list(tmp_path / "list.txt", tmp_path)
+        read_clip_list(list_file, tmp_path / "faces")
 
 
 def test_a_missing_or_binary_list_is_named(tmp_path: Path) -> None:
@@ -57,17 +149,3 @@ def test_a_missing_or_binary_list_is_named(tmp_path: Path) -> None:
     for name in ("nowhere.txt", "binary"):
         with pytest.raises(BadInput, match=f"{name}: cannot be read as a clip list"):
             read_clip_list(tmp_path / name, tmp_path)
-
-
-def test_frames_are_resized_bilinearly(tmp_path: Path) -> None:
-    ramp = np.tile(np.linspace(0, 250, 40).astype(np.uint8)[None, :, None], (20, 1, 3))
-    Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    frame = load_frames([tmp_path / "ramp.png"], size=10)
-    assert frame.shape == (1, 3, 10, 10)
-    np.testing.assert_allclose(frame[0, 0, 0].numpy(), ramp[0, :, 0].reshape(10, 4).mean(axis=1), atol=6)
-
-
-def test_a_broken_picture_is_named(tmp_path: Path) -> None:
-    (tmp_path / "1.jpg").write_bytes(b"not a picture")
-    with pytest.raises(BadInput, match=r"1\.jpg: cannot be read as a picture .*extract the frame again"):
-        load_frames([tmp_path / "1.jpg"], size=10)

@@ -1,0 +1,96 @@
+"""Measure how many clips a second one core loads: from folders of JPEG files and from a packed store.
+
+    PYTHONPATH=src:examples python -m dfer.benchmarking.loading
+
+Rendered faces stand in for a data set. The ways take turns, batch by batch; the figures are medians of the processor
+time of one process, so that other programs of the machine and its disk play no part.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from dfer.data.clips import ClipsOnDisk, DrawnClips, TrainingClips
+from dfer.data.data_set import ListedClip
+from dfer.data.folders import FolderTree, Place
+from dfer.data.packing import Store, pack
+from dfer.data.rendered import render_clips
+from dfer.rendering.motion import EXPRESSIONS
+
+BATCH, FRAMES, SIZE = 40, 32, 112
+
+
+def write_clips(root: Path, side: int) -> None:
+    """As many clips as a batch has, as JPEG files."""
+    rendered = render_clips("expressions", people=-(-BATCH // len(EXPRESSIONS)), frames=FRAMES, size=SIZE, seed=0)
+    for number, clip in enumerate(rendered.clips[:BATCH]):
+        folder = root / f"{number:05}"
+        folder.mkdir(parents=True)
+        for place, frame in enumerate(clip.permute(0, 2, 3, 1).numpy(), start=1):
+            picture = Image.fromarray(frame)
+            if side != SIZE:
+                picture = picture.resize((side, side), Image.Resampling.BICUBIC)
+            picture.save(folder / f"{place:05}.jpg", quality=90)
+
+
+def source(place: Place, paths: Sequence[str]) -> ClipsOnDisk:
+    clips = [ListedClip(place.frames(path), 0, path) for path in paths]
+    return ClipsOnDisk(clips, size=SIZE, segments=8, per_segment=2)
+
+
+def batches(clips: Dataset[Any]) -> Iterator[object]:
+    """Endless epochs of one batch."""
+    epoch = 0
+    while True:
+        epoch += 1
+        yield from DataLoader(clips, batch_size=BATCH, sampler=[(epoch, index) for index in range(BATCH)])
+
+
+def measure(side: int, seconds: float) -> dict[str, float]:
+    """Clips a second by each way."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folders, store = Path(temporary, "folders"), Path(temporary, "store")
+        write_clips(folders, side)
+        pack(folders, store, SIZE)
+        tree = FolderTree(folders)
+        paths, _ = tree.walk()
+        ways = {
+            "folders, augmented one by one": batches(TrainingClips(source(tree, paths), 0, augmented=True)),
+            "folders": batches(DrawnClips(source(tree, paths), 0)),
+            "store": batches(DrawnClips(source(Store(store), paths), 0)),
+        }
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        while sum(map(sum, times.values())) < seconds or len(times["store"]) < 7:
+            for name, loaded in ways.items():
+                began = time.process_time()
+                next(loaded)
+                times[name].append(time.process_time() - began)
+    return {name: BATCH / statistics.median(each) for name, each in times.items()}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="loading.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each size (20)")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    print(f"clips a second of one core, 16 of {FRAMES} frames, at {SIZE} x {SIZE}")
+    for side in (SIZE, 2 * SIZE):
+        speeds = measure(side, args.seconds)
+        print(f"JPEG files of {side} x {side}")
+        for name, speed in speeds.items():
+            print(f"  {name:30}{speed:8.0f}   {speed / speeds['folders']:5.2f} x folders")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""FERV39k: 38,935 clips in 22 scenes, seven expressions, one official split."""
+
+from pathlib import Path
+
+from dfer.bad_input import BadInput
+from dfer.data.data_set import ClipList, DataSet, Entry, find_clips, read_text
+from dfer.data.folders import FolderTree, Place
+
+NAMES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
+
+
+def read_ferv39k(root: Path, place: Place | None = None) -> DataSet:
+    """Read the split over all scenes; the frames are `2_ClipsforFaceCrop/<Scene>/<Emotion>/<id>/*.jpg`."""
+    setup = root / "4_setups" / "All_scenes"
+    training, test = (read_split(setup / f"{part}_All.csv", place or FolderTree(root)) for part in ("train", "test"))
+    return DataSet(
+        NAMES,
+        training.clips,
+        test.clips,
+        remarks=(*training.remarks, *test.remarks),
+        changes=(*training.changes, *test.changes),
+    )
+
+
+def read_split(file: Path, place: Place) -> ClipList:
+    """Lines of `Interview/Happy/0118 Happy`, no header."""
+    entries = []
+    for number, line in enumerate(read_text(file, "a split of FERV39k").splitlines(), start=1):
+        if not line.strip():
+            continue
+        path, _, name = line.strip().rpartition(" ")
+        if not path or name.lower() not in NAMES:
+            raise BadInput(f"{file}:{number}: expected `<Scene>/<Emotion>/<id> <Emotion>`, got {line.strip()!r}")
+        entries.append(Entry(number, f"2_ClipsforFaceCrop/{path.strip()}", NAMES.index(name.lower())))
+    return find_clips(file, entries, place)

@@ -1,0 +1,143 @@
+"""Where the frames of clips lie: folders of pictures below a root, kept in little memory."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from dfer.bad_input import BadInput
+from dfer.data.pictures import PICTURES, load_frames, picture_sides, read_picture
+
+VIDEOS = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
+
+
+class Frames(Protocol):
+    """The frames of one clip, in order."""
+
+    def __len__(self) -> int: ...
+
+    def load(self, chosen: Sequence[int], size: int) -> Tensor:
+        """The chosen frames as (T, 3, size, size) uint8."""
+
+    def sides(self) -> tuple[int, int]:
+        """Width and height of the frame at the middle."""
+
+    def check(self) -> tuple[int, list[str]]:
+        """Read every frame: their number, and a line for each that is broken."""
+
+    def __str__(self) -> str: ...
+
+
+class Place(Protocol):
+    """Holds clips, which are looked up by their path below it."""
+
+    def has(self, path: str) -> bool: ...
+
+    def has_video(self, path: str) -> bool: ...
+
+    def left_out(self, path: str) -> str | None:
+        """Why prepare_videos.py made no frames of the video: "no face" or "unreadable"."""
+
+    def frames(self, path: str) -> Frames: ...
+
+
+def natural_order(name: str) -> list[tuple[int, int | str]]:
+    """Sort key under which 2.jpg comes before 10.jpg."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
+
+
+class FrameFolder:
+    """The pictures of a folder.
+
+    All names are one string of bytes: a data set of 900,000 frames fits into 100 MB, and loading processes share it.
+    """
+
+    __slots__ = ("_count", "_folder", "_names")
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._folder, self._names, self._count = str(folder), os.fsencode("/".join(names)), len(names)
+
+    def __str__(self) -> str:
+        return self._folder
+
+    def __len__(self) -> int:
+        return self._count
+
+    def names(self) -> list[str]:
+        return os.fsdecode(self._names).split("/") if self._count else []
+
+    def __iter__(self) -> Iterator[Path]:
+        return (Path(self._folder, name) for name in self.names())
+
+    def __getitem__(self, index: int) -> Path:
+        return Path(self._folder, self.names()[index])
+
+    def load(self, chosen: Sequence[int], size: int) -> Tensor:
+        names = self.names()
+        return load_frames([Path(self._folder, names[i]) for i in chosen], size)
+
+    def sides(self) -> tuple[int, int]:
+        return picture_sides(self[len(self) // 2])
+
+    def check(self) -> tuple[int, list[str]]:
+        broken = []
+        for path in self:
+            try:
+                read_picture(path)
+            except BadInput as error:
+                broken.append(str(error))
+        return len(self), broken
+
+
+def is_frame(name: str) -> bool:
+    """Dot files are not frames: macOS leaves a `._1.jpg` beside every 1.jpg that it copies."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURES
+
+
+def frame_folder(folder: Path) -> FrameFolder:
+    return FrameFolder(folder, sorted(filter(is_frame, os.listdir(folder)), key=natural_order))
+
+
+class FolderTree:
+    """Folders of frames below a root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def has(self, path: str) -> bool:
+        return (self.root / path).is_dir()
+
+    def has_video(self, path: str) -> bool:
+        found = self.root / path
+        if found.is_dir():
+            return any(os.path.splitext(name)[1].lower() in VIDEOS for name in os.listdir(found))
+        return any(found.with_suffix(suffix).is_file() for suffix in {found.suffix, *VIDEOS} & VIDEOS)
+
+    def left_out(self, path: str) -> str | None:
+        try:
+            status = json.loads((self.root / f"{path}.json").read_text(encoding="utf-8"))["status"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return str(status)
+
+    def frames(self, path: str) -> FrameFolder:
+        return frame_folder(self.root / path)
+
+    def walk(self) -> tuple[list[str], dict[str, str]]:
+        """Every folder that holds frames, hidden ones aside, and what was left out of the preparation, with why."""
+        found: list[str] = []
+        left_out: dict[str, str] = {}
+        for folder, below, files in os.walk(self.root):
+            below[:] = sorted((name for name in below if not name.startswith(".")), key=natural_order)
+            here = Path(folder).relative_to(self.root)
+            if any(map(is_frame, files)):
+                found.append(here.as_posix())
+            for name in sorted(files, key=natural_order):
+                path = (here / name).with_suffix("").as_posix()
+                if name.endswith(".json") and not self.has(path) and (why := self.left_out(path)):
+                    left_out[path] = why
+        return found, left_out

@@ -1,0 +1,179 @@
+"""All frames of many clips in one file that is mapped into memory: nothing is opened or decoded while a net trains.
+
+A store is a folder with `frames.npy`, uint8 (N, 3, size, size) in numpy's own format, and `index.json`: where each
+clip starts, how many frames it has, and their checksum; and the videos of which no clip could be made.
+"""
+
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap, write_array_header_1_0
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from dfer.bad_input import BadInput
+from dfer.data.folders import FolderTree, FrameFolder, Place
+from dfer.data.workers import usable_cores
+
+FRAMES, INDEX = "frames.npy", "index.json"
+
+
+class Span(NamedTuple):
+    start: int
+    frames: int
+    checksum: int
+
+
+class Store(Place):
+    """A packed store, opened; a copy in another process opens it again instead of carrying its frames over."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self.frames_file = open_memmap(folder / FRAMES, mode="r")
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            self.spans = {path: Span(*span) for path, span in index["clips"].items()}
+            self.size, self.reasons = int(index["size"]), dict(index["left_out"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self.damaged(" ".join(str(error).split())) from None
+        frames = sum(span.frames for span in self.spans.values())
+        if self.frames_file.shape != (frames, 3, self.size, self.size) or self.frames_file.dtype != np.uint8:
+            shape = " x ".join(map(str, self.frames_file.shape))
+            raise self.damaged(f"its index names {frames} frames of {self.size} x {self.size}, its file has {shape}")
+        # The whole of a large store takes minutes to read: its two ends tell a cut or exchanged file.
+        for path in [*self.spans][:: max(1, len(self.spans) - 1)]:
+            if problems := PackedFrames(self, path).check()[1]:
+                raise BadInput(problems[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Store, (self.folder,)
+
+    def damaged(self, why: str) -> BadInput:
+        return BadInput(f"{self.folder}: is no whole store of clips ({why}); pack it again with pack_clips.py")
+
+    def has(self, path: str) -> bool:
+        return path in self.spans
+
+    def has_video(self, path: str) -> bool:
+        return False
+
+    def left_out(self, path: str) -> str | None:
+        return self.reasons.get(path)
+
+    def frames(self, path: str) -> "PackedFrames":
+        return PackedFrames(self, path)
+
+
+class PackedFrames:
+    """The frames of one clip in a store."""
+
+    __slots__ = ("path", "store")
+
+    def __init__(self, store: Store, path: str) -> None:
+        self.store, self.path = store, path
+
+    def __str__(self) -> str:
+        return str(self.store.folder / self.path)
+
+    def __len__(self) -> int:
+        return self.store.spans[self.path].frames
+
+    def load(self, chosen: Sequence[int], size: int) -> Tensor:
+        if size != self.store.size:
+            raise BadInput(
+                f"{self.store.folder}: holds frames of {self.store.size} x {self.store.size}, not {size} x {size}; "
+                f"give --size {self.store.size}, or pack again with --size {size}"
+            )
+        start = self.store.spans[self.path].start
+        return torch.from_numpy(self.store.frames_file[[start + i for i in chosen]])
+
+    def sides(self) -> tuple[int, int]:
+        return self.store.size, self.store.size
+
+    def check(self) -> tuple[int, list[str]]:
+        start, count, checksum = self.store.spans[self.path]
+        same = zlib.crc32(self.store.frames_file[start : start + count].data) == checksum
+        return count, [] if same else [str(self.store.damaged(f"the frames of {self.path} are not those packed"))]
+
+
+def is_store(folder: Path) -> bool:
+    return (folder / FRAMES).is_file() or (folder / INDEX).is_file()
+
+
+def open_place(folder: Path) -> Place:
+    """A store, or the root of a tree of folders."""
+    return Store(folder) if is_store(folder) else FolderTree(folder)
+
+
+class Packed(NamedTuple):
+    clips: int
+    frames: int
+    not_square: int
+
+
+def pack(root: Path, out: Path, size: int) -> Packed:
+    """Pack every folder of pictures below `root`; the store `out` appears whole, when it is finished."""
+    if not root.is_dir():
+        raise BadInput(f"{root}: is no folder; give one that holds folders of frames")
+    if out.exists():
+        raise BadInput(f"--out {out}: is there already; delete it or name another")
+    tree = FolderTree(root)
+    paths, left_out = tree.walk()
+    folders = {path: tree.frames(path) for path in paths}
+    if not folders:
+        raise BadInput(f"{root}: holds no folders of pictures; give a folder that does (of videos: prepare_videos.py)")
+    total = sum(map(len, folders.values()))
+    beside = out.with_name(f".{out.name}.partial")
+    try:
+        # What a killed run left.
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        free, needed = shutil.disk_usage(beside).free, total * 3 * size * size
+        if needed > free:
+            raise BadInput(
+                f"--out {out}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB free; name another disk"
+            )
+        spans: dict[str, Span] = {}
+        start = 0
+        # Written, not mapped: on a disk that runs full a mapped file ends the process without a word.
+        with open(beside / FRAMES, "wb") as file:
+            shape = (total, 3, size, size)
+            write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            watched = sys.stderr.isatty()
+            progress = track(
+                decoded(folders, size), "packing", len(folders), console=Console(stderr=True), disable=not watched
+            )
+            for path, frames in progress:
+                file.write(frames)
+                spans[path] = Span(start, len(frames), zlib.crc32(frames))
+                start += len(frames)
+        index = {"size": size, "clips": spans, "left_out": left_out}
+        (beside / INDEX).write_text(json.dumps(index), encoding="utf-8")
+        os.rename(beside, out)
+    except OSError as error:
+        raise BadInput(f"--out {out}: cannot be written ({error.strerror}); make room or name another place") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    sides = [folder.sides() for folder in folders.values()]
+    return Packed(len(folders), total, sum(width != height for width, height in sides))
+
+
+def decoded(folders: dict[str, FrameFolder], size: int) -> Iterator[tuple[str, memoryview]]:
+    """Decode on all cores, a few clips ahead of what is written."""
+    cores = usable_cores()
+    with ThreadPoolExecutor(cores) as pool:
+        items = list(folders.items())
+        for first in range(0, len(items), 4 * cores):
+            some = items[first : first + 4 * cores]
+            arrays = pool.map(lambda item: item[1].load(range(len(item[1])), size).numpy(), some)
+            yield from ((path, array.data) for (path, _), array in zip(some, arrays, strict=True))

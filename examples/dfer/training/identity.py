@@ -1,0 +1,73 @@
+"""What makes a run this run and no other, and what it was made with."""
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import asdict, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from dfer.data.clips import ClipSource
+from dfer.data.parts import RunData
+from dfer.training.settings import Settings, flag
+
+PACKAGES = ("agdt-layers", "einops", "lightning", "numpy", "pillow", "safetensors", "torch", "torchmetrics")
+
+
+def identity(settings: Settings, data: RunData) -> dict[str, Any]:
+    """What a resumed run must share with the run that was started."""
+    groups = (settings.clips, settings.net, settings.training)
+    return {
+        "settings": {
+            flag(f.name): getattr(group, f.name)
+            for group in groups
+            for f in fields(group)
+            if not f.metadata["may_change"]
+        },
+        "clips": {
+            "training": digest(data.training),
+            "validation": digest(data.validation),
+            "test": digest(data.test),
+        },
+    }
+
+
+def digest(source: ClipSource) -> str:
+    """Depends on the clips, their labels and their order, not on where they lie."""
+    total = hashlib.sha256()
+    for index, label in enumerate(source.labels):
+        total.update(f"{label} ".encode() + hashlib.sha256(source.content(index)).digest())
+    return total.hexdigest()
+
+
+def record(settings: Settings) -> dict[str, Any]:
+    """All settings with their values, the versions of the packages, and the commit where there is one."""
+    return {
+        **{group: plain(values) for group, values in asdict(settings).items() if isinstance(values, dict)},
+        "out": str(settings.out),
+        "versions": {"python": sys.version.split()[0], **{name: installed(name) for name in PACKAGES}},
+        "commit": commit(),
+    }
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def commit() -> str | None:
+    """The commit of this file's checkout, with a plus sign where tracked files differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")

@@ -1,0 +1,73 @@
+"""The weights of a trained net with all that is needed to use them, in one safetensors file."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from dfer.atomic_files import whole_file
+from dfer.bad_input import BadInput
+from dfer.training.networks import build_net
+from dfer.training.settings import NetSettings
+
+# The key under which the file's metadata, which are strings by name, hold the facts as JSON.
+KEY = "dfer"
+
+
+@dataclass(frozen=True)
+class TrainedFacts:
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """Frames from 0 to 1 are normalised channel by channel: (frame - mean) / std."""
+    size: int
+    """Side of a frame in pixels."""
+    frames: int
+    frames_per_segment: int
+    """Of the sampling protocol: frames / frames_per_segment segments."""
+    net: dict[str, Any]
+    """The model's name and settings."""
+    trained_on: str
+    epoch: int
+    epoch_selected_on: str
+    uar: float
+    war: float
+    recall: tuple[float | None, ...]
+    """Of the test clips, class by class; None where there was no clip."""
+
+
+def write_trained(path: Path, net: nn.Module, facts: TrainedFacts) -> None:
+    """Readable by :func:`load_trained`, and by `build_agdtnet(weights=path)` alone."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    content = save(tensors, metadata={KEY: json.dumps(asdict(facts))})
+    with whole_file(path) as beside:
+        beside.write_bytes(content)
+
+
+def read_facts(path: Path) -> TrainedFacts:
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = dict(json.loads((file.metadata() or {})[KEY]))
+        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+        return TrainedFacts(**{field.name: facts[field.name] for field in fields(TrainedFacts)})
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; expected the weights.safetensors of a run of train.py") from None
+    except (OSError, SafetensorError):
+        raise BadInput(
+            f"{path} is no safetensors file; expected the weights.safetensors of a run of train.py"
+        ) from None
+    except (KeyError, TypeError, ValueError):
+        raise BadInput(
+            f"{path} does not say its classes, size and frames; expected the weights.safetensors of a run of train.py"
+        ) from None
+
+
+def load_trained(path: Path) -> tuple[nn.Module, TrainedFacts]:
+    """The net, in eval mode on the CPU, and the facts."""
+    facts = read_facts(path)
+    settings = NetSettings(**facts.net, weights=path)
+    return build_net(settings, len(facts.classes), facts.frames).eval(), facts

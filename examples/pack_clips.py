@@ -1,0 +1,43 @@
+"""Pack folders of frames into one store that training reads without opening or decoding a picture.
+
+Every folder below IN that holds pictures becomes a clip. Give the store to train.py as --frames-root.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dfer.bad_input import BadInput
+from dfer.data.packing import pack
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="pack_clips.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="IN", type=Path, help="the folder that the paths of the lists start from")
+    parser.add_argument("--out", type=Path, required=True, help="the store, a folder that is not there yet")
+    parser.add_argument("--size", type=int, default=112, help="side of a frame in pixels, as train.py's --size (112)")
+    args = parser.parse_args(argv)
+    if args.size < 16:
+        parser.error(f"--size: expected at least 16, got {args.size}")
+    try:
+        packed = pack(args.source, args.out, args.size)
+    except BadInput as error:
+        print(f"pack_clips.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pack_clips.py: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    if packed.not_square:
+        print(f"note: {packed.not_square} clips have frames that are not square: of each the middle square was taken")
+    print(
+        f"{packed.clips} clips, {packed.frames} frames, {packed.frames * 3 * args.size**2 / 1e9:.2f} GB: "
+        f"{args.out.resolve()}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from dfer.bad_input import BadInput
+from dfer.data.daisee import KEPT, NAMES, label_of, read_daisee, read_part, undersample
+from dfer.data.data_set import ListedClip
+from dfer.data.folders import FolderTree
+from helpers.made_data import write_daisee
+
+
+def read(root: Path, **options: str) -> tuple[dict[str, list[tuple[str, str, str | None]]], tuple[str, ...]]:
+    data = read_daisee(root / "Labels", FolderTree(root / "faces"), seed=0, **options)
+    assert data.validation is not None
+    parts = {"training": data.training, "validation": data.validation, "test": data.test}
+    return {
+        part: [(Path(str(clip.frames)).name, NAMES[clip.label], clip.subject) for clip in clips]
+        for part, clips in parts.items()
+    }, data.remarks
+
+
+def test_the_training_part(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    parts, remarks = read(tmp_path)
+    assert parts["training"] == [
+        ("1100011002", "engagement", "110001"),
+        ("1100011003", "engagement", "110001"),
+        ("1100011004", "boredom", "110001"),
+        ("1100012001", "boredom", "110001"),
+        ("2056011", "confusion", "205601"),
+        ("20560120", "frustration", "205601"),
+        ("2056013", "frustration", "205601"),
+    ]
+    text = "\n".join(remarks)
+    assert "1 of 8 clips have no folder, first at line 9: DataSet/Train/210055/2100552061" in text
+    assert "1 clips have all levels 0, first at line 7: the tie rule makes them frustration" in text
+    changes = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces"), seed=0).changes
+    labels = tmp_path / "Labels/TrainLabels.csv"
+    assert changes == (
+        f"{labels}:9: DataSet/Train/210055/2100552061/2100552061: no folder; left out",
+        f"{labels}:7: 20560120: all levels are 0; labelled frustration",
+    )
+    table = remarks[[remark.startswith("DAiSEE's clips") for remark in remarks].index(True)]
+    assert re.search(r"Train +2 -> 2 +2 -> 2 +1 -> 1 +2 -> 2\n", table)
+
+
+def test_parts_are_the_folders_and_the_papers_are_exchanged(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    official, _ = read(tmp_path)
+    paper, remarks = read(tmp_path, parts="paper")
+    assert (len(official["validation"]), len(official["test"])) == (4, 5)
+    assert official["test"][0][0].startswith("5000")
+    assert (paper["validation"], paper["test"]) == (official["test"], official["validation"])
+    assert "Test chooses the epoch and Validation is reported" in remarks[-1]
+
+
+def test_frames_one_folder_higher_are_found(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    doubled, _ = read(tmp_path)
+    for folder in [path for path in (tmp_path / "faces").glob("*/*/*/*") if path.is_dir()]:
+        for frame in folder.iterdir():
+            frame.rename(folder.parent / frame.name)
+        folder.rmdir()
+    assert read(tmp_path)[0] == doubled
+
+
+def test_the_label_is_the_highest_level_and_ties_follow_the_paper() -> None:
+    order = ("frustration", "confusion", "boredom", "engagement")
+    for levels in product(range(4), repeat=4):
+        tied = {name for name, level in zip(NAMES, levels, strict=True) if level == max(levels)}
+        assert NAMES[label_of(levels)] == next(name for name in order if name in tied)
+
+
+def test_undersampling_gives_the_table_of_the_paper() -> None:
+    """Table 1: the counts found in the real labels of a folder, and those of boredom and engagement that are kept."""
+    table = {
+        "Train": ((849, 4163, 275, 194), (259, 582)),
+        "Validation": ((470, 1040, 106, 104), (139, 312)),
+        "Test": ((264, 1301, 90, 68), (91, 204)),
+    }
+    for part, (counts, expected) in table.items():
+        clips = [ListedClip(None, label, str(i)) for label, count in enumerate(counts) for i in range(count)]  # type: ignore[arg-type]
+        kept = undersample(clips, KEPT[part], "0")
+        assert tuple(sum(clip.label == label for clip in kept) for label in range(4)) == (*expected, *counts[2:])
+        assert kept == undersample(clips, KEPT[part], "0")
+        assert kept != undersample(clips, KEPT[part], "1")
+        places = [clips.index(clip) for clip in kept[:20]]
+        assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            "1100011002.avi,0,2,0,4",
+            r"TrainLabels\.csv:2: expected a clip's id and four levels 0 to 3, got 1100011002.avi",
+        ),
+        ("clip.avi,0,2,0,1", r"TrainLabels\.csv:2: expected a clip's id"),
+        ("1100011002.avi,0,2", r"TrainLabels\.csv:2: expected 5 fields, got 3"),
+        ("9900011002.avi,0,2,0,0", r"1 of 1 clips have no folder, first at line 2"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:
+    write_daisee(tmp_path)
+    (tmp_path / "Labels/TrainLabels.csv").write_text(f"ClipID,Boredom,Engagement,Confusion,Frustration \n{row}\n")
+    with pytest.raises(BadInput, match=message):
+        read(tmp_path)
+
+
+def test_raw_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    for stem in ("5000011001", "5000021001"):
+        folder = tmp_path / f"DataSet/Test/{stem[:6]}/{stem}"
+        folder.mkdir(parents=True)
+        (folder / f"{stem}.avi").touch()
+    with pytest.raises(BadInput, match=r"2 of 5 clips are videos .*run prepare_videos\.py"):
+        read_part(tmp_path / "Labels/TestLabels.csv", "Test", FolderTree(tmp_path / "DataSet"))

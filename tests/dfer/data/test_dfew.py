@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from dfer.bad_input import BadInput
+from dfer.data.dfew import FOLDS, read_dfew
+from dfer.data.folders import FolderTree
+from helpers.made_data import write_dfew
+
+
+@pytest.mark.parametrize("first_label", [1, 0])
+def test_a_fold_is_read_whatever_its_labels_start_from(tmp_path: Path, first_label: int) -> None:
+    write_dfew(tmp_path, first_label=first_label)
+    for fold in FOLDS:
+        data = read_dfew(tmp_path, fold)
+        assert (len(data.training), len(data.test)) == (21, 7)
+    assert data.names[data.training[0].label] == "happy"
+    assert [clip.label for clip in data.training] == [label for label in range(7) for _ in range(3)]
+    assert [clip.label for clip in data.test] == list(range(7))
+    # Natural order: 10 comes after 2.
+    assert [path.name for path in data.test[0].frames][-2:] == ["10.jpg", "11.jpg"]
+    assert data.training[0].subject is None
+    assert data.validation is None
+    assert len(data.remarks) == (first_label == 0)
+
+
+def test_labels_that_say_nothing_of_their_start_are_the_published_ones(tmp_path: Path) -> None:
+    write_dfew(tmp_path, clips=8)
+    (tmp_path / "EmoLabel_DataSplit/train(single-labeled)/set_1.csv").write_text("video_name,label\n1,2\n2,3\n")
+    (tmp_path / "EmoLabel_DataSplit/test(single-labeled)/set_1.csv").write_text("video_name,label\n00003,2\n")
+    assert [clip.label for clip in read_dfew(tmp_path, 1).training] == [1, 2]
+
+
+def test_the_frames_may_lie_elsewhere(tmp_path: Path) -> None:
+    write_dfew(tmp_path)
+    (tmp_path / "Clip/clip_224x224").rename(tmp_path / "frames")
+    data = read_dfew(tmp_path, 3, FolderTree(tmp_path / "frames"))
+    assert str(data.training[0].frames) == str(tmp_path / "frames/00001")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("1,8", r"expected labels 1 to 7 \(or 0 to 6\) in DFEW's splits, got \[1, 2, 3, 4, 5, 6, 7, 8\]"),
+        ("one,1", r"set_1.csv:2: expected `<id>,<label>`, got one,1"),
+        ("1", r"set_1.csv:2: expected 2 fields, got 1"),
+        ("99,1", r"1 of 1 clips have no folder, first at line 2: Clip/clip_224x224/00099"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:
+    write_dfew(tmp_path)
+    (tmp_path / "EmoLabel_DataSplit/train(single-labeled)/set_1.csv").write_text(f"video_name,label\n{row}\n")
+    with pytest.raises(BadInput, match=message):
+        read_dfew(tmp_path, 1)
+
+
+def test_wrong_folders_and_folds_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"set_1\.csv: cannot be read as a split of DFEW"):
+        read_dfew(tmp_path, 1)
+    with pytest.raises(BadInput, match="DFEW has the folds 1 to 5; got 6"):
+        read_dfew(tmp_path, 6)
+    write_dfew(tmp_path)
+    (tmp_path / "EmoLabel_DataSplit/test(single-labeled)/set_1.csv").write_text("1,1\n")
+    with pytest.raises(
+        BadInput, match=r"set_1\.csv: expected a first line with the columns video_name,label, got '1,1'"
+    ):
+        read_dfew(tmp_path, 1)

@@ -1,0 +1,66 @@
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from dfer.data.folders import FolderTree, FrameFolder, natural_order
+from helpers.made_data import numbered, write_frames
+
+
+def test_frames_sort_naturally() -> None:
+    names = ["10.jpg", "2.jpg", "1.jpg", "a²b.jpg", "frame_2_10.png", "frame_2_9.png"]
+    assert sorted(names, key=natural_order) == [
+        "1.jpg",
+        "2.jpg",
+        "10.jpg",
+        "a²b.jpg",
+        "frame_2_9.png",
+        "frame_2_10.png",
+    ]
+    assert natural_order("2²3.jpg")[1] == (0, 2)
+
+
+def test_dot_files_and_other_files_are_no_frames(tmp_path: Path) -> None:
+    write_frames(tmp_path / "a clip", ["1.JPG", "2.png"])
+    for other in ("._1.jpg", ".hidden.png", "Thumbs.db", "notes.txt"):
+        (tmp_path / "a clip" / other).write_bytes(b"no picture")
+    frames = FolderTree(tmp_path).frames("a clip")
+    assert [path.name for path in frames] == ["1.JPG", "2.png"]
+    assert len(frames) == 2
+    assert frames[1] == tmp_path / "a clip" / "2.png"
+
+
+def test_an_empty_folder_has_no_frames(tmp_path: Path) -> None:
+    frames = FolderTree(tmp_path).frames(".")
+    assert len(frames) == 0
+    assert list(frames) == []
+
+
+def test_clips_are_found_wherever_they_lie(tmp_path: Path) -> None:
+    for folder in ("10", "9", "scene/b", ".hidden/c"):
+        write_frames(tmp_path / folder, numbered(1))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "scene/c.json").write_text('{"status": "no face"}')
+    (tmp_path / "scene/b.json").write_text('{"status": "prepared"}')
+    (tmp_path / "notes.json").write_text("[]")
+    assert FolderTree(tmp_path).walk() == (["9", "10", "scene/b"], {"scene/c": "no face"})
+
+
+@pytest.mark.parametrize(("path", "expected"), [("a.avi", True), ("b", True), ("c", True), ("d", False), ("e", False)])
+def test_videos_are_told_from_folders(tmp_path: Path, path: str, expected: bool) -> None:
+    (tmp_path / "c").mkdir()
+    for video in ("a.avi", "b.mp4", "c/c.avi"):
+        (tmp_path / video).touch()
+    write_frames(tmp_path / "d", numbered(1))
+    assert FolderTree(tmp_path).has_video(path) == expected
+
+
+def test_the_paths_of_900_000_frames_fit_into_100_megabytes() -> None:
+    names = numbered(90, "{:05}_00001.jpg")
+    tracemalloc.start()
+    clips = [FrameFolder(Path(f"/data/DFEW/Clip/clip_224x224/{clip:05}"), names) for clip in range(10_000)]
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(map(len, clips)) == 900_000
+    assert used < 100e6
+    assert clips[-1][89] == Path("/data/DFEW/Clip/clip_224x224/09999/00090_00001.jpg")

@@ -1,0 +1,212 @@
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import dfer.data.packing
+from dfer.bad_input import BadInput
+from dfer.data.clips import ClipsOnDisk
+from dfer.data.data_set import ListedClip
+from dfer.data.folders import FolderTree
+from dfer.data.lists import read_clip_list
+from dfer.data.packing import Store, open_place, pack
+from helpers.made_data import numbered, write_frames
+from pack_clips import main
+
+CLIPS = {"scene a/1": 3, "scene a/2": 7, "b": 1}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    for first, (path, count) in enumerate(CLIPS.items()):
+        write_frames(tmp_path / "folders" / path, numbered(count), first=first)
+    return tmp_path / "folders"
+
+
+def source(place: object, size: int = 16) -> ClipsOnDisk:
+    clips = [ListedClip(place.frames(path), 0, path) for path in CLIPS]  # type: ignore[attr-defined]
+    return ClipsOnDisk(clips, size=size, segments=2, per_segment=2)
+
+
+def test_a_store_gives_the_tensors_of_the_folders(folders: Path, tmp_path: Path) -> None:
+    assert pack(folders, tmp_path / "store", 16) == (3, 11, 0)
+    plain, packed = source(FolderTree(folders)), source(open_place(tmp_path / "store"))
+    for index in range(3):
+        for seed in (None, 1, 2):
+            one, other = (
+                clips.frames(index, None if seed is None else torch.Generator().manual_seed(seed))
+                for clips in (plain, packed)
+            )
+            assert one.equal(other)
+            assert other.dtype == torch.uint8
+            assert other.is_contiguous()
+        assert plain.content(index) == packed.content(index)
+        assert packed.check(index) == (len(plain.clips[index].frames), [])
+
+
+def test_numpy_alone_reads_the_frames(folders: Path, tmp_path: Path) -> None:
+    pack(folders, tmp_path / "store", 16)
+    frames = np.load(tmp_path / "store/frames.npy")
+    assert frames.shape == (11, 3, 16, 16)
+    assert frames.dtype == np.uint8
+    start, count, _ = json.loads((tmp_path / "store/index.json").read_text())["clips"]["scene a/2"]
+    wanted = FolderTree(folders).frames("scene a/2").load(range(7), 16).numpy()
+    np.testing.assert_array_equal(frames[start : start + count], wanted)
+
+
+def test_lists_find_their_clips_in_a_store(folders: Path, tmp_path: Path) -> None:
+    (folders / "c.json").write_text('{"status": "no face"}')
+    pack(folders, tmp_path / "store", 16)
+    lines = ("scene a/1 3 0", "b.avi 1 1", "c.avi 9 1")
+    (tmp_path / "list.txt").write_text("".join(f"/home/x/folders/{line}\n" for line in lines))
+    for place in (FolderTree(folders), open_place(tmp_path / "store")):
+        clips, remarks, _ = read_clip_list(tmp_path / "list.txt", place)
+        assert [(len(clip.frames), clip.label) for clip in clips] == [(3, 0), (1, 1)]
+        assert len(remarks) == 1
+        assert "1 of 3 clips could not be made of their videos, first at line 3" in remarks[0]
+
+
+def test_a_copy_in_another_process_carries_no_frames(folders: Path, tmp_path: Path) -> None:
+    pack(folders, tmp_path / "store", 16)
+    packed = source(Store(tmp_path / "store"))
+    copied = pickle.dumps(packed)
+    assert len(copied) < 2_000
+    assert pickle.loads(copied).frames(1, None).equal(packed.frames(1, None))
+
+
+def test_another_size_is_refused(folders: Path, tmp_path: Path) -> None:
+    pack(folders, tmp_path / "store", 16)
+    with pytest.raises(BadInput, match=r"holds frames of 16 x 16, not 24 x 24; give --size 16, or pack again"):
+        source(Store(tmp_path / "store"), size=24).frames(0, None)
+
+
+def cut(store: Path) -> None:
+    with open(store / "frames.npy", "r+b") as file:
+        file.truncate((store / "frames.npy").stat().st_size - 100)
+
+
+def exchange(store: Path) -> None:
+    frames = np.load(store / "frames.npy")
+    np.save(store / "frames.npy", frames[::-1])
+
+
+def another_size(store: Path) -> None:
+    index = json.loads((store / "index.json").read_text())
+    (store / "index.json").write_text(json.dumps({**index, "size": 8}))
+
+
+def another_shape(store: Path) -> None:
+    np.save(store / "frames.npy", np.load(store / "frames.npy")[1:])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut,
+        exchange,
+        another_shape,
+        another_size,
+        lambda store: (store / "frames.npy").unlink(),
+        lambda store: (store / "index.json").unlink(),
+        lambda store: (store / "index.json").write_text("{"),
+        lambda store: (store / "index.json").write_text("[]"),
+        lambda store: (store / "index.json").write_text('{"size": 16, "clips": {"a": [1]}, "left_out": {}}'),
+        lambda store: (store / "frames.npy").write_bytes(b""),
+        lambda store: (store / "frames.npy").write_text("text"),
+    ],
+)
+def test_a_damaged_store_is_refused(folders: Path, tmp_path: Path, damage: object) -> None:
+    pack(folders, tmp_path / "store", 16)
+    damage(tmp_path / "store")  # type: ignore[operator]
+    with pytest.raises(
+        BadInput, match=r"store: is no whole store of clips \(.*\); pack it again with pack_clips\.py"
+    ) as e:
+        open_place(tmp_path / "store")
+    assert "\n" not in str(e.value)
+
+
+def test_damage_in_the_middle_is_found_by_reading_all(folders: Path, tmp_path: Path) -> None:
+    pack(folders, tmp_path / "store", 16)
+    frames = np.load(tmp_path / "store/frames.npy")
+    frames[2] ^= 1
+    np.save(tmp_path / "store/frames.npy", frames)
+    packed = source(Store(tmp_path / "store"))
+    counts = [packed.check(index) for index in range(3)]
+    assert [len(problems) for _, problems in counts] == [1, 0, 0]
+    assert "the frames of scene a/1 are not those packed" in counts[0][1][0]
+
+
+def test_nothing_is_left_of_a_store_that_failed(
+    folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folders / "scene a/2/4.jpg").write_bytes(b"broken")
+    assert main([str(folders), "--out", str(tmp_path / "store"), "--size", "16"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("pack_clips.py: ")
+    assert "4.jpg: cannot be read as a picture" in printed
+    assert printed.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["folders"]
+
+
+def test_an_interrupted_run_leaves_nothing(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dfer.data.packing, "decoded", interrupted)
+    assert main([str(folders), "--out", str(tmp_path / "store")]) == 130
+    assert capsys.readouterr().err == "pack_clips.py: interrupted; nothing was written\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["folders"]
+
+
+def test_too_small_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path), "--out", str(tmp_path / "store"), "--size", "8"])
+    assert stop.value.code == 2
+    assert "--size: expected at least 16, got 8" in capsys.readouterr().err
+
+
+def test_what_a_killed_run_left_is_overwritten(
+    folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".store.partial").mkdir()
+    (tmp_path / ".store.partial/frames.npy").write_bytes(b"half")
+    assert main([str(folders), "--out", str(tmp_path / "store"), "--size", "16"]) == 0
+    assert capsys.readouterr().out == f"3 clips, 11 frames, 0.00 GB: {tmp_path / 'store'}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folders", "store"]
+
+
+def test_a_full_disk_is_told_before_it_is_full(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage:
+        free = 8_000
+
+    monkeypatch.setattr(dfer.data.packing.shutil, "disk_usage", lambda path: Usage)
+    with pytest.raises(BadInput, match=r"0\.0 GB are needed, 0\.0 GB free; name another disk"):
+        pack(folders, tmp_path / "store", 16)
+    assert not (tmp_path / ".store.partial").exists()
+
+
+def test_a_read_only_place(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main([str(folders), "--out", str(tmp_path / "file/store")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["nowhere", "empty", "there"])
+def test_wrong_folders(folders: Path, tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "there").mkdir()
+    message = {
+        "nowhere": r"nowhere: is no folder",
+        "empty": r"empty: holds no folders of pictures",
+        "there": r"--out .*there: is there already; delete it or name another",
+    }[wrong]
+    given = folders if wrong == "there" else tmp_path / wrong
+    with pytest.raises(BadInput, match=message):
+        pack(given, tmp_path / ("there" if wrong == "there" else "store"), 16)
+    assert os.listdir(tmp_path / "there") == []

@@ -1,0 +1,108 @@
+"""One place for each default: what the command line gives, what --help says, what a run writes down."""
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from dfer.bad_input import BadInput
+from dfer.training.command_line import GROUPS, parse
+from dfer.training.recipes import RECIPES
+from dfer.training.run import run
+from dfer.training.settings import Settings, flag
+from helpers.tiny_runs import tiny_settings, use_tiny_model
+
+
+def parsed(line: str) -> Settings:
+    return parse(line.split(), prog="train.py", description="")
+
+
+LISTS = "--list a/train.txt --test-list a/test.txt"
+
+
+def test_without_arguments_rendered_faces() -> None:
+    settings = parsed("")
+    assert (settings.clips.labels, settings.clips.frames, settings.clips.size) == ("expressions", 4, 48)
+    assert settings.clips.frames_per_segment is None
+    assert settings.net.dropout == 0.1
+    training = settings.training
+    assert (training.recipe, training.epochs, training.batch_size, training.workers) == ("rendered", 3, 8, 0)
+    assert (training.select_on, training.precision, training.channels_last, training.seed) == (
+        "validation",
+        "auto",
+        True,
+        0,
+    )
+    assert settings.out == Path("runs/expressions")
+    assert not settings.resume
+
+
+def test_lists_follow_the_paper() -> None:
+    settings = parsed(LISTS)
+    assert settings.clips.labels is None
+    assert (settings.clips.frames, settings.clips.per_segment, settings.clips.size) == (16, 2, 112)
+    assert settings.net.dropout == 0.0
+    assert (settings.training.recipe, settings.training.epochs, settings.training.batch_size) == ("dfew", 100, 40)
+
+
+def test_the_recipe_brings_its_defaults_and_a_flag_beats_them() -> None:
+    settings = parsed(f"{LISTS} --recipe rendered --batch-size 5")
+    assert (settings.training.epochs, settings.net.dropout, settings.training.batch_size) == (3, 0.1, 5)
+    assert parsed("--recipe daisee").training.epochs == 100
+    assert parsed("--recipe daisee --epochs 7").training.epochs == 7
+
+
+def test_every_setting_has_a_flag_and_help_and_help_tells_every_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    printed = " ".join(capsys.readouterr().out.split())
+    for group in GROUPS:
+        for field in fields(group):
+            assert flag(field.name) + " " in printed
+            assert field.metadata["help"] in printed
+    assert "--epochs EPOCHS passes over the training clips (rendered 3, dfew 100, ferv39k 100, daisee 100)" in printed
+    assert "default: 3)" in printed
+    assert "(with clips on disk 112) (type: int, default: 48)" in printed
+    assert all(recipe in printed for recipe in RECIPES)
+
+
+def test_lists_of_one_name_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = (parsed(f"--list {fold}/train.txt --test-list {fold}/test.txt").out for fold in ("set1", "set2"))
+    assert first != second
+    assert first == parsed(f"--list {tmp_path}/set1/train.txt --test-list set1/test.txt").out
+    assert first.parent == Path("runs")
+    assert first.name.startswith("train-")
+
+
+def test_a_data_set_brings_its_recipe_and_its_folder() -> None:
+    settings = parsed("--dfew d --fold 3")
+    assert (settings.clips.source, settings.clips.fold, settings.training.recipe) == ("dfew", 3, "dfew")
+    assert settings.out.name.startswith("dfew-fold3-")
+    assert parsed("--ferv39k d").training.recipe == "ferv39k"
+    settings = parsed("--daisee d --frames-root f")
+    assert (settings.training.recipe, settings.clips.frames, settings.training.batch_size) == ("daisee", 16, 40)
+    assert parsed("--daisee d --frames-root f --recipe dfew").training.recipe == "dfew"
+
+
+def test_settings_are_frozen_and_checked_also_without_a_command_line(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path)
+    with pytest.raises(AttributeError):
+        settings.training.epochs = 5  # type: ignore[misc]
+    with pytest.raises(BadInput, match="--epochs: expected a whole number from 1, got 0"):
+        tiny_settings(tmp_path, epochs=0)
+
+
+def test_a_run_writes_all_of_them_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_tiny_model(monkeypatch)
+    settings = tiny_settings(tmp_path / "out", epochs=1, seed=3)
+    run(settings)
+    written = json.loads((tmp_path / "out" / "settings.json").read_text())
+    for group in ("clips", "net", "training"):
+        assert written[group] == asdict(getattr(settings, group))
+    assert written["training"]["seed"] == 3
+    assert written["versions"].keys() >= {"python", "torch", "agdt-layers", "lightning"}
+    assert all(written["versions"].values())
+    assert "commit" in written
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["settings"] == written

@@ -1,0 +1,179 @@
+"""--resume goes on with the same run, wherever its clips lie now, and with no other."""
+
+import json
+import pickle
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from PIL import Image
+from safetensors.torch import load_file
+
+import train
+from dfer.training import networks
+from dfer.training.checkpoints import BestAndLast
+from dfer.training.stopping import Stopped
+from helpers.killing import compare
+from helpers.tiny_runs import TinyNet, add_tiny_model, tiny_flags, write_coloured_lists
+
+
+@pytest.fixture(autouse=True)
+def _tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "MODELS", dict(networks.MODELS))
+    add_tiny_model()
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    return write_coloured_lists(tmp_path / "clips")
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert train.main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    return printed
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = (load_file(out / "weights.safetensors") for out in (one, other))
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "workers"), [("rendered", "0"), ("rendered", "1"), ("dfew", "0"), ("ferv39k", "0"), ("daisee", "1")]
+)
+def test_a_run_that_ended_after_any_epoch_goes_on_to_the_same_weights(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, workers: str
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    to_whole, to_out = (
+        [*tiny_flags(clips, folder, epochs=3, recipe=recipe), "--workers", workers] for folder in (whole, out)
+    )
+    assert train.main(to_whole) == 0
+    save = BestAndLast.on_train_epoch_end
+
+    def save_and_stop(self: BestAndLast, trainer: Trainer, pl_module: LightningModule) -> None:
+        save(self, trainer, pl_module)
+        raise Stopped(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BestAndLast, "on_train_epoch_end", save_and_stop)
+        assert train.main(to_out) == 128 + signal.SIGTERM
+        assert train.main([*to_out, "--resume"]) == 128 + signal.SIGTERM
+    assert train.main([*to_out, "--resume"]) == 0
+    compare(whole, out)
+
+
+@pytest.mark.parametrize("recipe", ["rendered", "dfew", "ferv39k", "daisee"])
+def test_more_epochs_and_a_moved_folder(clips: Path, tmp_path: Path, recipe: str) -> None:
+    out = tmp_path / "out"
+    assert train.main(tiny_flags(clips, out, epochs=2, recipe=recipe)) == 0
+    moved = shutil.move(clips, tmp_path / "moved here")
+    assert train.main(tiny_flags(Path(moved), out, "--resume", epochs=4, recipe=recipe)) == 0
+    assert [row["epoch"] for row in json.loads((out / "metrics.json").read_text())["history"]] == [1, 2, 3, 4]
+    assert json.loads((out / "settings.json").read_text())["training"]["epochs"] == 4
+    if recipe != "rendered":  # Its schedule depends on the number of epochs from the first on.
+        assert train.main(tiny_flags(Path(moved), tmp_path / "at once", epochs=4, recipe=recipe)) == 0
+        assert same_weights(out, tmp_path / "at once")
+
+
+def test_an_ended_run_is_tested_and_written_again(clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert train.main(tiny_flags(clips, out)) == 0
+    before = load_file(out / "weights.safetensors")
+    for name in ("weights.safetensors", "metrics.json", "curves.png"):
+        (out / name).unlink()
+    assert train.main(tiny_flags(clips, out, "--resume")) == 0
+    after = load_file(out / "weights.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert len(json.loads((out / "metrics.json").read_text())["history"]) == 2
+
+
+def test_other_clips_are_noticed(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By what the lists and frames hold; each change alone, and undone again."""
+    out = tmp_path / "out"
+    flags = tiny_flags(clips, out, epochs=1)
+    assert train.main(flags) == 0
+    again = [*flags, "--resume", "--epochs", "2"]
+    expected = "the {} clips are not those that the run was started with"
+
+    training, test = clips / "train.txt", clips / "test.txt"
+    for file, line, other, part in (
+        (training, "train0 4 0", "train0 4 1", "training"),
+        (training, "train0 4 0\ntrain1 4 1", "train1 4 1\ntrain0 4 0", "training"),
+        (test, "test0 4 0\n", "", "test"),
+        # The training clips would also be held out in another way.
+        (test, "test0 4 0", "test0 4 1", "test"),
+    ):
+        text = file.read_text()
+        file.write_text(text.replace(line, other, 1))
+        assert expected.format(part) in refused(again, capsys)
+        file.write_text(text)
+
+    frame = clips / "test3" / "3.png"
+    content = frame.read_bytes()
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(frame)
+    assert expected.format("test") in refused(again, capsys)
+    frame.write_bytes(content)
+    frame.rename(frame.with_name("9.png"))
+    assert expected.format("test") in refused(again, capsys)
+    frame.with_name("9.png").rename(frame)
+    assert train.main(again) == 0
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "before"),
+    [("--seed", "1", "0"), ("--batch-size", "4", "8"), ("--recipe", "dfew", "rendered"), ("--select-on", "test", "val"),
+     ("--dropout", "0.3", "0.2"), ("--size", "32", "16"), ("--class-names", "a,b,c", "None")],
+)  # fmt: skip
+def test_other_settings_are_named(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str, before: str
+) -> None:
+    flags = tiny_flags(clips, tmp_path / "out", epochs=1)
+    assert train.main(flags) == 0
+    printed = refused([*flags, "--resume", flag, value], capsys)
+    assert f"--resume: the run was started with {flag} {before}" in printed
+    assert f"not {value}; give the same" in printed
+
+
+def test_fewer_epochs_than_are_done(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(tiny_flags(clips, tmp_path / "out", epochs=2)) == 0
+    printed = refused(tiny_flags(clips, tmp_path / "out", "--resume", epochs=1), capsys)
+    assert "the run has done 2 epochs; give --epochs 2 or more" in printed
+
+
+def test_no_checkpoint_a_damaged_one_a_foreign_one(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    flags = [*tiny_flags(clips, out, epochs=1), "--resume"]
+    assert "there is no checkpoint" in refused(flags, capsys)
+    assert not out.exists()
+    assert train.main(flags[:-1]) == 0
+    checkpoint = out / "last.ckpt"
+    whole = checkpoint.read_bytes()
+    for content in (b"", b"text", whole[:100], whole[: len(whole) // 2], whole[:-30], pickle.dumps(TinyNet(3, 0.0))):
+        checkpoint.write_bytes(content)
+        assert f"{checkpoint} is damaged or no checkpoint; start again under another --out" in refused(flags, capsys)
+    for foreign in ({"state_dict": {}}, torch.zeros(3), [1, 2]):
+        torch.save(foreign, checkpoint)
+        assert f"{checkpoint} is no checkpoint of train.py" in refused(flags, capsys)
+    torch.save(TinyNet(3, 0.0), checkpoint)
+    assert "is damaged or no checkpoint" in refused(flags, capsys)
+    checkpoint.unlink()
+    checkpoint.mkdir()
+    assert "is damaged or no checkpoint" in refused(flags, capsys)
+
+
+def test_a_broken_test_frame_is_found_before_training(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for frame in (clips / "test5").iterdir():
+        frame.write_bytes(b"not a picture")
+    printed = refused(tiny_flags(clips, tmp_path / "out"), capsys)
+    assert "cannot be read as a picture" in printed
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,65 @@
+"""train.py in processes of their own that start at once: a server that has imported everything forks them."""
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from helpers.tiny_runs import add_tiny_model
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["dfer.training.run", "train", "helpers.tiny_runs"])
+
+
+def _start_server() -> None:
+    """The server finds what it imports by PYTHONPATH alone; where it does not, it says nothing and is slow."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def _train(arguments: list[str], printed: Path, largest_file: int | None) -> None:
+    import train
+
+    # A shell that starts its children with & lets them ignore Ctrl-C; a terminal does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with printed.open("w") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    add_tiny_model()
+    sys.exit(train.main(arguments))
+
+
+def start(arguments: list[str], printed: Path, *, largest_file: int | None = None) -> BaseProcess:
+    """What it prints goes into a file. With `largest_file` it cannot write more bytes than that, as on a full disk."""
+    _start_server()
+    process = CONTEXT.Process(target=_train, args=(arguments, printed, largest_file))
+    process.start()
+    return process
+
+
+def finished(process: BaseProcess) -> int:
+    process.join(timeout=120)
+    assert process.exitcode is not None, "the run does not end"
+    return process.exitcode
+
+
+def wait_for(condition: Callable[[], bool], process: BaseProcess) -> None:
+    while not condition():
+        assert process.is_alive(), "the run ended before"
+        time.sleep(0.005)

@@ -1,0 +1,104 @@
+"""Start weights: each class draws them as its documentation says, when it is made and when it is reset."""
+
+import math
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import agdt_layers
+from agdt_layers import (
+    CBAM,
+    AdaptiveChannelAttention,
+    AdaptiveGlobalAttention,
+    DifferentialTemporalEnhancer,
+    DTFormer,
+    GlobalConvolutionalAttention,
+    MMCVAttention,
+    ResNet18,
+    SqueezeExcitation,
+    TimmAttention,
+    build_agdtnet,
+)
+
+BUILD: dict[str, Callable[[], nn.Module]] = {
+    "AdaptiveChannelAttention": lambda: AdaptiveChannelAttention(64),
+    "GlobalConvolutionalAttention": lambda: GlobalConvolutionalAttention(64, residual_scale=True),
+    "AdaptiveGlobalAttention": lambda: AdaptiveGlobalAttention(64, residual_scale=True),
+    "TimmAttention": lambda: TimmAttention(64),
+    "MMCVAttention": lambda: MMCVAttention(64),
+    "CBAM": lambda: CBAM(64),
+    "SqueezeExcitation": lambda: SqueezeExcitation(64),
+    "DifferentialTemporalEnhancer": lambda: DifferentialTemporalEnhancer(64),
+    "DTFormer": lambda: DTFormer(64, depth=2, heads=4, mlp_channels=96),
+    "ResNet18": ResNet18,
+    "AGDTNet": lambda: build_agdtnet(5),
+}
+# What no torch layer draws, and what is drawn otherwise than its torch layer does.
+CONSTANT = {"alpha_forward": 0.5, "alpha_backward": 0.5, "context.bias": 0.0, "residual_scale": 0.0}
+NORMAL = {"class_token": 0.02, "position": 0.02}
+
+
+def expected_draw(layer: nn.Module, name: str) -> tuple[str, float]:
+    """Say how the parameter is drawn: ("constant", value), ("uniform", bound) or ("normal", standard deviation)."""
+    for ending, value in CONSTANT.items():
+        if name == ending or name.endswith(f".{ending}"):
+            return "constant", value
+    owner_name, _, entry = name.rpartition(".")
+    if entry in NORMAL:
+        return "normal", NORMAL[entry]
+    owner = layer.get_submodule(owner_name)
+    if isinstance(owner, nn.BatchNorm2d | nn.LayerNorm):
+        return "constant", float(entry == "weight")
+    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(owner.weight)
+    if re.search(r"\blayers\.\d", name):  # of the temporal encoder
+        return ("uniform", math.sqrt(6 / (fan_in + fan_out))) if entry == "weight" else ("constant", 0.0)
+    in_backbone = isinstance(layer, ResNet18) or name.startswith("backbone.")
+    if in_backbone and ".attention." not in name:
+        return "normal", math.sqrt(2 / fan_out)
+    return "uniform", 1 / math.sqrt(fan_in)
+
+
+def assert_drawn(parameter: Tensor, draw: tuple[str, float], name: str) -> None:
+    kind, size = draw
+    if kind == "constant":
+        assert (parameter == size).all(), name
+        return
+    if kind == "uniform":
+        assert parameter.abs().max() <= size, name
+    if parameter.numel() >= 64:
+        # Within four standard errors of the standard deviation; a normal's is the larger.
+        deviation = size if kind == "normal" else size / math.sqrt(3)
+        assert abs(parameter.std().item() / deviation - 1) < 4 / math.sqrt(2 * parameter.numel()), name
+        assert abs(parameter.mean().item()) < 4 * deviation / math.sqrt(parameter.numel()), name
+
+
+def test_every_public_class_that_has_parameters_is_here() -> None:
+    with_reset = {name for name in agdt_layers.__all__ if hasattr(getattr(agdt_layers, name), "reset_parameters")}
+    assert with_reset <= set(BUILD)
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_a_new_layer_is_drawn_as_documented(name: str) -> None:
+    layer = BUILD[name]()
+    for parameter_name, parameter in layer.named_parameters():
+        assert_drawn(parameter, expected_draw(layer, parameter_name), parameter_name)
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_a_reset_layer_is_drawn_anew_by_the_same_rule(name: str) -> None:
+    layer, fresh = BUILD[name](), BUILD[name]()
+    with torch.no_grad():
+        for tensor in (*layer.parameters(), *layer.buffers()):
+            tensor.fill_(7)
+    layer.reset_parameters()
+    first = {parameter_name: parameter.clone() for parameter_name, parameter in layer.named_parameters()}
+    layer.reset_parameters()
+    for parameter_name, parameter in layer.named_parameters():
+        draw = expected_draw(layer, parameter_name)
+        assert_drawn(parameter, draw, parameter_name)
+        assert torch.equal(parameter, first[parameter_name]) == (draw[0] == "constant"), parameter_name
+    for buffer_name, buffer in fresh.named_buffers():
+        assert torch.equal(layer.get_buffer(buffer_name), buffer), buffer_name

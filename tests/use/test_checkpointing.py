@@ -1,0 +1,128 @@
+"""Activation checkpointing: a part that is run once more in the backward pass is run on the same clips."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from agdt_layers import AGDTNet, FrameWise, build_agdtnet, insert_attention
+from helpers.hosts import Host, host
+from helpers.strategies import end_padding, random_tensor
+
+MASKS = pytest.mark.parametrize("mask", [None, end_padding([3, 1], 3)], ids=["all", "masked"])
+REENTRANT = pytest.mark.parametrize("use_reentrant", [False, True], ids=["saved tensors", "reentrant"])
+
+
+def clips(batch: int, num_frames: int, size: tuple[int, int] = (16, 24)) -> Tensor:
+    return random_tensor((batch, num_frames, 3, *size), 0, torch.float32).requires_grad_()
+
+
+class Recomputed(nn.Module):
+    """A user's wrapper of one argument."""
+
+    def __init__(self, inside: nn.Module, use_reentrant: bool) -> None:
+        super().__init__()
+        self.inside, self.use_reentrant = inside, use_reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.inside, x, use_reentrant=self.use_reentrant)
+
+
+class Stages(nn.Module):
+    """The host's first stages, each as it is or recomputed."""
+
+    def __init__(self, model: Host, wrap: Callable[[nn.Module], nn.Module]) -> None:
+        super().__init__()
+        self.model = model
+        self.stages = nn.ModuleList(map(wrap, (model.sequential, model.own, model.walker, model.dense)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+def encoder(**settings: int) -> Host:
+    model = host()
+    insert_attention(model, ["sequential", "own", "dense"], example_input=torch.zeros(2, 3, 16, 24), **settings)
+    return model
+
+
+def gradients(loss: Tensor, *models: nn.Module) -> dict[str, Tensor]:
+    loss.backward()
+    named = (pair for model in models for pair in model.named_parameters())
+    return {f"{number} {name}": p.grad for number, (name, p) in enumerate(named) if p.grad is not None}
+
+
+def assert_equal_gradients(got: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert got.keys() == expected.keys()
+    assert len(got) > 10
+    for name, gradient in got.items():
+        scale = float(expected[name].abs().max())
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-5 * scale, msg=name)
+
+
+@pytest.mark.proves("FrameWise", "activation checkpointing")
+@pytest.mark.parametrize("told_at_insertion", [False, True])
+@MASKS
+@REENTRANT
+def test_inside_frame_wise(use_reentrant: bool, mask: Tensor | None, told_at_insertion: bool) -> None:
+    settings = {"num_frames": 3} if told_at_insertion else {}
+
+    def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
+        model, x = encoder(**settings), clips(2, 3)
+        loss = FrameWise(Stages(model, wrap))(x, mask=mask).square().mean()
+        return {**gradients(loss, model), "x": x.grad}
+
+    assert_equal_gradients(run(lambda part: Recomputed(part, use_reentrant)), run(lambda part: part))
+
+
+@REENTRANT
+def test_calls_of_several_lengths_and_a_model_of_images_in_one_backward_pass(use_reentrant: bool) -> None:
+    def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
+        model, images, x = encoder(), encoder(), clips(2, 3)
+        net, of_images = FrameWise(Stages(model, wrap)), Stages(images, wrap)
+        loss = sum(net(part).square().mean() for part in (x, x[:, :2], x.flatten(0, 1)[None]))
+        return gradients(loss + of_images(x.flatten(0, 1)).square().mean(), model, images)
+
+    assert_equal_gradients(run(lambda part: Recomputed(part, use_reentrant)), run(lambda part: part))
+
+
+@REENTRANT
+def test_an_axis_that_was_recalled_is_forgotten_with_its_backward_pass(use_reentrant: bool) -> None:
+    model = encoder()
+    stages = Stages(model, lambda part: Recomputed(part, use_reentrant))
+    FrameWise(stages)(clips(2, 3)).square().mean().backward()
+    model.zero_grad()
+    # The same model now, on six images: an axis of 2 x 3 frames would go unnoticed.
+    got = gradients(stages(clips(2, 3).flatten(0, 1)).square().mean(), model)
+    plain = encoder()
+    expected = gradients(Stages(plain, lambda part: part)(clips(2, 3).flatten(0, 1)).square().mean(), plain)
+    assert_equal_gradients(got, expected)
+
+
+PLACES = ("backbone", "backbone.layer3", "backbone.attention.layer2", "frame_vectors", "temporal.enhancer")
+
+
+@pytest.mark.proves("AGDTNet", "activation checkpointing")
+@MASKS
+@REENTRANT
+@pytest.mark.parametrize("place", PLACES)
+def test_inside_a_network(place: str, use_reentrant: bool, mask: Tensor | None) -> None:
+    torch.manual_seed(0)
+    plain: AGDTNet = build_agdtnet(3, num_frames=3).eval()
+    again = copy.deepcopy(plain)
+    parent, _, child = place.rpartition(".")
+    part = again.get_submodule(place)
+    if mask is not None and place == "temporal.enhancer":
+        pytest.skip("the wrapper takes one argument, and this part is given the mask as a second")
+    setattr(again.get_submodule(parent), child, Recomputed(part, use_reentrant))
+    results = []
+    for net in (plain, again):
+        x = clips(2, 3, (48, 32))
+        net(x, mask=mask).square().mean().backward()
+        results.append({"x": x.grad, **{n.replace(".inside", ""): p.grad for n, p in net.named_parameters()}})
+    assert_equal_gradients(results[1], results[0])
