@@ -204,7 +204,7 @@ def build_agdtnet(
     causal = checks.flag("build_agdtnet", "causal", causal)
 
     factory = checks.factory("build_agdtnet", device, dtype)
-    # A backbone of one's own says what its net is made of.
+    # A given backbone decides the device and the dtype of the rest.
     own = None if backbone is None else next((p for p in backbone.parameters() if p.is_floating_point()), None)
     if own is not None:
         factory = {key: getattr(own, key) if value is None else value for key, value in factory.items()}

@@ -1,8 +1,8 @@
-"""A function of frames whose derivative is written by hand.
+"""Functions of frames with a hand-written backward.
 
-By hand for two reasons. Autograd would keep every full-size intermediate; here it keeps what the derivative needs. And
-a derivative can go group by group of frames, so that its intermediates stay in the processor's cache: on a large map a
-fresh tensor costs more than the arithmetic done on it.
+By hand for two reasons. Autograd would keep every full-size intermediate; here only what the backward needs is kept.
+And the backward can process the frames in groups, so that its intermediates stay in the processor's cache: on a large
+map a new tensor costs more than the arithmetic done on it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch.autograd import Function
 
 from agdt_layers.torch_compat import is_transformed
 
-# In elements, 32 MiB in float32: a CPU's allocator fetches memory for larger tensors from the operating system every
-# time, which costs more than all that is done in it.
+# In elements, 32 MiB in float32: for larger tensors a CPU's allocator asks the operating system for memory every time,
+# which costs more than the arithmetic done in it.
 _LARGE = 2**23
-# The groups in which such maps are derived, 4 MiB: smaller groups pay more calls, larger ones leave the cache.
+# Elements per group of such a map, 4 MiB: smaller groups need more calls, larger ones leave the cache.
 _GROUP = 2**20
 
 Pass = Callable[..., tuple[Any, ...]]
@@ -28,13 +28,13 @@ Pass = Callable[..., tuple[Any, ...]]
 def apply_with_backward(
     forward: Pass, backward: Pass, num_kept: int, frames: tuple[Tensor, ...], shared: tuple[Tensor, ...] = ()
 ) -> tuple[Any, ...]:
-    """Apply a function to tensors with N in front and to tensors that all frames share, with its own derivative.
+    """Apply a function with its own backward to tensors with leading axis N and to tensors shared by all frames.
 
-    ``forward`` takes both and gives a tuple of tensors with N in front. ``backward`` takes the frames, the last
-    ``num_kept`` of the outputs, the gradients of all outputs (None for one that nobody used) and what is shared; it
-    gives the gradients of the frames and of what is shared, None for a constant.
+    ``forward`` takes both and returns a tuple of tensors with leading axis N. ``backward`` takes the frames, the last
+    ``num_kept`` of the outputs, the gradients of all outputs (None for one that was not used) and the shared tensors;
+    it returns the gradients of the frames and of the shared tensors, None for a constant.
 
-    Compilers, torch.func and forward mode derive ``forward`` itself, operation by operation.
+    Compilers, torch.func and forward mode differentiate ``forward`` itself, operation by operation.
     """
     tensors = frames + shared
     if is_transformed() or not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
@@ -50,13 +50,13 @@ class _WithBackward(Function):
         outputs = forward(*tensors)
         ctx.derivative, ctx.num_shared = backward, len(tensors) - of_frames
         ctx.set_materialize_grads(False)
-        # Outputs and not intermediates are kept, so that the derivative can itself be derived.
+        # Outputs and not intermediates are kept, so that the backward can itself be differentiated.
         ctx.save_for_backward(*tensors[of_frames:], *tensors[:of_frames], *outputs[len(outputs) - num_kept :])
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        # Asked once: activation checkpointing gives them out only once.
+        # Read once: under activation checkpointing they can be read only once.
         saved = ctx.saved_tensors
         shared, frames = saved[: ctx.num_shared], saved[ctx.num_shared :]
         return None, None, None, None, *_in_groups(ctx.derivative, frames, gradients, shared)
@@ -65,7 +65,7 @@ class _WithBackward(Function):
 def _in_groups(
     backward: Pass, frames: tuple[Tensor, ...], gradients: tuple[Tensor | None, ...], shared: tuple[Tensor, ...]
 ) -> tuple[Tensor | None, ...]:
-    """Derive group by group of frames: put together what has N in front, add up the gradients of what is shared."""
+    """Run the backward on groups of frames: concatenate the gradients of frames, add up those of shared tensors."""
     x = frames[0]
     number = x.shape[0]
     if x.device.type != "cpu" or x.numel() <= _LARGE:

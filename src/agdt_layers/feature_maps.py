@@ -1,7 +1,7 @@
-"""The two passes over a feature map that attention needs: it is summed up, and then attended to.
+"""The two passes over a feature map that attention needs: one sums it up, the other rescales it.
 
-They are the only operations of the block that touch all of (N, C, H, W); what is between them works on vectors. Each
-is written as a pair, a value and its derivative: see :mod:`agdt_layers.custom_backward`.
+Only they touch all of (N, C, H, W); everything between them works on vectors. Each is written as a pair, a forward and
+a backward function: see :mod:`agdt_layers.custom_backward`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agdt_layers.torch_compat import convolution_gradients, is_transformed, sigm
 
 
 def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
-    """What every tap of a 1 x k and of a k x 1 kernel reaches of x, on average over H and W; and the maximum of x.
+    """The windowed means of eq. 12 for every tap of a 1 x k and a k x 1 kernel, and f_avg and f_max (eqs. 1-2).
 
     Args:
         x: (N, C, H, W).
@@ -26,7 +26,7 @@ def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
 
     Returns:
         Sums over the positions that a tap reaches, divided by H * W, (N, 2k, C), the horizontal taps first; tap k // 2
-        reaches all, so that it is the mean. Maxima, (N, C).
+        reaches every position, so it is the mean f_avg. The maxima f_max, (N, C).
     """
     height, width = x.shape[2:]
     taps = reach(height, width, kernel_size, 1 / (height * width), x.new_empty((), dtype=promoted_dtype(x.dtype)))
@@ -53,8 +53,8 @@ def _windows_derivative(
 
 
 def _where_equal(x: Tensor, peak: Tensor) -> Tensor:
-    """Mark where x has its peak."""
-    # A CPU takes ten times as long to make a bool tensor and to convert it in the product that follows.
+    """Mark where x equals its peak."""
+    # On a CPU, making a bool tensor and converting it in the next product takes ten times as long.
     return x == peak if device_forms.prefers_few_launches(x) else x.clone().eq_(peak)
 
 
@@ -82,7 +82,7 @@ def _pooled(x: Tensor) -> Tensor:
 
 def _peak(x: Tensor) -> Tensor:
     """Maximum over the channels."""
-    # A CPU runs in vectors only along rows of whole vectors, which eight small maps together always are.
+    # A CPU vectorises only along rows of whole vectors; eight maps together always have such rows.
     if not (is_transformed() or device_forms.prefers_few_launches(x)) and x.is_contiguous() and x.shape[1] % 8 == 0:
         x = x.view(x.shape[0], -1, 8, *x.shape[2:]).amax(dim=1)
     return x.amax(dim=1)
@@ -112,8 +112,8 @@ def _attended(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tu
     weighted = frames * channel[..., None, None]
     pooled = _pooled(weighted)
     position = spatial_weights(pooled, weight)
-    # In place, because a fresh full-size tensor costs more than the products. What derives these operations one by
-    # one needs the weighted map as it was.
+    # In place, because a new full-size tensor costs more than the products. Whatever differentiates these operations
+    # one by one needs the weighted map unchanged.
     if is_transformed():
         return (frames + weighted * context[..., None, None] * position).to(x.dtype), pooled, position
     weighted.mul_(context[..., None, None])
@@ -149,7 +149,7 @@ def _attended_derivative(
 
 
 def _convolution_gradients(pooled: Tensor, weight: Tensor, d_logit: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the gradients of the pooled map and of the weight."""
+    """Return the gradients of the pooled map and of the weight."""
     if device_forms.prefers_few_launches(pooled):
         return convolution_gradients(pooled, weight, d_logit)
     by_position = convolve(d_logit, weight.transpose(0, 1).flip(2, 3))

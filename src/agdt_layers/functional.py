@@ -1,11 +1,11 @@
-"""The mathematics of AGDTNet as pure functions of tensors, one function an equation group.
+"""The mathematics of AGDTNet as pure functions of tensors, one function per group of equations.
 
 Axes: B clips, T frames, C channels, H height, W width, N = B*T frames of all clips. The equation numbers are
 those of Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
 Differential Temporal Transformer", CAAI Transactions on Intelligence Technology, 2026.
 
-Weights are computed in float32 where the input is half precision: products of two statistics overflow
-float16, and a sigmoid rounded to bfloat16 has lost what the next product needs.
+Weights are computed in float32 even where the input is half precision: products of two statistics overflow
+float16, and a sigmoid rounded to bfloat16 is too coarse for the next product.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agdt_layers.custom_backward import apply_with_backward
 from agdt_layers.toeplitz_convolution import convolve
 from agdt_layers.torch_compat import is_exporting, is_forward_mode, sigmoid_gradient
 
-# einops learns at its first call that there are tensors; a graph compiled before would be compiled once more after.
+# einops registers torch's tensors at its first call; a graph compiled before that would be compiled again after it.
 rearrange(torch.empty(0), "n -> n")
 
 
@@ -33,7 +33,7 @@ def channel_weights(
     gate_weight: Tensor | None = None,
     gate_bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    r"""Adaptive channel weights sigmoid(f_att) and the gate w (eqs. 1-7).
+    r"""Adaptive channel weights sigmoid(f_att), the factor of eq. 7, and the gate w (eqs. 3-6).
 
     .. math::
         l_1 = \mathrm{Conv1d}(f_{avg}), \quad l_2 = \mathrm{Linear}(f_{max}), \quad
@@ -44,8 +44,8 @@ def channel_weights(
     :math:`l_{1,i}` times the mean of :math:`l_2`, so neither matrix is formed.
 
     Args:
-        average: mean of every channel over H and W, (N, C).
-        peak: maximum of every channel over H and W, (N, C).
+        average: f_avg, the mean of every channel over H and W, (N, C).
+        peak: f_max, the maximum of every channel over H and W, (N, C).
         local_weight: (1, 1, k), the convolution along the channel axis.
         fc_weight, fc_bias: (C, C) and (C).
         gate_weight, gate_bias: (1, 2, k) and (1); without them f_att = (a + b) / 2.
@@ -58,13 +58,13 @@ def channel_weights(
 
 
 def row_means(local: Tensor, broad: Tensor) -> Tensor:
-    """Means of the rows of A = l1 l2^T and of B = A^T, from l1 and l2, (N, C) each: (2, N, C)."""
+    """Means a and b of the rows of A = l1 l2^T and of B = A^T (eqs. 3-4), from l1 and l2, (N, C) each: (2, N, C)."""
     statistics = torch.stack([local, broad])
     return statistics * statistics.mean(dim=2, keepdim=True).flip(0)
 
 
 def mixed(rows: Tensor, logit: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Channel weights sigmoid(w a + (1 - w) b) and the gate w = sigmoid(logit) (eqs. 5-7); or sigmoid((a + b) / 2)."""
+    """Channel weights sigmoid(w a + (1 - w) b) and the gate w = sigmoid(logit) (eqs. 5-7), or sigmoid((a+b) / 2)."""
     a, b = rows.unbind()
     if logit is None:
         return torch.sigmoid((a + b) / 2), None
@@ -97,7 +97,7 @@ def convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 
 def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
-    r"""Spatial weights :math:`\sigma(\mathrm{Conv2d}([z_{avg}, z_{max}]))` (eq. 10, CBAM's spatial attention).
+    r"""Spatial weights :math:`\sigma(\mathrm{Conv2d}([z_{avg}, z_{max}]))`, as in CBAM (eq. 10, the factor of eq. 11).
 
     Args:
         pooled: mean and maximum of Xc over the channels, (N, 2, H, W).
@@ -111,7 +111,7 @@ def spatial_weights(pooled: Tensor, weight: Tensor) -> Tensor:
 
 def convolve_to_one(x: Tensor, weight: Tensor) -> Tensor:
     """Convolve x (N, I, H, W) with weight (1, I, k, k), k odd, zero padding: (N, 1, H, W)."""
-    # An exported graph is read by other engines, which know their own best convolution.
+    # An exported graph is read by other engines, which have convolutions of their own.
     if is_exporting() or device_forms.prefers_few_launches(x):
         return conv2d(x, weight, padding=weight.shape[2] // 2)
     return convolve(x, weight)
@@ -122,7 +122,7 @@ def context_weights(windows: Tensor, horizontal: Tensor, vertical: Tensor, bias:
 
     .. math:: z_{gc} = \sigma(\mathrm{GAP}(\mathrm{Conv}_{1 \times k}(X) + \mathrm{Conv}_{k \times 1}(X)))
 
-    Pooling is linear, so the convolutions are applied to k windows a direction and never run over the map.
+    Pooling is linear, so the convolutions are applied to k windows per direction and never run over the map.
 
     Args:
         windows: of :func:`agdt_layers.feature_maps.pool_windows`, (N, 2k, C).
@@ -146,7 +146,7 @@ def context_weights(windows: Tensor, horizontal: Tensor, vertical: Tensor, bias:
 
 def _by_groups(windows: Tensor, weight: Tensor) -> Tensor:
     """Apply a grouped kernel (C, C / groups, ...) to its windows, (N, k, C): (N, C)."""
-    # The windows are brought into the kernel's order and not the reverse: a dense kernel is the larger of the two.
+    # The windows are rearranged to match the kernel, not the reverse: a dense kernel is the larger of the two.
     per_group = weight.shape[1]
     rows = rearrange(windows, "n k (g i) -> g n (i k)", i=per_group)
     return rearrange(rows @ rearrange(weight, "(g o) ... -> g o (...)", o=per_group).mT, "g n o -> n (g o)")
@@ -163,11 +163,11 @@ def clip_context(
 
     Args:
         context: z_gc, (B*T, C).
-        num_frames: T, the number of frames per clip.
+        num_frames: frames per clip, T.
         mask: (B, T), True where a frame is real.
-        window: GAP_t of a frame is the mean over this many frames, itself the last (fewer at the clip's start), as
-            a camera has them; by default the mean over the whole clip.
-        past: with a window, z_gc of real frames before these, (B, K, C).
+        window: for each frame, GAP_t averages over this many frames, the frame itself the last (fewer at the clip's
+            start), as a live camera requires; by default over the whole clip.
+        past: with a window, z_gc of the real frames before these, (B, K, C).
 
     Returns:
         (B*T, C), in (0, 1).
@@ -193,10 +193,11 @@ def _sum_of_last(x: Tensor, window: int) -> Tensor:
 
 
 def reach(height: int, width: int, kernel_size: int, value: float, like: Tensor) -> Tensor:
-    """Say which positions of a map every tap of a zero-padded 1 x k and of a k x 1 kernel reaches.
+    """Mark the positions of a map that each tap of a zero-padded 1 x k and of a k x 1 kernel reaches.
 
     Returns:
-        (2k, H, W) in the dtype and on the device of ``like``, the value or 0, the horizontal taps first.
+        (2k, H, W) in the dtype and on the device of ``like``: the value where a tap reaches, else 0, the horizontal
+        taps first.
 
     >>> reach(1, 4, 3, 1.0, torch.ones(()))[:3, 0]
     tensor([[1., 1., 1., 0.],
@@ -215,7 +216,7 @@ def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     r"""Frame vectors :math:`\mathrm{GAP}(\mathrm{Conv}_{3 \times 3}(X))`, depthwise (section 3.1).
 
     On a CPU the convolution does not run over the frames: a tap touches all positions but those that zero padding
-    cuts off, so every position is weighed by the sum of the taps that reach it.
+    cuts off, so every position is weighted by the sum of the taps that reach it.
 
     Args:
         x: (N, C, H, W).
@@ -250,7 +251,7 @@ def temporal_difference(
         x: frame vectors, (B, T, C).
         alpha_forward, alpha_backward: scalars.
         step: s, in frames.
-        boundary: "zero" leaves the differences beyond the ends zero, "wrap" takes the clip as a cycle.
+        boundary: "zero" sets the differences that reach beyond the clip to zero, "wrap" treats the clip as a cycle.
         mask: (B, T), True where a frame is real; a difference that touches a padded frame is zero, and a
             cycle closes after the last real frame.
 
@@ -270,7 +271,7 @@ def temporal_difference(
     change = x[:, step:] - x[:, :-step]
     if mask is not None:
         change = change * (mask[:, step:] & mask[:, :-step])[:, :, None]
-    # Frame t's change to the frame s later stands s places after its change from the frame s before.
+    # In this tensor the change from t to t + s stands s places after the change from t - s to t.
     changes = pad(change, (0, 0, step, step))
     return torch.addcmul(alpha_backward * changes[:, :-step], changes[:, step:], alpha_forward)
 
@@ -284,8 +285,8 @@ def temporal_gate(
         difference: d, (B, T, C).
         weight: (C, 1, k).
         bias: (C).
-        boundary: "zero" pads with zeros, "wrap" takes the clip as a cycle, as in :func:`temporal_difference`.
-        mask: (B, T), True where a frame is real; says how long a cycle is.
+        boundary: "zero" pads with zeros, "wrap" treats the clip as a cycle, as in :func:`temporal_difference`.
+        mask: (B, T), True where a frame is real; it determines the length of a cycle.
 
     Returns:
         (B, T, C), in (0, 1).
@@ -302,7 +303,7 @@ def temporal_gate(
 
 
 def wrapped(x: Tensor, margin: int, mask: Tensor | None = None) -> Tensor:
-    """Put before and after the frames of a clip, (B, T, C), those that its cycle has there: (B, T + 2 margin, C)."""
+    """Pad a clip (B, T, C) cyclically, by margin frames on both sides: (B, T + 2 margin, C)."""
     time = torch.arange(-margin, x.shape[1] + margin, device=x.device)
     return _at(x, _cycle(time, x.shape[1], mask))
 
@@ -310,7 +311,7 @@ def wrapped(x: Tensor, margin: int, mask: Tensor | None = None) -> Tensor:
 def _cycle(time: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
     """Wrap frame indices (L) into a cycle of every clip's real length: (1, L) without a mask, else (B, L)."""
     if mask is None:
-        # A remainder by a tensor, because ONNX has none by a number that is known only when the graph runs.
+        # A remainder by a tensor, because in ONNX there is none by a number that is known only when the graph runs.
         return time[None] % torch.full_like(time[:1], num_frames)
     ends = torch.arange(1, num_frames + 1, device=mask.device)
     return time[None] % (mask * ends).amax(dim=1, keepdim=True)
@@ -334,7 +335,7 @@ def self_attention(query_key_value: Tensor, heads: int, mask: Tensor | None = No
     """
     query, key, value = rearrange(query_key_value, "b l (part heads d) -> part b heads l d", part=3, heads=heads)
     if is_forward_mode():
-        # torch's fused kernels know no forward derivative.
+        # torch's fused kernels have no forward-mode derivative.
         attended = attention_probabilities(query_key_value, heads, mask) @ value
         return rearrange(attended, "b heads l d -> b l (heads d)")
     may_attend = None if mask is None else mask[:, None, None, :]
@@ -357,16 +358,16 @@ def _softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
 def attention_of_few(
     tokens: Tensor, weight: Tensor, bias: Tensor, heads: int, num_queries: int, mask: Tensor | None = None
 ) -> Tensor:
-    r"""The first rows of :func:`self_attention` without projecting a token to a key or a value: exact, less work.
+    r"""The first rows of :func:`self_attention`, without projecting tokens to keys or values: exact, with less work.
 
-    Keys: :math:`q (W z + b)^T = (q W) z^T + q b^T`, so W is applied to the queries, and what all keys share leaves a
-    softmax unchanged. Values are a linear map of the tokens, which is applied to their weighted means.
+    Keys: :math:`q (W z + b)^T = (q W) z^T + q b^T`, so W is applied to the queries, and the term that all keys
+    share does not change the softmax. Values are a linear map of the tokens, which is applied to their weighted means.
 
     Args:
         tokens: (B, L, C).
         weight, bias: of the projection to queries, keys and values, (3C, C) and (3C).
         heads: divides C.
-        num_queries: how many tokens, from the first on, attend.
+        num_queries: how many of the first tokens attend.
         mask: (B, L), True where a token may be attended to.
 
     Returns:

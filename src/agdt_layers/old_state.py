@@ -16,7 +16,7 @@ def current_key(key: str) -> str:
 
 
 def bring_up_to_date(state_dict: dict[str, Tensor], prefix: str = "") -> None:
-    """Rename and reshape in place what belongs to a net with this prefix."""
+    """Rename and reshape in place the entries of a net with this prefix."""
     own = [key for key in state_dict if key.startswith(prefix)]
     if any(key.startswith(f"{prefix}backbone.") for key in own):
         for key in own:

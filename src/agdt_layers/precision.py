@@ -11,7 +11,7 @@ from agdt_layers.torch_compat import is_autocast_enabled
 
 
 def promoted_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Give float64 for float64, and float32 for everything narrower."""
+    """Return float64 for float64, and float32 for everything narrower."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 

@@ -16,26 +16,26 @@ _VECTORS = "vectors"
 
 
 class AGDTStream:
-    """Score a stream: one frame of the backbone and one pass of the temporal encoder for each answer.
+    """Score a stream, at the cost of one frame through the backbone and one pass of the temporal encoder per answer.
 
-    Kept of the last T frames: their frame vectors, and z_gc of every AGA, (B, C) each. The clip mean GAP_t of a frame
-    is taken when the frame arrives, over the frames of the window that are there; it is not taken again when later
-    frames come. Hence, with x[i] the i-th frame since the start:
+    What is kept of the last T frames: their frame vectors, and z_gc of every AGA, (B, C) each. GAP_t of a frame is
+    computed when the frame arrives, over the frames of the window so far, and is not updated when later frames come.
+    Hence:
 
-    - With ``build_agdtnet(causal=True)`` the answer is that of the offline net, at every time: its frame vectors are
-      those of the whole stream given at once, of which the last T go through the temporal encoder. Up to frame T that
-      is simply ``net(clip)`` on the frames so far. The same holds for a backbone of one's own with inserted attention
-      of ``context_window=T``.
+    - With ``build_agdtnet(causal=True)`` the answer is always that of the offline net: the frame vectors are those
+      of the whole stream given at once, and the last T of them go through the temporal encoder. Up to frame T that is
+      ``net(clip)`` on the frames so far. The same holds for any backbone with inserted attention of
+      ``context_window=T``.
     - Without AGA in the net, or with T = 1, the answer is ``net(clip)`` on the last T frames, also with causal=False.
-    - With AGA and causal=False it is an approximation of that: earlier frames were weighed by a mean that did not
-      know the later ones yet, and still knew frames that have left the window.
+    - With AGA and causal=False it is an approximation of that: earlier frames were weighted by a mean without the later
+      frames, and with frames that have since left the window.
 
     Args:
         net: an :class:`AGDTNet` in eval mode.
-        num_frames: T, the window; at most the net's longest clip.
+        num_frames: frames in the window, T; at most the net's longest clip.
 
     Raises:
-        TypeError, ValueError: the net cannot be run so; a batch that differs from that of the frames before.
+        TypeError, ValueError: the net cannot be streamed, or the number of streams changes.
 
     Example:
         >>> from agdt_layers import build_agdtnet
@@ -80,8 +80,8 @@ class AGDTStream:
     def push(self, frames: Tensor) -> Tensor:
         """Take the next frame of every stream, or a run of n frames, and score the window that ends with each.
 
-        A run costs less than its frames one by one, and gives the same answers. If a push fails, the stream is as it
-        was before.
+        A run costs less than its frames one by one, and gives the same answers. If a push fails, the stream is
+        unchanged.
 
         Args:
             frames: (B, 3, H, W), one frame of each of B streams, or (B, n, 3, H, W), a run; normalised as the
@@ -114,34 +114,34 @@ class AGDTStream:
         return scores[:, 0] if single else scores
 
     def _scores(self, vectors: Tensor, run: int) -> Tensor:
-        """Score the windows that end with the last ``run`` frames, all in one batch: (B, run, classes)."""
+        """Score the windows that end with each of the last ``run`` frames, in one batch: (B, run, classes)."""
         length, window = vectors.shape[1], min(vectors.shape[1], self.num_frames)
         ends = torch.arange(length - run, length, device=vectors.device) + 1
         starts = (ends - window).clamp(min=0)
         times = starts[:, None] + torch.arange(window, device=vectors.device)
         windows = vectors[:, times].flatten(0, 1)
-        # Only at the start of a stream are there windows shorter than the last: they are padded at their end.
+        # Only at the start of a stream are windows shorter than the last one; they are padded at their end.
         mask = None
         if length - run + 1 < window:
             mask = (times < ends[:, None]).expand(len(vectors), -1, -1).flatten(0, 1)
         return self.net.score(windows, mask).unflatten(0, (len(vectors), run))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Give what is kept of earlier frames, to save it and go on elsewhere with :meth:`load_state_dict`.
+        """Return what is kept of earlier frames, to save it and continue elsewhere with :meth:`load_state_dict`.
 
         Returns:
-            ``vectors`` (B, K, C) and, for every AGA by its name in the net, (B, K, channels); K is at most T - 1, and
-            nothing is there before the first frame.
+            ``vectors`` (B, K, C) and, for every AGA by its name in the net, (B, K, channels), with K at most T - 1;
+            empty before the first frame.
         """
         if self._vectors is None:
             return {}
         return {_VECTORS: self._vectors, **{name: self._contexts[layer] for name, layer in self._looking_back.items()}}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on where the stream was whose :meth:`state_dict` this is.
+        """Continue from the :meth:`state_dict` of another stream.
 
         Raises:
-            ValueError: a state of another net, or of a longer window. The stream is then as it was.
+            ValueError: a state of another net, or of a longer window; the stream is then unchanged.
         """
         checks.stream_state("AGDTStream", state, [_VECTORS, *self._looking_back] if state else [], self.num_frames)
         self._vectors = state.get(_VECTORS)
@@ -149,7 +149,7 @@ class AGDTStream:
 
 
 class _Memory:
-    """z_gc of the last T - 1 frames for every attention of a net, and, after a push, of the frames of the push."""
+    """z_gc of the last T - 1 frames for every AGA of a net: those before a push and, after it, the updated ones."""
 
     def __init__(self, num_frames: int, kept: Mapping[nn.Module, Tensor]) -> None:
         self.num_frames = num_frames

@@ -73,7 +73,7 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
         self.step = step
         self.boundary = boundary
         factory = checks.factory(name, device, dtype)
-        # One number each, but not without axes: sharded training cannot cut a scalar.
+        # Shape (1,) and not (): sharded training cannot split a scalar.
         self.alpha_forward = nn.Parameter(torch.empty(1, **factory))
         self.alpha_backward = nn.Parameter(torch.empty(1, **factory))
         self.conv = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, **factory)

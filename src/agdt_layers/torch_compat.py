@@ -13,7 +13,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 def is_exporting() -> bool:
     """Say whether torch.export or torch.jit is tracing, whose graphs other engines read."""
-    # New in torch 2.7; before, a compiled graph is taken for an exported one.
+    # New in torch 2.7; before that, every compiled graph is treated as an exported one.
     asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
     return bool(asked()) or is_jit_tracing()
 
