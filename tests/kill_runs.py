@@ -1,4 +1,4 @@
-"""Kill training runs at random moments (SIGKILL), resume them, and compare with runs that nobody disturbed.
+"""Kill training runs at random moments (SIGKILL), resume them, and compare with undisturbed runs.
 
     PYTHONPATH=src:examples:tests python tests/kill_runs.py --kills 20
 

@@ -54,7 +54,7 @@ def result(call: Call, arguments: Mapping[str, Any]) -> Any:
 
 def drawn(call: Call, choose: random.Random) -> tuple[dict[str, Any], dict[str, Any] | None, str, list[str]]:
     """Give arguments of which one or two are odd or wrong, the plain ones if none is wrong, and a description."""
-    # Made anew for both calls: what one call changes must not reach the other.
+    # Made again for each call: what one call changes must not reach the other.
     makes = {name: (role.plain, role.plain) for name, role in call.arguments.items()}
     described, refused = [], False
     varied = [name for name, role in call.arguments.items() if role.odd or role.wrong]

@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments and resumed, held to the run that nobody disturbed."""
+"""Runs that are killed at random moments and resumed, compared with an undisturbed run."""
 
 import random
 import shutil

@@ -51,7 +51,7 @@ show(out / "expressions" / "attention.png", 4.5)
 # -----------------
 # Two text files, one for training and one for testing, in the format that this community's datasets come in: on every
 # line a folder of frames, their number, and a label from 0. Folders may contain spaces; where the number differs from
-# the disk, the disk is believed and the difference is reported.
+# the disk, the files on disk win and the difference is reported.
 #
 # The clips here are cut out of real footage; the net is to tell which way up it is, or whether it turns
 # over.
@@ -72,10 +72,10 @@ show(out / "footage" / "confusion.png", 3.6)
 # %%
 # What the settings mean
 # ----------------------
-# What clips of your own are trained with unless you say otherwise. The recipes "dfew", "ferv39k" and "daisee" are the
-# paper's; "dfew" is SGD with learning rate 1e-3, momentum 0.9 and weight decay 1e-4, halved every 7 epochs, 100 epochs
-# of batches of 40. The protocol starts from a pretrained backbone: ``--weights resnet18.pth``; "rendered" is the recipe
-# for a net that starts from nothing.
+# What clips of your own are trained with unless you say otherwise. The recipes ``dfew``, ``ferv39k`` and ``daisee`` are
+# the paper's; ``dfew`` is SGD with learning rate 1e-3, momentum 0.9 and weight decay 1e-4, halved every 7 epochs, for
+# 100 epochs with batches of 40. A pretrained backbone, ``--weights resnet18.pth``, is this package's choice, not the
+# paper's; ``rendered`` is the recipe for training from scratch.
 for name, value in ON_DISK.items():
     print(f"{name:18} {value}")
 
@@ -84,9 +84,9 @@ for name, value in ON_DISK.items():
 # ``--ferv39k FERV39k``, ``--daisee DAiSEE/Labels --frames-root FACES``. ``--frames-root`` also takes a store that
 # ``pack_clips.py`` made. ``--check-frames`` decodes every frame before the run; ``--contact-sheet`` draws some clips.
 #
-# One tenth of each label's training clips is held out and chooses the epoch; ``--select-on test`` is what many
-# published results do, and flatters. ``--resume`` goes on from the last epoch to the same weights as an uninterrupted
-# run.
+# One tenth of each label's training clips is held out to choose the epoch, which is this package's choice too;
+# ``--select-on test`` is what many published results do, and flatters. ``--resume`` continues from the last epoch to
+# the same weights as an uninterrupted run.
 #
 # Bad input ends with one line and exit code 2:
 print("exit code", train.main(["--frames", "0"]))

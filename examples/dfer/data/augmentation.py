@@ -1,4 +1,4 @@
-"""What happens to training clips before the net sees them: one draw a clip, applied to a whole batch where it lies."""
+"""Augmentation of training clips: one draw per clip, applied to a whole batch on its device."""
 
 import torch
 from torch import Tensor

@@ -103,7 +103,7 @@ def best_shortening(entries: Sequence[Entry], place: Place) -> tuple[int, int]:
 
 
 def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: bool = False) -> ClipList:
-    """Turn the lines of `file` into clips. The disk is believed on the number of frames.
+    """Turn the lines of `file` into clips. Where the number of frames differs, the files on disk win.
 
     Missing and empty folders are counted in one message: an error, or with `may_miss` a remark.
     """
@@ -152,12 +152,12 @@ def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: 
             raise BadInput(f"{told}; extract their frames or delete the lines")
         remarks.append(f"{told}; left out")
     if differing:
-        remarks.append(f"{counted(differing, 'have another number of frames')}; the disk is believed")
+        remarks.append(f"{counted(differing, 'have another number of frames')}; the files on disk win")
     changes = {
         "left out": unprepared,
         "no folder; left out": missing,
         "no pictures; left out": empty,
-        "the disk is believed": differing,
+        "the files on disk win": differing,
     }
     return ClipList(
         clips,

@@ -12,7 +12,7 @@ def split_by_label(
 ) -> tuple[list[int], list[int]]:
     """Hold one tenth of every label's clips out, at least one where there are two: (training, validation).
 
-    With subjects, whole people are held out, so that nobody is in both parts; the tenth is then met as closely as
+    With subjects, whole people are held out, so that no person is in both parts; the tenth is then met as closely as
     their clips allow.
     """
     if subjects is not None and None not in subjects:

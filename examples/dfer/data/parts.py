@@ -95,8 +95,8 @@ def run_data(
 ) -> RunData:
     """Question a data set and make it the clips of a run.
 
-    Where it has no validation part, a tenth of the training clips is held out; to select on the test clips is the
-    peers' practice.
+    Where it has no validation part, a tenth of the training clips is held out. Selecting on the test clips is common
+    practice elsewhere.
     """
     data = each_once(data)
     remarks = [*data.remarks, *question(data, batch_size=batch_size)]

@@ -77,7 +77,7 @@ def refuse_shared(one: str, first: Sequence[ListedClip], other: str, second: Seq
 
 
 def labels(data: DataSet) -> list[str]:
-    """Numbers that are no classes, and classes that nobody can learn."""
+    """Numbers that are not classes, and classes that cannot be learned."""
     trained = Counter(clip.label for clip in data.training)
     every = [*data.training, *(data.validation or []), *data.test]
     found = {clip.label for clip in every}
@@ -110,7 +110,7 @@ def labels(data: DataSet) -> list[str]:
 
 
 def not_square(clips: Sequence[ListedClip]) -> list[str]:
-    """Look at the header of one frame a clip."""
+    """Look at the header of one frame per clip."""
     with ThreadPoolExecutor() as pool:
         sides = list(pool.map(lambda clip: clip.frames.sides(), clips))
     oblong = [(clip, size) for clip, size in zip(clips, sides, strict=True) if size[0] != size[1]]

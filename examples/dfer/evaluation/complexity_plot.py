@@ -46,7 +46,7 @@ def draw_cost_against_score(path: Path, rows: Sequence[dict[str, Any]], own: Seq
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
-    axes.set_xlabel("giga multiply-adds a clip, counted here (open circle: the printed count, where it differs)")
+    axes.set_xlabel("giga multiply-adds per clip, counted here (open circle: the printed count, where it differs)")
     axes.set_ylabel("WAR on DFEW in %, as published")
     axes.spines[["top", "right"]].set_visible(False)
     with whole_file(path) as whole:

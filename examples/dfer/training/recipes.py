@@ -1,7 +1,7 @@
 """How a model is optimised, by name: optimiser, schedule, and the order in which clips are drawn.
 
-`dfew`, `ferv39k` and `daisee` are the paper's, for a pretrained backbone; `rendered` is for a net that starts from
-nothing.
+`dfew`, `ferv39k` and `daisee` are the paper's; that the backbone is pretrained for them is this package's choice.
+`rendered` is for training from scratch.
 """
 
 from collections.abc import Callable

@@ -137,7 +137,7 @@ class TrainingSettings:
     workers: int = field(metadata=described("processes that load clips", may_change=True))
     select_on: Literal["validation", "test"] = field(
         default="validation",
-        metadata=described("which clips choose the epoch; `test` is what peers do, and flatters"),
+        metadata=described("which clips choose the epoch; `test` is common practice, and flatters"),
     )
     precision: Literal["auto", "float32", "bfloat16"] = field(
         default="auto", metadata=described("autocast to bfloat16 or not; auto: on a GPU that has it")

@@ -74,17 +74,17 @@ def test_a_missing_clip_is_not_taken_for_another_of_the_same_name(tmp_path: Path
         read_clip_list(list_file, tmp_path / "faces")
 
 
-def test_the_disk_is_believed_and_the_difference_reported(tmp_path: Path) -> None:
+def test_the_files_on_disk_win_and_the_difference_is_reported(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a 2 0\nb 16 1\nb 3 1\n", a=2, b=2)
     clips, remarks, changes = read_clip_list(list_file, tmp_path / "faces")
     assert [len(clip.frames) for clip in clips] == [2, 2, 2]
     assert remarks == [
         f"{list_file}: 2 of 3 clips have another number of frames, first at line 2: the list says 16, the disk has 2; "
-        "the disk is believed"
+        "the files on disk win"
     ]
     assert changes == [
-        f"{list_file}:2: the list says 16, the disk has 2: the disk is believed",
-        f"{list_file}:3: the list says 3, the disk has 2: the disk is believed",
+        f"{list_file}:2: the list says 16, the disk has 2: the files on disk win",
+        f"{list_file}:3: the list says 3, the disk has 2: the files on disk win",
     ]
 
 
