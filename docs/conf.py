@@ -35,8 +35,11 @@ templates_path = ["_templates"]
 nitpicky = True
 # Objects of torch and of the standard library are documented elsewhere, and the build must not need the network.
 nitpick_ignore_regex = [(r"py:.*", r"(?!agdt_layers\.).*")]
-# The base of AGA and GCA is abstract and not public.
-nitpick_ignore = [("py:class", "agdt_layers.global_attention.GlobalAttention")]
+# Bases of public classes that are not public themselves.
+nitpick_ignore = [
+    ("py:class", "agdt_layers.global_attention.GlobalAttention"),
+    ("py:class", "agdt_layers.tracing.NotScriptable"),
+]
 
 BENCHMARK = json.loads((DOCS / "benchmark" / "benchmark.json").read_text(encoding="utf-8"))
 
