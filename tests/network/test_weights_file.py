@@ -158,7 +158,7 @@ def test_a_script_is_named_and_its_advice_works(tmp_path: Path) -> None:
         (b"\n<!DOCTYPE html>\n<html><head><title>Sign in</title>", "is a web page"),
         (b"<HTML><body>404", "is a web page"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "is a web page"),
-        (gzip.compress(b"weights"), "is an archive. Unpack it"),
+        (gzip.compress(b"weights", mtime=0), "is an archive. Unpack it"),
         (b'{"error": "not found"}', "is no weights file: expected one by torch.save"),
         (b"no weights", "is no weights file: expected one by torch.save"),
         (b"\x89HDF\r\n\x1a\n" + b"\0" * 500, "is no weights file: expected one by torch.save"),
