@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import torch
 from einops import einsum, rearrange
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d, linear, pad, scaled_dot_product_attention
 
 from agdt_layers import device_forms
@@ -20,8 +20,9 @@ from agdt_layers.custom_backward import apply_with_backward
 from agdt_layers.toeplitz_convolution import convolve
 from agdt_layers.torch_compat import is_exporting, is_forward_mode, sigmoid_gradient
 
-# einops registers torch's tensors at its first call; a graph compiled before that would be compiled again after it.
-rearrange(torch.empty(0), "n -> n")
+# einops registers each type of tensor at its first call; a graph compiled before that would be compiled again after it.
+for _tensor in (torch.empty(0), nn.Parameter(torch.empty(0))):
+    rearrange(_tensor, "n -> n")
 
 
 def channel_weights(
