@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 import itertools
-import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from agdt_layers.torch_compat import uncompiled
 
 # Of a tensor its shape, of anything else the name of its type.
 Shape = tuple[int, ...] | str
@@ -137,15 +137,8 @@ def _grown(x: Tensor, factors: Mapping[int, int]) -> Tensor:
 
 
 def _run(module: nn.Module, inputs: _Inputs) -> Any:
-    with torch.no_grad(), _uncompiled():
+    with torch.no_grad(), uncompiled():
         return module(*inputs)
-
-
-def _uncompiled() -> AbstractContextManager[Any]:
-    # Compiled code calls no hooks of the submodules. Where nothing was compiled, torch._dynamo need not be imported.
-    if "torch._dynamo" not in sys.modules:
-        return nullcontext()
-    return torch.compiler.set_stance("force_eager")
 
 
 def _calls(model: nn.Module, inputs: _Inputs) -> Calls:
