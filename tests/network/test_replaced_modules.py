@@ -14,10 +14,8 @@ from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from agdt_layers import AdaptiveGlobalAttention, insert_attention, remove_attention
-from helpers.hosts import Checkpointed, Host, NHWCHost, host
+from helpers.hosts import IMAGES, Checkpointed, Host, NHWCHost, host
 from helpers.strategies import random_tensor
-
-IMAGES = random_tensor((2, 3, 16, 24), 0, torch.float32)
 
 
 def to_sync_batch_norm(model: Host) -> Host:
