@@ -62,7 +62,7 @@ def insert_attention(
             ``plan.warnings`` has the same.
 
     Note:
-        What torch.compile has compiled before is compiled anew at its next call, as it would not see the attention.
+        What torch.compile has compiled before is compiled again at its next call, to take the attention in.
 
         Freshly made, AGA multiplies its input by about 1 + 1/16, for s_c * s_hw * g is a product of four sigmoids near
         0: measured on rectified normal maps, 10 draws each, 1.075, 1.062 and 1.057 on average at C = 64, 256 and

@@ -37,7 +37,7 @@ class ModelCopy:
     def __init__(self, model: nn.Module, inputs: _Inputs) -> None:
         self.name = type(model).__name__
         self.model, self.inputs = _without_values(model), tuple(_on_meta(value) for value in inputs)
-        # What every submodule was given and gave, in the order in which they first came to an end.
+        # What every submodule was given and gave, in the order in which their first calls ended.
         self.calls: Calls
         try:
             self.calls = _calls(self.model, self.inputs)
@@ -77,7 +77,7 @@ class ModelCopy:
                     try:
                         return {axes: self._calls_at(*growth, settable) for axes, growth in growths.items()}
                     except Exception:
-                        # The model is free to refuse a size; the next may do.
+                        # A model may refuse a size; the next one may work.
                         continue
         return {}
 
@@ -85,7 +85,7 @@ class ModelCopy:
         inputs = tuple(_grown(value, {-2: taller, -1: wider}) if _is_image(value) else value for value in self.inputs)
         model = self.model
         if settable:
-            # By this method timm's models that are made for one size take another.
+            # Through this method, timm's models that are made for one size take another.
             model = copy.deepcopy(model)
             height, width = next(value.shape[-2:] for value in inputs if _is_image(value))
             model.set_input_size(img_size=(height, width))  # type: ignore[operator]

@@ -115,7 +115,7 @@ def test_keys_gradients_and_removal() -> None:
         ("tokens", r"'tokens' is \(1, 64, 6\), tokens without rows and columns; .* nearest that do: 'stem', "),
         (
             "heads",
-            r"'heads' is \(1, 2, 64, 3\) and, .* \(1, 2, 128, 3\) at twice its height .* that do: 'stem'",
+            r"'heads' is \(1, 2, 64, 3\), and for .* \(1, 2, 128, 3\) at twice the height .* that do: 'stem'",
         ),
         ("windows", r"'windows', \(16, 2, 2, 6\), grows on axis 0 .* windows or regions.* nearest that do: 'stem'"),
     ],

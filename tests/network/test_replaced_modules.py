@@ -154,7 +154,7 @@ def test_attention_after_a_compiled_part(in_place: bool) -> None:
         model.own.compile(backend="eager")
     else:
         model.own = torch.compile(model.own, backend="eager")
-        with pytest.raises(ValueError, match=r"Name that: 'own._orig_mod'\."):
+        with pytest.raises(ValueError, match=r"Name the module: 'own._orig_mod'\."):
             insert_attention(model, ["own"], example_input=IMAGES)
     with torch.no_grad():
         model(IMAGES)
@@ -182,7 +182,7 @@ def test_a_graph_of_fx_names_the_cause_and_the_advice_works() -> None:
 def test_a_checkpointed_host_names_the_cause_and_the_advice_works() -> None:
     model = Checkpointed().eval()
     model.set_grad_checkpointing()
-    with pytest.raises(ValueError, match=r"'blocks' itself is not run, .* checkpointing does. Insert attention first"):
+    with pytest.raises(ValueError, match=r"'blocks' itself is not run, .* checkpointing. Insert attention first"):
         insert_attention(model, ["blocks"], example_input=IMAGES)
     insert_attention(copy.deepcopy(model), ["blocks.1"], example_input=IMAGES)
     model.set_grad_checkpointing(False)
