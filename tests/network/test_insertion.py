@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import AdaptiveGlobalAttention, capture_attention, insert_attention, load_weights, remove_attention
-from helpers.hosts import EVERYWHERE, IMAGES, Host, attention_of, host, inserted
+from helpers.hosts import EVERYWHERE, IMAGES, Dense, Host, attention_of, host, inserted
 
 identity_at_first = functools.partial(AdaptiveGlobalAttention, residual_scale=True)
 
@@ -116,7 +116,7 @@ def test_attention_takes_the_device_of_its_place_or_of_what_is_nearest_around_it
     assert devices == {"0.agdt_attention": {"cpu"}, "1.1.agdt_attention": {"meta"}}
 
 
-def test_two_places_that_would_share_a_carrier_do_not() -> None:
+def test_what_holds_the_attention_of_another_may_have_its_own() -> None:
     model = host()
     insert_attention(model, ["dense", "dense.first"], example_input=IMAGES)
     assert {name: layer.channels for name, layer in attention_of(model).items()} == {
@@ -126,3 +126,17 @@ def test_two_places_that_would_share_a_carrier_do_not() -> None:
     with capture_attention(model) as maps:
         model(IMAGES)
     assert len(maps) == 2
+
+
+def test_two_places_that_need_the_same_holder_get_two() -> None:
+    class Rectified(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(super().forward(x))
+
+    model = nn.Sequential(Rectified(Dense(3, 2))).eval()
+    bare = copy.deepcopy(model)
+    insert_attention(model, ["0", "0.0"], example_input=IMAGES)
+    layers = attention_of(model)
+    outer, inner = "0.0.first.agdt_attention_further_up", "0.0.first.conv.agdt_attention_further_up"
+    assert set(layers) == {outer, inner}
+    assert torch.equal(model(IMAGES), layers[outer](torch.relu(layers[inner](bare[0][0](IMAGES)))))

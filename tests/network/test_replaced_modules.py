@@ -63,6 +63,21 @@ def test_attention_after_a_single_layer_warns_once_in_one_sentence(name: str, la
         assert text.endswith(f"use the tool first and insert_attention afterwards, or insert after {block!r}.")
 
 
+def test_a_norm_with_its_activation_inside_is_a_single_layer() -> None:
+    class NormAct(nn.BatchNorm2d):
+        """As timm's BatchNormAct2d, which timm's SyncBatchNorm conversion replaces."""
+
+        def __init__(self, channels: int) -> None:
+            super().__init__(channels)
+            self.act = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(super().forward(x))
+
+    with pytest.warns(UserWarning, match=r"Attention after '1' is lost, .* replaces this NormAct,"):
+        insert_attention(nn.Sequential(nn.Conv2d(3, 4, 3), NormAct(4)), ["1"], example_input=IMAGES)
+
+
 def test_attention_after_blocks_does_not_warn_and_a_warning_as_error_changes_nothing() -> None:
     model = host()
     with warnings.catch_warnings():
