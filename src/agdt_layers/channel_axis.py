@@ -1,7 +1,7 @@
 """Which axis of a feature map is C: (N, C, H, W) or (N, H, W, C).
 
-Of the axes 1 to 3 the rows follow the height of the image, the columns its width, and the channels neither. Shapes at
-one size do not tell: a Swin's first maps at 384 x 384 are (1, 96, 96, 96).
+Of axes 1 to 3, the rows scale with the height of the image, the columns with its width, the channels with neither. The
+shape at one size does not tell them apart: a Swin's first maps at 384 x 384 are (1, 96, 96, 96).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from agdt_layers.model_copy import ModelCopy, Shape
 
-# Of each channel axis, the axes of the rows and of the columns.
+# For each channel axis, the axes of the rows and of the columns.
 _SPATIAL_AXES = {1: (2, 3), 3: (1, 2)}
 _SIDES = {"H": "height", "W": "width", "HW": "height and width"}
 _Map = tuple[int, ...]
@@ -32,10 +32,10 @@ def channel_axis(model: ModelCopy, name: str, number: int, shape: _Map) -> int:
         )
     possible = _possible(shape, grown)
     if not possible:
-        others = " and ".join(f"{other} at twice its {_SIDES[axes]}" for axes, other in grown.items())
+        others = " and ".join(f"{other} at twice the {_SIDES[axes]}" for axes, other in grown.items())
         raise NoFeatureMap(
-            f"The output of {name!r} is {shape} and, of an image of other sizes, {others}: no feature map "
-            "(N, C, H, W) or (N, H, W, C), whose rows follow the height and whose columns the width."
+            f"The output of {name!r} is {shape}, and for images of other sizes {others}: not a feature map, "
+            "(N, C, H, W) or (N, H, W, C), whose rows scale with the height and columns with the width."
         )
     if len(possible) > 1:
         possible = _possible_alone(model, name, number, shape)
@@ -44,7 +44,7 @@ def channel_axis(model: ModelCopy, name: str, number: int, shape: _Map) -> int:
     if len(possible) != 1:
         raise NoFeatureMap(
             f"The output of {name!r} is {shape}, and this example does not tell (N, C, H, W) from (N, H, W, C). "
-            "Give an example_input with other and unequal H and W."
+            "Give an example_input of another size, with H and W unequal."
         )
     return possible.pop()
 

@@ -11,7 +11,6 @@ Maps (N, H, W, C), as Swin has them, are permuted for the attention and back.
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from agdt_layers.channels_last import ChannelsLast
 from agdt_layers.global_attention import GlobalAttention
 from agdt_layers.insertion_plan import InsertionPlan, Placement, plan_insertion
 from agdt_layers.places import FURTHER_UP, HANDLE, OWN, Factory, chosen_places
+from agdt_layers.torch_compat import forget_compiled
 
 
 def insert_attention(
@@ -92,7 +92,7 @@ def insert_attention(
         for place, layer in zip(plan.placements, layers, strict=True):
             _put_in(model, place, layer, undo)
         undo.pop_all()
-    _forget_compiled()
+    forget_compiled()
     return plan
 
 
@@ -125,7 +125,7 @@ def remove_attention(model: nn.Module) -> None:
             handle.remove()
     for module, child in inserted:
         delattr(module, child)
-    _forget_compiled()
+    forget_compiled()
 
 
 class _Attend:
@@ -177,9 +177,3 @@ def _put_in(model: nn.Module, place: Placement, layer: nn.Module, undo: ExitStac
         # The handle travels with the module: unpickled, it keeps the number of its hook from being given again.
         setattr(module, HANDLE, handle)
         undo.callback(delattr, module, HANDLE)
-
-
-def _forget_compiled() -> None:
-    # Compiled code does not look for new hooks and children. Nothing was compiled where torch._dynamo is not imported.
-    if "torch._dynamo" in sys.modules:
-        torch.compiler.reset()

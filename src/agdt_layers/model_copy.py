@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 import itertools
-import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from agdt_layers.torch_compat import uncompiled
 
 # Of a tensor its shape, of anything else the name of its type.
 Shape = tuple[int, ...] | str
@@ -37,7 +37,7 @@ class ModelCopy:
     def __init__(self, model: nn.Module, inputs: _Inputs) -> None:
         self.name = type(model).__name__
         self.model, self.inputs = _without_values(model), tuple(_on_meta(value) for value in inputs)
-        # What every submodule was given and gave, in the order in which they first came to an end.
+        # What every submodule was given and gave, in the order in which their first calls ended.
         self.calls: Calls
         try:
             self.calls = _calls(self.model, self.inputs)
@@ -77,7 +77,7 @@ class ModelCopy:
                     try:
                         return {axes: self._calls_at(*growth, settable) for axes, growth in growths.items()}
                     except Exception:
-                        # The model is free to refuse a size; the next may do.
+                        # A model may refuse a size; the next one may work.
                         continue
         return {}
 
@@ -85,7 +85,7 @@ class ModelCopy:
         inputs = tuple(_grown(value, {-2: taller, -1: wider}) if _is_image(value) else value for value in self.inputs)
         model = self.model
         if settable:
-            # By this method timm's models that are made for one size take another.
+            # Through this method, timm's models that are made for one size take another.
             model = copy.deepcopy(model)
             height, width = next(value.shape[-2:] for value in inputs if _is_image(value))
             model.set_input_size(img_size=(height, width))  # type: ignore[operator]
@@ -137,15 +137,8 @@ def _grown(x: Tensor, factors: Mapping[int, int]) -> Tensor:
 
 
 def _run(module: nn.Module, inputs: _Inputs) -> Any:
-    with torch.no_grad(), _uncompiled():
+    with torch.no_grad(), uncompiled():
         return module(*inputs)
-
-
-def _uncompiled() -> AbstractContextManager[Any]:
-    # Compiled code calls no hooks of the submodules. Where nothing was compiled, torch._dynamo need not be imported.
-    if "torch._dynamo" not in sys.modules:
-        return nullcontext()
-    return torch.compiler.set_stance("force_eager")
 
 
 def _calls(model: nn.Module, inputs: _Inputs) -> Calls:

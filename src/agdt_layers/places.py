@@ -1,4 +1,4 @@
-"""The places that are meant by names and patterns of submodules, and how attention is marked that is there already."""
+"""Which submodules the names and patterns mean, and how attention that is there already is marked."""
 
 from __future__ import annotations
 

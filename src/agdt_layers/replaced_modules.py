@@ -44,17 +44,16 @@ def refuse_wrapper(model: nn.Module, name: str) -> None:
             continue
         if around == name and "_orig_mod" in module._modules:
             raise ValueError(
-                f"{name!r} is the wrapper of torch.compile around the module that is meant. Name that: "
-                f"'{name}._orig_mod'."
+                f"{name!r} is the wrapper that torch.compile put around a module. Name the module: '{name}._orig_mod'."
             )
         classes = {base.__name__ for base in type(module).__mro__} & _SHARE_GRADIENTS
         if classes:
             raise ValueError(
-                f"{name!r} is in a {classes.pop()}, which knows the parameters that it found when it was made. "
+                f"{name!r} is in a {classes.pop()}, which handles only the parameters that it found when it was made. "
                 "Insert attention first, then wrap the model."
             )
         if isinstance(module, torch.jit.ScriptModule):
             raise ValueError(
-                f"{name!r} is in a {type(module).__name__}, compiled by torch.jit, which takes in no new layer. "
-                "Insert attention into the model before that."
+                f"{name!r} is in a {type(module).__name__}, compiled by torch.jit, to which no layer can be added. "
+                "Insert attention into the model before torch.jit compiles it."
             )

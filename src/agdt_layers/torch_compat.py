@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -86,3 +88,19 @@ def at_end_of_backward(callback: Callable[[], None]) -> None:
     engine: Any = getattr(Variable, "_execution_engine", None)
     if engine is not None:
         engine.queue_callback(callback)
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Run compiled modules as plain ones, so that the hooks of their submodules are called."""
+    return torch.compiler.set_stance("force_eager") if _compiler_is_loaded() else nullcontext()
+
+
+def forget_compiled() -> None:
+    """Have everything compiled anew at its next call: compiled code does not look for new hooks and children."""
+    if _compiler_is_loaded():
+        torch.compiler.reset()
+
+
+def _compiler_is_loaded() -> bool:
+    # Importing it takes longer than the rest of this package; where it is not imported, nothing is compiled.
+    return "torch._dynamo" in sys.modules

@@ -1,4 +1,4 @@
-"""What the submodules of a model give, from a run of its copy: a feature map, or why it is none and what is."""
+"""What each submodule outputs, from a run of a copy of the model: a feature map, or why not, and which others do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def output_channels(model: nn.Module) -> int:
     if output.channel_axis != 1:
         raise ValueError(
             f"{copy.name} gives {copy.calls_of('')[0].output}, (N, H, W, C); expected (N, C, H, W). "
-            "Let it end with x.permute(0, 3, 1, 2)."
+            "End it with x.permute(0, 3, 1, 2)."
         )
     return output.channels
 
@@ -58,7 +58,7 @@ def feature_map(model: ModelCopy, name: str) -> FeatureMap:
 
 
 def nearest_feature_maps(model: ModelCopy, name: str) -> str:
-    """Say which submodules give feature maps: what it is a part of and its own parts first, blocks before layers."""
+    """Say which submodules output feature maps: those around it and inside it first, blocks before layers."""
     order = [other for other, calls in model.calls.items() if calls and other]
     here = order.index(name) if name in order else len(order)
 
@@ -83,7 +83,7 @@ def nearest_feature_maps(model: ModelCopy, name: str) -> str:
 
 
 def enclosing_block(model: ModelCopy, name: str) -> str | None:
-    """Give the name of the nearest submodule around that one that gives a feature map too."""
+    """Name the nearest submodule around this one that outputs a feature map too."""
     while "." in name:
         name = name.rpartition(".")[0]
         try:
@@ -100,14 +100,14 @@ def _why_not_run(model: ModelCopy, name: str) -> str:
         return f"The example input does not run {name!r}, which would have to give a feature map."
     if any(isinstance(around, fx.GraphModule) for around in _around(model.model, name)):
         return (
-            f"{name!r} itself is not run, its parts are: the model is a graph of torch.fx. Insert attention before "
-            "the model is traced, or after a part."
+            f"{name!r} itself is not run, only its parts are: the model is a graph of torch.fx. Insert attention "
+            "before the model is traced, or after a part."
         )
     if type(module).forward is nn.Module.forward:
-        return f"{name!r} is not run, its parts are: {type(module).__name__} only holds them."
+        return f"{name!r} is not run, only its parts are: {type(module).__name__} only holds them."
     return (
-        f"{name!r} itself is not run, its parts are, as activation checkpointing does. Insert attention first and "
-        "turn checkpointing on afterwards, or insert it after a part."
+        f"{name!r} itself is not run, only its parts are, as with activation checkpointing. Insert attention first "
+        "and turn checkpointing on afterwards, or insert it after a part."
     )
 
 

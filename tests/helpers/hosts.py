@@ -1,10 +1,17 @@
-"""Small CNNs that call their submodules in every way that attention has to live with."""
+"""Small hosts that call their submodules in every way that attention has to live with."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from agdt_layers import AdaptiveGlobalAttention, insert_attention
+from helpers.strategies import random_tensor
+
+IMAGES = random_tensor((2, 3, 16, 24), 0, torch.float32)
+# The submodules of Host after which attention can be.
+EVERYWHERE = ["sequential", "own", "walker", "dense", "twice"]
 
 
 class Block(nn.Module):
@@ -94,6 +101,16 @@ def host(seed: int = 0) -> Host:
             nn.init.uniform_(module.running_mean, -0.5, 0.5)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
     return model.eval()
+
+
+def inserted(names: list[str] = EVERYWHERE, **settings: object) -> Host:
+    model = host()
+    insert_attention(model, names, example_input=IMAGES, **settings)
+    return model
+
+
+def attention_of(model: nn.Module) -> dict[str, AdaptiveGlobalAttention]:
+    return {name: m for name, m in model.named_modules() if isinstance(m, AdaptiveGlobalAttention)}
 
 
 class _Mixing(nn.Module):

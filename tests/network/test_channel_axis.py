@@ -57,9 +57,10 @@ def test_rows_and_columns_of_an_oblong_map() -> None:
 def test_where_nothing_tells_it_is_refused_and_the_advice_works() -> None:
     with pytest.raises(ValueError, match=r"'same' is \(1, 8, 8, 8\), and this example does not tell .* 'stage', 'mix"):
         insert_attention(host(**FIXED), ["same"], example_input=SQUARE)
-    oblong = host(size=(32, 48))
-    plan = insert_attention(oblong, ["same"], example_input=torch.rand(1, 3, 32, 48))
-    assert plan.placements[0].channels_last
+    # 33 rows at a stride of 4 become 8, as 32 do: the proportions need not be exact.
+    for size in ((32, 48), (33, 48)):
+        (place,) = insert_attention(host(size=size), ["same"], example_input=torch.rand(1, 3, *size)).placements
+        assert (place.channels_last, place.channels, place.sizes) == (True, 8, ((8, 12),))
 
 
 @pytest.mark.parametrize(("name", "size"), [("rows", (8, 1)), ("columns", (1, 8))])
@@ -115,7 +116,7 @@ def test_keys_gradients_and_removal() -> None:
         ("tokens", r"'tokens' is \(1, 64, 6\), tokens without rows and columns; .* nearest that do: 'stem', "),
         (
             "heads",
-            r"'heads' is \(1, 2, 64, 3\) and, .* \(1, 2, 128, 3\) at twice its height .* that do: 'stem'",
+            r"'heads' is \(1, 2, 64, 3\), and for .* \(1, 2, 128, 3\) at twice the height .* that do: 'stem'",
         ),
         ("windows", r"'windows', \(16, 2, 2, 6\), grows on axis 0 .* windows or regions.* nearest that do: 'stem'"),
     ],

@@ -57,6 +57,47 @@ remove_attention(host)
 print(any("agdt" in key for key in host.state_dict()))
 
 # %%
+# Maps with the channels last
+# ---------------------------
+# Some models, Swin among them, keep their maps as (N, H, W, C). A trial run at other sizes shows which axis holds the
+# channels. Such a map is permuted for the attention and back, and the keys are ``<submodule>.agdt_attention.layer.*``.
+
+
+class Mixer(nn.Module):
+    """A block on maps (N, H, W, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(32)
+        self.mlp = nn.Linear(32, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.mlp(self.norm(x))
+
+
+class Permute(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, 2, 3, 1)
+
+
+swin_like = nn.Sequential(nn.Conv2d(3, 32, 4, stride=4), Permute(), Mixer())
+plan = insert_attention(swin_like, ["2"], example_input=images)
+print("channels last:", plan.placements[0].channels_last, "channels:", plan.placements[0].channels)
+print(next(key for key in swin_like.state_dict() if "agdt" in key))
+
+# %%
+# Tools that replace layers
+# -------------------------
+# SyncBatchNorm conversion, conv-bn fusion and quantisation replace single layers, and attention after such a layer is
+# lost with it. ``insert_attention`` warns of this and says what to do; after a block there is nothing to warn of.
+print(insert_attention(ResNet18(), ["layer2.0.bn1"], example_input=images, dry_run=True).warnings[0])
+
+# %%
+# A compiled model is compiled again at its next call, now with the attention. Where ``torch.compile`` wraps a part of
+# the model, name the module inside: ``layer2._orig_mod``. Everything else comes after the insertion:
+# DistributedDataParallel, FSDP, tracing, activation checkpointing.
+
+# %%
 # Clips through an image model
 # ----------------------------
 # :class:`~agdt_layers.FrameWise` runs an image model on every frame and tells the attention inside, for this one call,
@@ -73,9 +114,10 @@ with torch.no_grad():
 # --------------------------------------
 # ``build_agdtnet`` adds frame vectors, a DTFormer and a classifier to any backbone whose output is a feature map.
 mine = nn.Sequential(
-    nn.Conv2d(3, 32, 3, stride=4, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, stride=4, padding=1), nn.ReLU()
+    nn.Sequential(nn.Conv2d(3, 32, 3, stride=4, padding=1), nn.ReLU()),
+    nn.Sequential(nn.Conv2d(32, 64, 3, stride=4, padding=1), nn.ReLU()),
 )
-insert_attention(mine, ["1"], example_input=images)
+insert_attention(mine, ["0"], example_input=images)
 net = build_agdtnet(num_classes=7, num_frames=6, backbone=mine).eval()
 with torch.no_grad():
     print(net(clips, mask=mask).shape)

@@ -1,0 +1,103 @@
+"""What insert_attention and remove_attention refuse, in which words, and that the model is then as it was."""
+
+import functools
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agdt_layers import AdaptiveGlobalAttention, insert_attention, remove_attention
+from helpers.hosts import EVERYWHERE, IMAGES, Host, host, inserted
+
+
+def assert_bare(model: Host) -> None:
+    bare = host()
+    assert list(model.state_dict()) == list(bare.state_dict())
+    assert not any(module._forward_hooks for module in model.modules())
+    assert torch.equal(model(IMAGES), bare(IMAGES))
+
+
+class Narrowing(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 1:]
+
+
+@pytest.mark.parametrize(
+    ("attention", "error", "message"),
+    [
+        (["squential"], ValueError, r"No submodule of Host is named 'squential'. The nearest: sequential"),
+        (["layer*"], ValueError, r"No submodule of Host is named 'layer\*'. The nearest: "),
+        (["head"], ValueError, r"The output of 'head' is \(2, 3\); attention follows a feature map, \(N, C, H, W\) or"),
+        (["pair"], ValueError, r"The output of 'pair' is tuple; .* The nearest that do: 'twice', 'dense'"),
+        (["unused"], ValueError, r"The example input does not run 'unused'"),
+        (["own", 3], ValueError, r"at least one name of a submodule, each a string; got \['own', 3\]"),
+        ([], ValueError, r"at least one name of a submodule, each a string; got \[\]"),
+        (["own", "ow*"], ValueError, r"'own' is named twice, by 'own' and by 'ow\*'"),
+        ("own", TypeError, r"got 'own'. One name is \['own'\]"),
+        ({"own": AdaptiveGlobalAttention(7)}, TypeError, r"every place needs a layer of its own. Give the class"),
+        ({"own": Narrowing}, ValueError, r"turns \(1, 7, 8, 12\) into \(1, 6, 8, 12\); it must keep the shape"),
+        ({"own": lambda channels: channels}, TypeError, r"The attention for 'own' made int, expected a torch.nn"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_changed(attention: object, error: type, message: str) -> None:
+    model = host()
+    with pytest.raises(error, match=message):
+        insert_attention(model, attention, example_input=IMAGES)
+    assert_bare(model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"num_frames": 0}, ValueError, r"insert_attention expects num_frames to be at least 1, got 0"),
+        ({"num_frames": 2.0}, TypeError, r"insert_attention expects num_frames to be an integer, got 2.0"),
+        ({"example_input": None}, TypeError, r"expects example_input to be an input of the model, .* got NoneType"),
+        ({"example_input": IMAGES[:, :2]}, ValueError, r"Host cannot be run on the example input \(2, 2, 16, 24\)"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_settings_are_checked_before_anything_changes(
+    settings: dict[str, object], error: type, message: str, dry_run: bool
+) -> None:
+    model = host()
+    with pytest.raises(error, match=message):
+        insert_attention(model, EVERYWHERE, dry_run=dry_run, **{"example_input": IMAGES, **settings})
+    assert_bare(model)
+
+
+def test_no_module_is_refused() -> None:
+    for function in (functools.partial(insert_attention, attention=["own"], example_input=IMAGES), remove_attention):
+        with pytest.raises(TypeError, match=r"_attention expects model to be a torch.nn.Module, got NoneType"):
+            function(None)
+
+
+def test_a_failure_in_the_middle_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = host()
+    insert_attention(model, ["own"], example_input=IMAGES)
+    expected, keys = model(IMAGES), list(model.state_dict())
+
+    register = nn.Module.register_forward_hook
+
+    def fail_at_the_last(module: nn.Module, *hook: object) -> object:
+        if module is model.twice:
+            raise MemoryError
+        return register(module, *hook)
+
+    monkeypatch.setattr(nn.Module, "register_forward_hook", fail_at_the_last)
+    with pytest.raises(MemoryError):
+        insert_attention(model, ["sequential", "walker", "dense", "twice"], example_input=IMAGES)
+    assert list(model.state_dict()) == keys
+    assert torch.equal(model(IMAGES), expected)
+    assert sum(len(module._forward_hooks) for module in model.modules()) == 1
+    remove_attention(model)
+    assert torch.equal(model(IMAGES), host()(IMAGES))
+
+
+@pytest.mark.parametrize("name", EVERYWHERE)
+def test_inserting_twice_at_one_place_is_refused(name: str) -> None:
+    model = inserted()
+    with pytest.raises(ValueError, match=f"'{name}' has attention already"):
+        insert_attention(model, [name], example_input=IMAGES)
