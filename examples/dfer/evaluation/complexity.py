@@ -2,17 +2,13 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from dfer.benchmarking.launches import launches
 from dfer.benchmarking.timing import interleaved_medians, peak_bytes
-
-# Operators that are no views and launch nothing: they allocate, rename or compare types.
-_IDLE = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "promote_types"})
 
 
 @dataclass(frozen=True)
@@ -60,16 +56,5 @@ def count_multiply_adds(model: nn.Module, clip_shape: tuple[int, ...]) -> int:
 
 def count_launches(model: nn.Module, clips: torch.Tensor) -> int:
     """Count the operators that do work, on the clips' device; of an LSTM, some devices have one operator a layer."""
-    with torch.no_grad(), _Launches() as counter:
-        model(clips)
-    return counter.number
-
-
-class _Launches(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.number = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.number += not func.is_view and func.__name__.split(".")[0] not in _IDLE
-        return func(*args, **(kwargs or {}))
+    with torch.no_grad():
+        return len(launches(lambda: model(clips)))
