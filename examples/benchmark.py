@@ -54,7 +54,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     for name in track(args.only or NAMES, description="measuring", console=Console(stderr=True)):
         torch.manual_seed(0)
         if name == "growth":
-            curves = growth(settings)
+            curves = growth(Settings(args.device, args.seconds / 2))
         elif name == "profile":
             profiles = shares(settings)
         elif name == "deployed":

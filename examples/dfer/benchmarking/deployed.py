@@ -49,7 +49,7 @@ def deployments(settings: Settings) -> list[Deployment]:
     named = settings.medians({"/".join(key): run for key, run in runs.items()}, rounds=settings.rounds_of_a_network)
     found = [Deployment(*key, named["/".join(key)]) for key in runs]
     if settings.device == "cpu" and not skipped_forms():
-        found += [Deployment(name, ONNX, each) for name, each in _in_onnxruntime(nets, clips, settings).items()]
+        found += [Deployment(name, ONNX, each) for name, each in in_onnxruntime(nets, clips, settings).items()]
     return found
 
 
@@ -86,12 +86,13 @@ def write_onnx(net: nn.Module, clips: Tensor, path: Path) -> None:
         warnings.simplefilter("ignore")
         # A size of one would be taken for fixed.
         example = clips.repeat(2, 1, 1, 1, 1)
-        sizes = ({0: Dim.AUTO, 1: Dim.AUTO},)
+        sizes = ({0: Dim.DYNAMIC, 1: Dim.AUTO},)
         with torch.no_grad():
             torch.onnx.export(net, (example,), path, dynamo=True, dynamic_shapes=sizes, verbose=False)
 
 
-def _in_onnxruntime(nets: dict[str, nn.Module], clips: Tensor, settings: Settings) -> dict[str, float]:
+def in_onnxruntime(nets: dict[str, nn.Module], clips: Tensor, settings: Settings) -> dict[str, float]:
+    """Give the milliseconds of every network in onnxruntime, exported here, in a process without torch."""
     with tempfile.TemporaryDirectory() as folder:
         files = []
         for name, net in nets.items():
