@@ -17,7 +17,6 @@ _IDLE = frozenset(
         "empty_strided",
         "new_empty",
         "new_empty_strided",
-        "detach",
         "_unsafe_view",
         "lift_fresh",
         "promote_types",
