@@ -1,14 +1,15 @@
-"""Measure the layers against comparable ones, print one table, and write it as JSON with two pictures.
+"""Measure the layers and networks against their peers, print the tables, and write them with JSON and two pictures.
 
-Every figure is a ratio of medians of interleaved runs in this process. timm's layers are measured if timm is
-installed. With --device cuda the times are those of CUDA events.
+Every figure is a ratio of medians of interleaved runs, or of counts. What needs a package that is not installed
+(timm with torchvision; onnx, onnxscript, onnxruntime) is skipped by name. With --device cuda the times are those of
+CUDA events.
 """
 
 import argparse
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,34 +21,56 @@ from rich.table import Table
 
 import agdt_layers
 from dfer.atomic_files import whole_file
-from dfer.benchmarking.cases import CASES, Row, Settings
+from dfer.benchmarking import layers, networks
+from dfer.benchmarking.deployed import deployed_rows, deployments, skipped_forms
 from dfer.benchmarking.growth import growth
+from dfer.benchmarking.launch_counts import launch_counts
+from dfer.benchmarking.peers import skipped_peers
 from dfer.benchmarking.plots import draw_growth, draw_ratios
 from dfer.benchmarking.profile import shares
+from dfer.benchmarking.rows import Row, Settings
+from dfer.benchmarking.stream import stream
+from dfer.benchmarking.tables import PROFILE_HEADER, figure, groups, missed, outcome, profile_row, span, tables
 from dfer.benchmarking.timing import memory_bandwidth
 
-NAMES = [*CASES, "growth", "profile"]
-PROFILE_HEADER = ["case", "layer", "the whole map", "vectors", "around", "operators"]
+CASES: Mapping[str, Callable[[Settings], Iterable[Row]]] = {
+    "launches": launch_counts,
+    "attention": layers.attention,
+    "literal": layers.against_the_literal_form,
+    "memory": layers.memory,
+    "compiled": layers.compiled,
+    "temporal": layers.temporal_encoder,
+    "networks": networks.whole_networks,
+    "stream": stream,
+    "import": networks.import_time,
+}
+NAMES = [*CASES, "deployed", "growth", "profile"]
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     settings = Settings(args.device, args.seconds)
     rows: list[Row] = []
-    names = args.only or NAMES
-    curves, profiles = [], []
-    for name in track(names, description="measuring", console=Console(stderr=True)):
+    curves, profiles, deployed = [], [], []
+    for name in track(args.only or NAMES, description="measuring", console=Console(stderr=True)):
+        torch.manual_seed(0)
         if name == "growth":
-            curves = growth(settings)
+            curves = growth(Settings(args.device, args.seconds / 2))
         elif name == "profile":
             profiles = shares(settings)
+        elif name == "deployed":
+            deployed = deployments(settings)
+            rows.extend(deployed_rows(deployed))
         else:
             rows.extend(CASES[name](settings))
     return {
         "versions": {"agdt_layers": agdt_layers.__version__, "torch": torch.__version__},
         "machine": _machine(args.device),
+        "device": args.device,
         "threads": torch.get_num_threads(),
         "bandwidth_gb_per_s": memory_bandwidth(),
+        "skipped": [*skipped_peers(), *skipped_forms()],
         "rows": [{**asdict(row), "ratio": row.ratio} for row in rows],
+        "deployed": [asdict(each) for each in deployed],
         "growth": [{**asdict(curve), "slope": curve.slope} for curve in curves],
         "profile": [asdict(share) for share in profiles],
     }
@@ -63,56 +86,42 @@ def _machine(device: str) -> str:
         return platform.processor() or platform.machine()
 
 
-def print_table(report: dict[str, Any]) -> None:
+def print_tables(report: dict[str, Any]) -> None:
     console = Console()
-    table = Table("target", "case", "peer", "ours", "peer's", "ratio", "bound")
+    table = Table("case", "peer", "ours", "peer's", "ratio", "target")
     for row in report["rows"]:
         bound = "" if row["bound"] is None else f"{row['bound']:.2f}"
-        colour = "red" if row["bound"] is not None and row["ratio"] > row["bound"] else ""
-        figures = (
-            f"{row['ours']:.2f} {row['unit']}",
-            f"{row['theirs']:.2f}",
-            f"[{colour or 'default'}]{row['ratio']:.2f}",
-        )
-        table.add_row(str(row["target"]), row["case"], row["peer"], *figures, bound)
+        ours, theirs = (figure(row[side], row["unit"]) for side in ("ours", "theirs"))
+        colour = "red" if missed(row) else "default"
+        table.add_row(row["case"], row["peer"], ours, theirs, f"[{colour}]{row['ratio']:.2f}", bound)
     for curve in report["growth"]:
-        table.add_row("6", f"{curve['layer']} against {curve['axis']}", "linear", "", "", f"{curve['slope']:.2f}", "")
+        table.add_row(f"{curve['layer']} against {curve['axis']}", "linear", "", "", f"{curve['slope']:.2f}", "")
     console.print(table)
     if report["profile"]:
-        console.print(_profile_table(report))
+        shown = Table(*PROFILE_HEADER, title="where a forward pass spends its time, in ms, under the profiler")
+        for share in report["profile"]:
+            shown.add_row(*profile_row(share))
+        console.print(shown)
+    summary = Table("what", "ratio", "target", "", title="targets")
+    for group, each in groups(report).items():
+        if each[0]["bound"] is not None:
+            summary.add_row(group, span(each), f"{each[0]['bound']:.2f}", outcome(each))
+    console.print(summary)
     bandwidth = report["bandwidth_gb_per_s"]
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     console.print(f"{report['machine']}, {report['threads']} threads, {bandwidth:.1f} GB/s in one pass; {versions}")
+    if report["skipped"]:
+        console.print(f"skipped, as not installed: {', '.join(report['skipped'])}")
 
 
-def _profile_table(report: dict[str, Any]) -> Table:
-    table = Table(*PROFILE_HEADER, title="where a forward pass spends its time, in ms, under the profiler")
-    for share in report["profile"]:
-        table.add_row(*_profile_row(share))
-    return table
-
-
-def _profile_row(share: dict[str, Any]) -> list[str]:
-    times = (f"{share[part]:.2f}" for part in ("whole_map", "vectors", "around"))
-    return [share["case"], share["layer"], *times, str(share["calls"])]
-
-
-def profile_markdown(report: dict[str, Any]) -> str:
-    """The table of the profile, as the documentation includes it."""
-    rows = [PROFILE_HEADER, ["---"] * 2 + ["--:"] * 4, *map(_profile_row, report["profile"])]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """The table as the documentation includes it."""
-    lines = ["| case | peer | ratio | target | ours | peer's |", "|---|---|--:|--:|--:|--:|"]
-    for row in report["rows"]:
-        bound = "" if row["bound"] is None else f"{row['bound']:.2f}"
-        missed = row["bound"] is not None and row["ratio"] > row["bound"]
-        ratio = f"{row['ratio']:.2f} (missed)" if missed else f"**{row['ratio']:.2f}**"
-        figures = f"{row['ours']:.2f} {row['unit']} | {row['theirs']:.2f} {row['unit']}"
-        lines.append(f"| {row['case']} | {row['peer']} | {ratio} | {bound} | {figures} |")
-    return "\n".join(lines) + "\n"
+def write(folder: Path, report: dict[str, Any]) -> None:
+    for name, text in {"benchmark.json": json.dumps(report, indent=1) + "\n", **tables(report)}.items():
+        with whole_file(folder / name) as path:
+            path.write_text(text)
+    if any(row["bound"] is not None for row in report["rows"]):
+        draw_ratios(folder / "ratios.png", report)
+    if report["growth"]:
+        draw_growth(folder / "growth.png", report)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,10 +129,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="benchmark.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", choices=NAMES, help="measure these cases alone")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each group of interleaved runs (3)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each group of interleaved runs (2)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="folder of JSON and pictures")
-    parser.add_argument("--redraw", action="store_true", help="only make table and pictures from the JSON in --out")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="folder of JSON, tables and pictures")
+    parser.add_argument("--redraw", action="store_true", help="only make tables and pictures from the JSON in --out")
     args = parser.parse_args(argv)
     source = args.out / "benchmark.json"
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -134,18 +143,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     args.out.mkdir(parents=True, exist_ok=True)
     report = json.loads(source.read_text()) if args.redraw else measure(args)
-    with whole_file(source) as path:
-        path.write_text(json.dumps(report, indent=1) + "\n")
-    with whole_file(args.out / "benchmark.md") as path:
-        path.write_text(markdown(report))
-    with whole_file(args.out / "profile.md") as path:
-        path.write_text(profile_markdown(report))
-    if report["rows"]:
-        draw_ratios(args.out / "ratios.png", report)
-    if report["growth"]:
-        draw_growth(args.out / "growth.png", report)
-    print_table(report)
-    print(f"table, numbers and pictures: {args.out.resolve()}")
+    write(args.out, report)
+    print_tables(report)
+    print(f"tables, numbers and pictures: {args.out.resolve()}")
     return 0
 
 

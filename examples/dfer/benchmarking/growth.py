@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from agdt_layers import AdaptiveGlobalAttention, build_agdtnet
-from dfer.benchmarking.cases import Scale, Settings, forward
+from dfer.benchmarking.peers import Scale
+from dfer.benchmarking.rows import Settings, forward
 
 
 @dataclass(frozen=True)
@@ -51,5 +52,5 @@ def _network(settings: Settings, axis: str, shapes: dict[int, tuple[int, int]]) 
     times = []
     for batch, frames in shapes.values():
         clips = torch.randn(batch, frames, 3, 112, 112, device=settings.device)
-        times.append(settings.medians({"net": forward(net, clips)})["net"])
+        times.append(settings.medians({"net": forward(net, clips)}, rounds=3)["net"])
     return Curve("AGDTNet", axis, list(shapes), times)

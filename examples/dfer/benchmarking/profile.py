@@ -1,4 +1,4 @@
-"""Where the time of attention goes: operators on the whole map, operators on vectors, and everything around them."""
+"""Where the time of attention goes: operators over the whole map, operators on vectors, and what is around them."""
 
 import math
 import time
@@ -9,18 +9,19 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from agdt_layers import AdaptiveGlobalAttention
-from dfer.benchmarking.cases import Settings, forward, maps, rivals
+from dfer.benchmarking.peers import OWN_CBAM, TIMM_CBAM, peers
+from dfer.benchmarking.rows import Settings, forward, maps, named
 
 SHAPES = ((16, 512, 7, 7), (16, 64, 28, 28), (16, 256, 56, 56))
 
 
 @dataclass(frozen=True)
 class Share:
-    """One layer's forward pass in milliseconds, under the profiler, which makes small operators look slower.
+    """One layer's forward pass in milliseconds, under the profiler, which makes small operators dearer than they are.
 
     ``whole_map`` is the time in operators that read or write all of (N, C, H, W), ``vectors`` that in all others, and
-    ``around`` the rest: Python, checks, and dispatch. ``calls`` counts operators, including those that operators call
-    and those that only make views.
+    ``around`` what is left: Python, checks, and the way to and from the operators. ``calls`` counts operators, also
+    those that operators call and those that only make views.
     """
 
     layer: str
@@ -36,7 +37,7 @@ class Share:
 
 
 def shares(settings: Settings) -> list[Share]:
-    """Profile AGA and CBAM, on the CPU only: on a GPU operators return before they are done."""
+    """Profile AGA and both CBAMs, on the CPU alone: a GPU's operators return before they are done."""
     if settings.device != "cpu":
         return []
     found = []
@@ -44,10 +45,9 @@ def shares(settings: Settings) -> list[Share]:
         for layout in ("NCHW", "channels_last"):
             x = maps(shape, layout, settings.device)
             layers: dict[str, nn.Module] = {"AGA": AdaptiveGlobalAttention(shape[1], num_frames=shape[0])}
-            layers |= {name: layer for name, layer in rivals(shape[1]).items() if name == "CbamModule"}
+            layers |= {name: layer for name, layer in peers(shape[1]).items() if name in (OWN_CBAM, TIMM_CBAM)}
             for name, layer in layers.items():
-                case = f"{' x '.join(map(str, shape))} {layout}"
-                found.append(_share(name, case, forward(layer, x), x.numel()))
+                found.append(_share(name, f"{named(shape)} {layout}", forward(layer, x), x.numel()))
     return found
 
 

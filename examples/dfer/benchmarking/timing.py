@@ -1,43 +1,30 @@
-"""Measuring: medians of interleaved runs, and peak memory."""
+"""Measuring: medians of interleaved runs, and the peak of what tensors occupy."""
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-Run = Callable[[], object]
+from dfer.benchmarking.interleaving import Run, medians_in_turn, milliseconds
 
 
-def interleaved_medians(runs: Mapping[str, Run], *, seconds: float, device: str) -> dict[str, float]:
-    """Run all in turn, A B A B ..., after a warm-up, and return each one's median in milliseconds."""
-    for _ in range(3):
-        for run in runs.values():
-            run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds or len(next(iter(times.values()))) < 7:
-        for name, run in runs.items():
-            times[name].append(_milliseconds(run, device))
-    return {name: statistics.median(each) for name, each in times.items()}
+def interleaved_medians(runs: Mapping[str, Run], *, seconds: float, device: str, rounds: int = 7) -> dict[str, float]:
+    """Run all in turn, A B A B ..., after a warm-up, and give each one's median in milliseconds."""
+    clock = _milliseconds_of_a_gpu if device == "cuda" else milliseconds
+    return medians_in_turn(runs, seconds=seconds, rounds=rounds, clock=clock)
 
 
-def _milliseconds(run: Run, device: str) -> float:
-    if device == "cuda":
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        run()
-        end.record()
-        torch.cuda.synchronize()
-        return start.elapsed_time(end)
-    began = time.perf_counter()
+def _milliseconds_of_a_gpu(run: Run) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
     run()
-    return (time.perf_counter() - began) * 1e3
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end)
 
 
 def peak_bytes(run: Run, device: str) -> int:
-    """Return the peak memory of the tensors that one run makes, results included."""
+    """Give the most that tensors made by one run occupy together, results included."""
     run()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -57,7 +44,7 @@ def peak_bytes(run: Run, device: str) -> int:
 
 
 def memory_bandwidth() -> float:
-    """Return the GB/s at which this machine multiplies a large tensor in place: a bound for any pass over a map."""
+    """Give the GB/s at which this machine multiplies a large tensor in place: the floor of a pass over a map."""
     x = torch.ones(2**26)
-    milliseconds = interleaved_medians({"pass": lambda: x.mul_(1.0)}, seconds=1.0, device="cpu")["pass"]
-    return 2 * x.nbytes / milliseconds / 1e6
+    median = interleaved_medians({"pass": lambda: x.mul_(1.0)}, seconds=1.0, device="cpu")["pass"]
+    return 2 * x.nbytes / median / 1e6

@@ -56,7 +56,7 @@ class TFormer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1) + self.position
+        tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1) + self.position
         return self.layers(tokens)[:, 0]
 
 

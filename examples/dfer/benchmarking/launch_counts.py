@@ -1,0 +1,59 @@
+"""How many kernels a GPU is asked to launch: counted on any machine, in the form that the layers take on a GPU."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from agdt_layers import AdaptiveGlobalAttention, SqueezeExcitation, prepare_for_inference
+from dfer.benchmarking.launches import launches_on_a_gpu
+from dfer.benchmarking.networks import AGDTNET, FORMER, networks, random_clips
+from dfer.benchmarking.peers import peers
+from dfer.benchmarking.rows import Row, Settings, forward, maps
+
+SHAPE = (16, 64, 14, 14)
+PREPARED = "AGDTNet prepared"
+
+
+def launch_counts(settings: Settings) -> Iterator[Row]:
+    yield from _layers(settings)
+    yield from _networks(settings)
+
+
+def _layers(settings: Settings) -> Iterator[Row]:
+    x = maps(SHAPE, "NCHW", settings.device)
+    layers: dict[str, nn.Module] = {"AGA": AdaptiveGlobalAttention(SHAPE[1], num_frames=SHAPE[0])}
+    layers |= {**peers(SHAPE[1]), "this package's SqueezeExcitation": SqueezeExcitation(SHAPE[1])}
+    for way, prepare, bound in (("forward", forward, 30), ("forward + backward", _backward, 85)):
+        counts = {n: launches_on_a_gpu(prepare(layer.to(settings.device), x)) for n, layer in layers.items()}
+        yield from _rows("AGA", way, counts, bound)
+
+
+def _backward(layer: nn.Module, x: Tensor) -> Callable[[], object]:
+    leaf, gradient = x.clone().requires_grad_(), torch.randn_like(x)
+    return lambda: layer(leaf).backward(gradient)
+
+
+def _networks(settings: Settings) -> Iterator[Row]:
+    nets = networks(settings.device)
+    nets[PREPARED] = prepare_for_inference(nets[AGDTNET])
+    clips = random_clips(1, settings.device)
+    counts = {name: launches_on_a_gpu(forward(net, clips)) for name, net in nets.items()}
+    prepared = counts.pop(PREPARED)
+    yield from _rows(AGDTNET, "forward", counts, 180)
+    yield _against_a_number(PREPARED, "forward", prepared, 155)
+    yield Row(f"Launches of {PREPARED}, forward, against {FORMER}", f"launches of {PREPARED}, forward", FORMER,
+              "launches", prepared, counts[FORMER], 1.0)  # fmt: skip
+
+
+def _rows(ours: str, way: str, counts: dict[str, int], bound: int) -> Iterator[Row]:
+    yield _against_a_number(ours, way, counts[ours], bound)
+    for peer, count in counts.items():
+        if peer != ours:
+            group, case = f"Launches of {ours}, {way}, against {peer}", f"launches of {ours}, {way}"
+            yield Row(group, case, peer, "launches", counts[ours], count)
+
+
+def _against_a_number(ours: str, way: str, count: int, bound: int) -> Row:
+    case, peer = f"launches of {ours}, {way}", f"{bound} launches"
+    return Row(f"Launches of {ours}, {way}, against {bound}", case, peer, "launches", count, bound, 1.0)
