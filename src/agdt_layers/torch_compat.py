@@ -96,7 +96,7 @@ def uncompiled() -> AbstractContextManager[Any]:
 
 
 def forget_compiled() -> None:
-    """Have everything compiled anew at its next call: compiled code does not look for new hooks and children."""
+    """Have everything compiled again at its next call: compiled code does not look for new hooks and children."""
     if _compiler_is_loaded():
         torch.compiler.reset()
 

@@ -179,7 +179,7 @@ def _read_pickled(path: Path) -> object:
     if isinstance(refused, pickle.UnpicklingError) and "Unsupported operand" in str(refused):
         raise ValueError(
             f"{path} is pickled in a way that only an unsafe reader understands, or damaged. "
-            "Where it was made, save it anew without a pickle_protocol: torch.save(model.state_dict(), ...)."
+            "Where it was made, save it again without a pickle_protocol: torch.save(model.state_dict(), ...)."
         )
     raise _damaged(path)
 

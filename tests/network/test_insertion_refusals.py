@@ -54,7 +54,7 @@ def test_what_does_not_fit_is_refused_and_nothing_changed(attention: object, err
     [
         ({"num_frames": 0}, ValueError, r"insert_attention expects num_frames to be at least 1, got 0"),
         ({"num_frames": 2.0}, TypeError, r"insert_attention expects num_frames to be an integer, got 2.0"),
-        ({"example_input": None}, TypeError, r"expects example_input to be an input of the model, .* got NoneType"),
+        ({"example_input": None}, TypeError, r"expects example_input to be an input of the model, .* got None"),
         ({"example_input": IMAGES[:, :2]}, ValueError, r"Host cannot be run on the example input \(2, 2, 16, 24\)"),
     ],
 )
@@ -70,7 +70,7 @@ def test_settings_are_checked_before_anything_changes(
 
 def test_no_module_is_refused() -> None:
     for function in (functools.partial(insert_attention, attention=["own"], example_input=IMAGES), remove_attention):
-        with pytest.raises(TypeError, match=r"_attention expects model to be a torch.nn.Module, got NoneType"):
+        with pytest.raises(TypeError, match=r"_attention expects model to be a torch.nn.Module, got None"):
             function(None)
 
 

@@ -135,7 +135,7 @@ def test_the_culprit_is_named_and_its_advice_works(file: str, tmp_path: Path) ->
 def test_a_new_pickle_protocol_is_named_and_its_advice_works(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     torch.save(STATE, path, pickle_protocol=4)
-    assert "save it anew without a pickle_protocol" in refusal(path)
+    assert "save it again without a pickle_protocol" in refusal(path)
     torch.save(STATE, path)
     assert_loads(path)
 
