@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from agdt_layers import insert_attention, remove_attention
-from helpers.hosts import IMAGES, Checkpointed, attention_of, host
+from helpers.hosts import IMAGES, Checkpointed, Host, attention_of, host
 from helpers.strategies import random_tensor
 
 
@@ -28,6 +28,25 @@ def test_a_compiled_model_takes_attention_in_and_gives_it_back() -> None:
         insert_attention(model, ["own"], example_input=IMAGES)
         assert torch.equal(compiled(IMAGES), model(IMAGES))
         assert not torch.equal(compiled(IMAGES), before)
+
+
+@torch.no_grad()
+def test_compiled_code_that_fits_the_copy_too_is_not_run() -> None:
+    class Shifted(Host):
+        """Not to be run on the meta device, for its shift is no buffer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.shift = torch.zeros(1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x + self.shift)
+
+    model = Shifted().eval()
+    compiled = torch.compile(model, backend="eager")
+    compiled(IMAGES)
+    insert_attention(compiled, ["_orig_mod.own"], example_input=IMAGES)
+    assert torch.equal(compiled(IMAGES), model(IMAGES))
 
 
 @pytest.mark.parametrize("in_place", [False, True])
