@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from agdt_layers import checks
 from agdt_layers.agdtnet import AGDTNet
 from agdt_layers.model_copy import ModelCopy
 from agdt_layers.untouched import is_untouched
@@ -39,6 +40,8 @@ def prepare_for_inference(model: nn.Module, example_input: Tensor | tuple[Any, .
         >>> torch.allclose(prepare_for_inference(net)(clips), net(clips), atol=1e-5)
         True
     """
+    name = "prepare_for_inference"
+    checks.module(name, "model", model)
     if example_input is None:
         if not isinstance(model, AGDTNet):
             raise TypeError(
@@ -46,6 +49,7 @@ def prepare_for_inference(model: nn.Module, example_input: Tensor | tuple[Any, .
             )
         like = next(model.parameters())
         example_input = torch.rand(1, 1, 3, 112, 112, device=like.device, dtype=like.dtype)
+    checks.example(name, example_input)
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
     prepared = copy.deepcopy(model).eval().requires_grad_(False)
     for convolution, norm in _pairs(prepared, inputs):

@@ -179,6 +179,10 @@ def _removed(model: Any) -> Any:
     return list(model.state_dict())
 
 
+def _prepared(model: Any, example_input: Any) -> Any:
+    return agdt.prepare_for_inference(model, example_input)(torch.ones(1, 3, 8, 12))
+
+
 def _with_attention() -> nn.Module:
     model = backbone()
     agdt.insert_attention(model, ["0"], example_input=torch.zeros(1, 3, 8, 12))
@@ -370,6 +374,24 @@ CALLS: dict[str, list[Call]] = {
     "remove_attention": [Call(_removed, {"model": role.module(_with_attention, nn.Conv2d(3, 3, 1))})],
     "capture_attention": [
         Call(_captured, {"model": role.module(_with_attention), "clips": role.anything(torch.zeros(1, 3, 8, 12))})
+    ],
+    "prepare_for_inference": [
+        Call(
+            _prepared,
+            {
+                "model": role.module(backbone),
+                "example_input": role.Role(
+                    lambda: torch.zeros(1, 3, 8, 12),
+                    {"a tuple": (lambda: (torch.zeros(1, 3, 8, 12),), lambda: torch.zeros(1, 3, 8, 12))},
+                    {
+                        "()": lambda: (),
+                        "none": lambda: None,
+                        "a list": lambda: [1],
+                        "four channels": lambda: torch.zeros(1, 4, 8, 12),
+                    },
+                ),
+            },
+        )
     ],
     "load_weights": [Call(_loaded, {"model": role.module(lambda: nn.Linear(2, 3)), "source": SOURCES})],
 }

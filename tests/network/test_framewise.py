@@ -194,7 +194,11 @@ class Cut(nn.Module):
 @pytest.mark.parametrize(
     ("act", "error", "message"),
     [
-        (lambda: FrameWise(len), TypeError, "FrameWise expects a torch.nn.Module, got builtin_function"),
+        (
+            lambda: FrameWise(len),
+            TypeError,
+            "FrameWise expects model to be a torch.nn.Module, got <built-in function len>",
+        ),
         (lambda: FrameWise(nn.DataParallel(nn.Identity())), ValueError, r"nn.DataParallel\(FrameWise\(model\)\)"),
         (lambda: encoder()(clips(1, 2)[0]), ValueError, r"got 4 axes.*One clip is x.unsqueeze\(0\)"),
         (
