@@ -167,7 +167,6 @@ def same_device(layer: str, x: Tensor, parameter: Tensor | None) -> None:
 
 def module_device(layer: str, x: Tensor, module: nn.Module) -> None:
     """Accept x on the device of the module's first parameter."""
-    # torch 2.6 cannot compile next(module.parameters(), None).
     for parameter in module.parameters():
         same_device(layer, x, parameter)
         break

@@ -78,10 +78,12 @@ class FrameWise(NotScriptable, nn.Module):
             return call_with_clip_axis(self.model, self.model, frames, axis)
         try:
             return call_with_clip_axis(self.model, self.model, frames, axis)
-        except RuntimeError:
-            # A model does not say what it takes; most begin with a convolution.
+        except (RuntimeError, ValueError) as error:
+            # A model does not say what it takes; most begin with a convolution. A ValueError has words of its own, but
+            # they speak of folded frames, not of the clips that came.
             first = next((m for m in self.model.modules() if isinstance(m, nn.Conv2d)), None)
-            if first is not None:
+            turned = first is not None and first.in_channels in (clips.shape[1], clips.shape[4])
+            if first is not None and (turned or isinstance(error, RuntimeError)):
                 checks.clips(type(self).__name__, clips, first.in_channels)
             raise
 

@@ -15,13 +15,11 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 def is_exporting() -> bool:
     """Say whether torch.export or torch.jit is tracing, whose graphs other engines read."""
-    # New in torch 2.7; before that, every compiled graph is treated as an exported one.
-    asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-    return bool(asked()) or is_jit_tracing()
+    return torch.compiler.is_exporting() or is_jit_tracing()
 
 
 def is_autocast_enabled(device_type: str) -> bool:
-    # torch.amp.is_autocast_available would do, but torch 2.6 cannot compile it.
+    # Asked of a device that has no autocast, such as meta, torch raises.
     try:
         return torch.is_autocast_enabled(device_type)
     except RuntimeError:

@@ -1,5 +1,6 @@
 """FrameWise: an image model on clips; every attention is told the frames of the current call, and nothing is kept."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from agdt_layers import (
     AdaptiveGlobalAttention,
     FrameWise,
+    ResNet18,
     build_agdtnet,
     capture_attention,
     insert_attention,
@@ -218,3 +220,16 @@ class Cut(nn.Module):
 def test_what_does_not_fit_is_refused(act, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         act()
+
+
+@pytest.mark.parametrize(
+    ("turn", "fix"),
+    [
+        (lambda clips: clips.transpose(1, 2), "Is it (B, C, T, H, W)? Then x.transpose(1, 2)."),
+        (lambda clips: clips.permute(0, 1, 3, 4, 2), "Is it (B, T, H, W, C)? Then x.permute(0, 1, 4, 2, 3)."),
+    ],
+)
+@pytest.mark.parametrize("model", [ResNet18, lambda: nn.Sequential(nn.Conv2d(3, 5, 3))])
+def test_clips_of_another_layout_are_told_their_axis(model, turn, fix: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"axis 2 should be the 3 channels. {fix}")):
+        FrameWise(model())(turn(clips(2, 4)))
