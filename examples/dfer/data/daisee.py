@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from dfer.bad_input import BadInput
 from dfer.data.data_set import ClipList, DataSet, Entry, ListedClip, best_shortening, find_clips, read_table
@@ -16,12 +17,24 @@ COLUMNS = ("ClipID", "Boredom", "Engagement", "Confusion", "Frustration")
 KEPT = {"Train": (259, 582), "Validation": (139, 312), "Test": (91, 204)}
 
 
+class Row(NamedTuple):
+    """A line of a table. Ids end in .avi or .mp4, whatever the file does: the stem counts."""
+
+    line: int
+    stem: str
+    levels: tuple[int, ...]
+
+    @property
+    def user(self) -> str:
+        return self.stem[:6]
+
+
 def read_daisee(labels: Path, place: Place, *, seed: int, parts: str = "official") -> DataSet:
-    """Read the tables of the folder `labels`; `place` has the frames, in the tree that prepare_videos.py makes.
+    """Read the tables in DAiSEE's folder, or in its folder `Labels`; `place` has what prepare_videos.py makes.
 
     `parts="paper"` exchanges validation and test, as the paper's Table 1 does.
     """
-    before = {part: read_part(labels / f"{part}Labels.csv", part, place) for part in KEPT}
+    before = read_parts(labels / "Labels" if (labels / "Labels").is_dir() else labels, place)
     after = {part: undersample(clips.clips, KEPT[part], f"{seed} {part}") for part, clips in before.items()}
     validation, test = ("Validation", "Test") if parts == "official" else ("Test", "Validation")
     remarks = [remark for part in before.values() for remark in part.remarks]
@@ -34,29 +47,71 @@ def read_daisee(labels: Path, place: Place, *, seed: int, parts: str = "official
     return DataSet(NAMES, after["Train"], after[test], after[validation], tuple(remarks), tuple(changes))
 
 
-def read_part(file: Path, part: str, place: Place) -> ClipList:
-    """The clip's id names its user in the first six digits. Ids end in .avi or .mp4: the stem counts."""
-    entries, zero = [], []
+def read_parts(labels: Path, place: Place) -> dict[str, ClipList]:
+    """From the tables of the three parts; where none of them is there, from AllLabels.csv."""
+    files, every = {part: labels / f"{part}Labels.csv" for part in KEPT}, labels / "AllLabels.csv"
+    if every.is_file() and not any(file.exists() for file in files.values()):
+        return split_by_folder(every, place)
+    return {part: clips_of(file, read_rows(file), part, place) for part, file in files.items()}
+
+
+def read_rows(file: Path) -> list[Row]:
+    rows = []
     for line, (clip, *levels) in read_table(file, "labels of DAiSEE", COLUMNS):
         stem = clip.partition(".")[0]
         if not stem.isdecimal() or any(level not in ("0", "1", "2", "3") for level in levels):
             raise BadInput(f"{file}:{line}: expected a clip's id and four levels 0 to 3, got {clip},{','.join(levels)}")
-        user = stem[:6]
-        path = f"DataSet/{part}/{user}/{stem}"
-        entries.append(Entry(line, path, label_of([int(level) for level in levels]), subject=user))
-        if set(levels) == {"0"}:
-            zero.append((line, stem))
+        rows.append(Row(line, stem, tuple(map(int, levels))))
+    return rows
+
+
+def split_by_folder(file: Path, place: Place) -> dict[str, ClipList]:
+    """AllLabels.csv names no parts: a clip belongs to the one whose folder holds it."""
+    rows = read_rows(file)
+    by_part: dict[str | None, list[Row]] = {part: [] for part in (*KEPT, None)}
+    for row in rows:
+        by_part[part_of(row, place)].append(row)
+    for part in KEPT:
+        if not by_part[part]:
+            raise BadInput(
+                f"{file}: none of its {len(rows)} clips is in a folder {part}; point --frames-root to what "
+                "prepare_videos.py made of DAiSEE's folder DataSet, with Train, Validation and Test in it"
+            )
+    clips = {part: clips_of(file, by_part[part], part, place) for part in KEPT}
+    if nowhere := by_part[None]:
+        clips["Train"].remarks.append(
+            f"{file}: {len(nowhere)} of {len(rows)} clips have no folder in {', '.join(KEPT)}, first at line "
+            f"{nowhere[0].line}: {nowhere[0].stem}; left out"
+        )
+        clips["Train"].changes.extend(f"{file}:{row.line}: {row.stem}: no folder; left out" for row in nowhere)
+    return clips
+
+
+def part_of(row: Row, place: Place) -> str | None:
+    for part in KEPT:
+        for path in (f"DataSet/{part}/{row.user}/{row.stem}", f"{part}/{row.user}/{row.stem}"):
+            if any(place.has(own) or place.left_out(own) for own in (f"{path}/{row.stem}", path)):
+                return part
+    return None
+
+
+def clips_of(file: Path, rows: Sequence[Row], part: str, place: Place) -> ClipList:
+    """The clips of one part; a clip that is labelled and missing is left out."""
+    entries = [
+        Entry(row.line, f"DataSet/{part}/{row.user}/{row.stem}", label_of(row.levels), subject=row.user) for row in rows
+    ]
     # Of <user>/<clip>/<clip>.avi a folder <clip>/<clip> is made; others leave the frames in <clip> itself.
     doubled = [entry._replace(path=f"{entry.path}/{Path(entry.path).name}") for entry in entries]
     if entries and best_shortening(doubled, place)[1]:
         entries = doubled
     clips, remarks, changes = find_clips(file, entries, place, may_miss=True)
+    zero = [row for row in rows if not any(row.levels)]
     if zero:
         remarks.append(
-            f"{file}: {len(zero)} clips have all levels 0, first at line {zero[0][0]}: "
+            f"{file}: {len(zero)} clips have all levels 0, first at line {zero[0].line}: "
             "the tie rule makes them frustration"
         )
-    changes += [f"{file}:{line}: {stem}: all levels are 0; labelled frustration" for line, stem in zero]
+    changes += [f"{file}:{row.line}: {row.stem}: all levels are 0; labelled frustration" for row in zero]
     return ClipList(clips, remarks, changes)
 
 

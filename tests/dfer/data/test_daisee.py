@@ -1,13 +1,15 @@
 import re
+import shutil
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from dfer.bad_input import BadInput
-from dfer.data.daisee import KEPT, NAMES, label_of, read_daisee, read_part, undersample
+from dfer.data.daisee import KEPT, NAMES, clips_of, label_of, read_daisee, read_rows, undersample
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
+from dfer.data.packing import open_place, pack
 from helpers.made_data import write_daisee
 
 
@@ -115,5 +117,72 @@ def test_raw_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
         folder = tmp_path / f"DataSet/Test/{stem[:6]}/{stem}"
         folder.mkdir(parents=True)
         (folder / f"{stem}.avi").touch()
+    file = tmp_path / "Labels/TestLabels.csv"
     with pytest.raises(BadInput, match=r"2 of 5 clips are videos .*run prepare_videos\.py"):
-        read_part(tmp_path / "Labels/TestLabels.csv", "Test", FolderTree(tmp_path / "DataSet"))
+        clips_of(file, read_rows(file), "Test", FolderTree(tmp_path / "DataSet"))
+
+
+def to_all_labels(labels: Path) -> None:
+    """One table in place of three, in which other ids end in .mp4."""
+    tables = [labels / f"{part}Labels.csv" for part in KEPT]
+    rows = [row for table in tables for row in table.read_text().splitlines()[1:]]
+    rows = [row.replace(".avi", ".mp4") if number % 3 == 0 else row for number, row in enumerate(rows)]
+    (labels / "AllLabels.csv").write_text("\n".join([tables[0].read_text().splitlines()[0], *rows]) + "\n")
+    for table in tables:
+        table.unlink()
+
+
+@pytest.mark.parametrize("root", ["faces", "."])
+@pytest.mark.parametrize("packed", [False, True])
+def test_all_labels_alone_are_split_by_the_folders(tmp_path: Path, packed: bool, root: str) -> None:
+    write_daisee(tmp_path)
+    (tmp_path / "faces").rename(tmp_path / "DataSet")
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "DataSet").rename(tmp_path / "faces" / "DataSet")
+    shutil.rmtree(tmp_path / "faces/DataSet/Validation/330001")
+    (tmp_path / "faces/DataSet/Validation/330001/3300011001").mkdir(parents=True)
+    (tmp_path / "faces/DataSet/Validation/330001/3300011001/3300011001.json").write_text('{"status": "no face"}')
+    place = tmp_path / "faces" / ("DataSet" if root == "faces" else ".")
+    if packed:
+        pack(place, tmp_path / "store", 16)
+        place = tmp_path / "store"
+    of_parts = read_daisee(tmp_path / "Labels", open_place(place), seed=0)
+    to_all_labels(tmp_path / "Labels")
+    of_all = read_daisee(tmp_path / "Labels", open_place(place), seed=0)
+    for part in ("training", "validation", "test"):
+        one, other = (
+            [(str(clip.frames), clip.label, clip.subject) for clip in getattr(data, part)]
+            for data in (of_parts, of_all)
+        )
+        assert one == other
+        assert one
+    text = "\n".join(of_all.remarks)
+    assert "1 of 17 clips have no folder in Train, Validation, Test, first at line 9: 2100552061; left out" in text
+    assert "1 of 4 clips could not be made of their videos, first at line 10" in text
+    assert len(of_all.changes) == len(of_parts.changes) == 3
+
+
+def test_the_tables_of_the_parts_are_asked_before_all_labels(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    before = read(tmp_path)
+    (tmp_path / "Labels/AllLabels.csv").write_text("no table")
+    assert read(tmp_path) == before
+    (tmp_path / "Labels/TestLabels.csv").unlink()
+    with pytest.raises(BadInput, match=r"TestLabels\.csv: cannot be read as labels of DAiSEE"):
+        read(tmp_path)
+
+
+def test_all_labels_without_one_of_the_folders(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    to_all_labels(tmp_path / "Labels")
+    (tmp_path / "faces/Test").rename(tmp_path / "faces/Other")
+    with pytest.raises(
+        BadInput, match=r"AllLabels\.csv: none of its 17 clips is in a folder Test; point --frames-root"
+    ):
+        read(tmp_path)
+
+
+def test_the_folder_above_labels_may_be_given(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    place = FolderTree(tmp_path / "faces")
+    assert read_daisee(tmp_path, place, seed=0).remarks == read_daisee(tmp_path / "Labels", place, seed=0).remarks
