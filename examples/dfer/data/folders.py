@@ -12,7 +12,10 @@ from torch import Tensor
 from dfer.bad_input import BadInput
 from dfer.data.pictures import PICTURES, load_frames, picture_sides, read_picture
 
-VIDEOS = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
+VIDEOS = {
+    *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"),
+    *(".vob", ".webm", ".wmv"),
+}
 
 
 class Frames(Protocol):
@@ -48,6 +51,36 @@ class Place(Protocol):
 def natural_order(name: str) -> list[tuple[int, int | str]]:
     """Sort key under which 2.jpg comes before 10.jpg."""
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
+
+
+def walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[Path, list[str]]]:
+    """The folder and every one below it, each with the names of its files, in natural order.
+
+    Links are followed unless they lead in a circle; hidden folders are left out. A folder that cannot be read is
+    BadInput: what lies in it would be missed.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: natural_order(entry.name))
+    except OSError as error:
+        raise BadInput(
+            f"{folder}: cannot be read ({error.strerror}); give it read permission or move it away"
+        ) from None
+    folders = [entry.name for entry in entries if is_folder(entry)]
+    yield folder, [entry.name for entry in entries if not is_folder(entry)]
+    for name in folders:
+        if not name.startswith("."):
+            yield from walk(folder / name, (*above, real))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 class FrameFolder:
@@ -122,7 +155,8 @@ class FolderTree:
             status = json.loads((self.root / f"{path}.json").read_text(encoding="utf-8"))["status"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return str(status)
+        # A report that says "prepared" beside no folder tells of a folder that was moved or deleted.
+        return None if status == "prepared" else str(status)
 
     def frames(self, path: str) -> FrameFolder:
         return frame_folder(self.root / path)
@@ -131,12 +165,11 @@ class FolderTree:
         """Every folder that holds frames, hidden ones aside, and what was left out of the preparation, with why."""
         found: list[str] = []
         left_out: dict[str, str] = {}
-        for folder, below, files in os.walk(self.root):
-            below[:] = sorted((name for name in below if not name.startswith(".")), key=natural_order)
-            here = Path(folder).relative_to(self.root)
+        for folder, files in walk(self.root):
+            here = folder.relative_to(self.root)
             if any(map(is_frame, files)):
                 found.append(here.as_posix())
-            for name in sorted(files, key=natural_order):
+            for name in files:
                 path = (here / name).with_suffix("").as_posix()
                 if name.endswith(".json") and not self.has(path) and (why := self.left_out(path)):
                     left_out[path] = why

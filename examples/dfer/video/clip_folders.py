@@ -1,14 +1,12 @@
 """Which videos there are, and which folder each becomes."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dfer.bad_input import BadInput
-
-SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
+from dfer.data.folders import VIDEOS, walk
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ def find_clips(source: Path, out: Path) -> list[Clip]:
         raise BadInput(f"{source}: expected a video or a folder of videos; there is nothing of that name")
     videos = sorted(_videos(source))
     if not videos:
-        raise BadInput(f"{source}: no video in it; expected files that end in {', '.join(sorted(SUFFIXES))}")
+        raise BadInput(f"{source}: no video in it; expected files that end in {', '.join(sorted(VIDEOS))}")
     clips: dict[Path, Clip] = {}
     for video in videos:
         path = video.relative_to(source)
@@ -52,16 +50,11 @@ def find_clips(source: Path, out: Path) -> list[Clip]:
 
 
 def _videos(source: Path) -> Iterator[Path]:
-    # Links to folders are followed, once each; hidden files and folders are not videos (AppleDouble, trash).
-    seen: set[str] = set()
-    for place, folders, files in os.walk(source, followlinks=True):
-        seen.add(os.path.realpath(place))
-        folders[:] = [
-            name for name in folders if name[0] != "." and os.path.realpath(os.path.join(place, name)) not in seen
-        ]
-        for name in files:
-            if name[0] != "." and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(place, name)
+    for folder, names in walk(source):
+        for name in names:
+            # Hidden files are not videos: macOS leaves a ._a.mp4 beside every a.mp4 that it copies.
+            if name[0] != "." and Path(name).suffix.lower() in VIDEOS:
+                yield folder / name
 
 
 def _printable(name: str) -> str:

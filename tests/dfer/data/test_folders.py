@@ -1,8 +1,10 @@
+import os
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from dfer.bad_input import BadInput
 from dfer.data.folders import FolderTree, FrameFolder, natural_order
 from helpers.made_data import numbered, write_frames
 
@@ -42,8 +44,33 @@ def test_clips_are_found_wherever_they_lie(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "scene/c.json").write_text('{"status": "no face"}')
     (tmp_path / "scene/b.json").write_text('{"status": "prepared"}')
+    (tmp_path / "scene/moved.json").write_text('{"status": "prepared"}')
     (tmp_path / "notes.json").write_text("[]")
     assert FolderTree(tmp_path).walk() == (["9", "10", "scene/b"], {"scene/c": "no face"})
+
+
+def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
+    write_frames(tmp_path / "disk/a/1", numbered(1))
+    write_frames(tmp_path / "root/z", numbered(1))
+    for link, target in {"more": "../disk", "all": ".", "same": "z", "itself": "itself", "lost": "nowhere"}.items():
+        (tmp_path / "root" / link).symlink_to(target)
+    (tmp_path / "disk/a/up").symlink_to("..")
+    assert FolderTree(tmp_path / "root").walk()[0] == ["more/a/1", "same", "z"]
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_frames(tmp_path / "a", numbered(1))
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def closed(path: Path) -> object:
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(BadInput, match=r"closed: cannot be read \(Permission denied\); give it read permission"):
+        FolderTree(tmp_path).walk()
 
 
 @pytest.mark.parametrize(("path", "expected"), [("a.avi", True), ("b", True), ("c", True), ("d", False), ("e", False)])
