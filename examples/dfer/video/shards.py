@@ -1,0 +1,57 @@
+"""Parts of the clips for the processes of several machines, and no clip for two of them at once."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import gcd
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from dfer.bad_input import BadInput
+from dfer.one_at_a_time import is_held, one_at_a_time
+
+Item = TypeVar("Item")
+
+
+class Shard(NamedTuple):
+    """Every `count`-th item, from the `number`-th; counted from 1."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        return items[self.number - 1 :: self.count]
+
+    def overlaps(self, other: "Shard") -> bool:
+        """Whether some item is in both, however many there are.
+
+        >>> Shard(1, 2).overlaps(Shard(3, 4)), Shard(1, 2).overlaps(Shard(2, 4))
+        (True, False)
+        """
+        return (self.number - other.number) % gcd(self.count, other.count) == 0
+
+
+@contextmanager
+def alone_in(out: Path, shard: Shard) -> Iterator[None]:
+    """Keep the shard's clips below `out` for this process; BadInput where another one has some of them.
+
+    Raises OSError where nothing can be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+
+    def refusal(other: Shard) -> str:
+        same = "" if other == (1, 1) == shard else f", shard {other},"
+        return f"--out {out}: another prepare_videos.py{same} is writing there; wait for its end, or name another --out"
+
+    with one_at_a_time(out / f".shard-{shard.number}-of-{shard.count}", refusal(shard)):
+        # Only now: of two that start together at least one sees the other.
+        for file in out.glob(".shard-*-of-*"):
+            if match := re.fullmatch(r"\.shard-(\d+)-of-(\d+)", file.name):
+                other = Shard(int(match[1]), int(match[2]))
+                # Its own file is not asked: to close it a second time would end the lock.
+                if other != shard and shard.overlaps(other) and is_held(file):
+                    raise BadInput(refusal(other))
+        yield
