@@ -10,7 +10,6 @@ written; 130 or 143, interrupted.
 """
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -23,18 +22,20 @@ from typing import NoReturn
 import torch
 
 from dfer.bad_input import BadInput
-from dfer.video.clip_folders import find_clips
+from dfer.data.workers import usable_cores
+from dfer.video.clip_folders import Clip, find_clips
 from dfer.video.mtcnn import load_nets
 from dfer.video.preparation import prepare_clips
 from dfer.video.preparation_reports import Settings, read_report, summary
 from dfer.video.progress import Progress
+from dfer.video.shards import Shard, alone_in
 
 
-def shard(text: str) -> tuple[int, int]:
+def shard(text: str) -> Shard:
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise argparse.ArgumentTypeError(f"expected K/N with K from 1 to N, got {text!r}")
-    return int(number), int(count)
+    return Shard(int(number), int(count))
 
 
 def interval(text: str) -> float:
@@ -64,7 +65,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
     parser.add_argument("--workers", type=partial(whole, least=1), help="processes (default: one a core; 4 with a GPU)")
     parser.add_argument(
-        "--shard", type=shard, default=(1, 1), metavar="K/N", help="only every N-th video, from the K-th"
+        "--shard", type=shard, default=Shard(1, 1), metavar="K/N", help="only every N-th video, from the K-th"
     )
     return parser.parse_args(argv)
 
@@ -80,13 +81,16 @@ def prepare(args: argparse.Namespace) -> int:
     except (RuntimeError, AssertionError) as error:
         raise BadInput(f"--device {device}: {str(error).splitlines()[0]}") from error
     load_nets()  # missing weights are told once, before anything starts
-    settings, (number, count) = Settings(args.size, args.every), args.shard
-    clips = find_clips(args.source, args.out)[number - 1 :: count]
+    clips = args.shard.of(find_clips(args.source, args.out))
+    with alone_in(args.out, args.shard):
+        return prepare_all(clips, Settings(args.size, args.every), device, args.workers)
+
+
+def prepare_all(clips: Sequence[Clip], settings: Settings, device: str, workers: int | None) -> int:
     reports = {clip: report for clip in clips if (report := read_report(clip, settings)) is not None}
     already, began, frames = len(reports), time.monotonic(), 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = args.workers or (cores if device == "cpu" else min(4, cores))
     todo = [clip for clip in clips if clip not in reports]
+    workers = min(len(todo), workers or (usable_cores() if device == "cpu" else min(4, usable_cores())))
     preparing = prepare_clips(todo, settings, device, workers)
     with closing(preparing), Progress(len(clips), already) as progress:
         for clip, report in preparing:
@@ -95,7 +99,8 @@ def prepare(args: argparse.Namespace) -> int:
             progress.advance(clip.name, report)
     print(summary(reports.values(), already))
     seconds = time.monotonic() - began
-    print(f"this run: {frames} frames in {seconds:.0f} s, {frames / seconds:.1f} a second by {workers} processes")
+    if todo:
+        print(f"this run: {frames} frames in {seconds:.0f} s, {frames / seconds:.1f} a second by {workers} processes")
     return 3 if any(report.problem for report in reports.values()) else 0
 
 
@@ -113,8 +118,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as error:
         print("prepare_videos.py: interrupted; the same command goes on with the clips that are left", file=sys.stderr)
         return 128 + int(error.args[0])
-    except (BadInput, OSError) as error:
+    except BadInput as error:
         print(f"prepare_videos.py: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        why = error.strerror or error
+        print(
+            f"prepare_videos.py: --out {args.out}: cannot be written ({why}); make room there or name another place; "
+            "the same command goes on with the clips that are left",
+            file=sys.stderr,
+        )
         return 2
     finally:
         for number, handler in before:

@@ -15,6 +15,7 @@ import torch
 
 from dfer.video.clip_folders import find_clips
 from helpers.footage import talking_face
+from helpers.full_disk import full_disk
 from helpers.videos import shades, write_video
 from prepare_videos import main, parse
 
@@ -159,6 +160,49 @@ def test_control_c_is_an_interruption_too(
     (tmp_path / "a.mp4").touch()
     assert main([str(tmp_path), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 130
     assert capsys.readouterr().err.startswith("prepare_videos.py: interrupted; the same command goes on")
+
+
+def test_a_second_process_in_one_place_is_refused_and_another_shard_is_not(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = [str(videos / "Validation"), "--out", str(tmp_path), "--workers", "1", "--device", "cpu"]
+    with subprocess.Popen(
+        command(videos, "--out", tmp_path, "--workers", 1, "--shard", "1/2"), env=ENVIRONMENT, stdout=subprocess.DEVNULL
+    ) as first:
+        while not (tmp_path / ".shard-1-of-2").exists():
+            assert first.poll() is None
+            time.sleep(0.01)
+        for shard in ("1/2", "1/1", "3/4"):
+            assert main([*one, "--shard", shard]) == 2
+            assert capsys.readouterr().err == (
+                f"prepare_videos.py: --out {tmp_path}: another prepare_videos.py, shard 1/2, is writing there; "
+                "wait for its end, or name another --out\n"
+            )
+        assert first.poll() is None
+        assert main([*one, "--shard", "9/10"]) == 2  # 9 and 1 are both odd
+        assert main([*one, "--shard", "10/10"]) == 0
+    assert first.returncode == 3
+    assert not any(name.startswith(".") for name in names(tmp_path))
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
+    videos: Path, uninterrupted: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = videos / "Validation", tmp_path / "out"
+    arguments = [str(source), "--out", str(out), "--workers", "2", "--device", "cpu"]
+    with full_disk(3000):  # less than a picture
+        assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"prepare_videos.py: --out {out}: cannot be written (File too large); make room there or name another place; "
+        "the same command goes on with the clips that are left\n"
+    )
+    assert contents(out) == {}
+    assert main(arguments) == 0
+
+    def pictures(root: Path) -> dict[str, bytes]:
+        return {name: content for name, content in contents(root).items() if name.endswith(".jpg")}
+
+    assert pictures(out) == pictures(uninterrupted[0] / "Validation")
 
 
 def test_shards_are_disjoint_and_complete(videos: Path, uninterrupted: tuple[Path, str], tmp_path: Path) -> None:

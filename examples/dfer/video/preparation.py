@@ -1,5 +1,6 @@
 """Videos to folders of aligned faces, each with a report beside it; a folder appears whole or not at all."""
 
+import io
 import json
 import os
 import shutil
@@ -67,7 +68,7 @@ def prepare_clip(clip: Clip, detector: FaceDetector, settings: Settings) -> Repo
     status, problem = "prepared", None
     followed: list[int | None] = []
     try:
-        for batch_times, frames in _batches(reader, settings.every):
+        for batch_times, frames in batches(reader, settings.every):
             found += detector.detect(frames)
             times += batch_times
         followed = face_to_follow(found, times)
@@ -108,7 +109,7 @@ def _common(clip: Clip, settings: Settings) -> dict[str, Any]:
     return {"video": clip.name, "bytes": file_size(clip.video), "settings": asdict(settings)}
 
 
-def _batches(reader: VideoReader, every: float | None) -> Iterator[tuple[list[float], Tensor]]:
+def batches(reader: VideoReader, every: float | None) -> Iterator[tuple[list[float], Tensor]]:
     """Consecutive frames of one size; a video may change its size in the middle."""
     times: list[float] = []
     pixels: list[Tensor] = []
@@ -132,18 +133,24 @@ def _write_faces(
     settings: Settings,
 ) -> None:
     number = 0
-    for batch_times, frames in _batches(reader, settings.every):
+    for batch_times, frames in batches(reader, settings.every):
         numbers = [n for n in range(number, number + len(batch_times)) if followed[n] is not None]
         if numbers:
             points = torch.stack([found[n].points[followed[n]] for n in numbers])
             own = torch.tensor(numbers) - number
             for n, face in zip(numbers, align(frames[own].to(device), points, settings.size).cpu(), strict=True):
-                picture = Image.fromarray(face.permute(1, 2, 0).numpy())
-                picture.save(_picture(folder, n), quality=95, subsampling=0)
+                _picture(folder, n).write_bytes(_jpeg(face))
         number += len(batch_times)
     for n, source in enumerate(nearest([row is not None for row in followed], times)):
         if source != n:
             shutil.copyfile(_picture(folder, source), _picture(folder, n))
+
+
+def _jpeg(face: Tensor) -> bytes:
+    # Into memory: on a full disk Pillow, given a file, writes what fits and says nothing.
+    content = io.BytesIO()
+    Image.fromarray(face.permute(1, 2, 0).numpy()).save(content, "JPEG", quality=95, subsampling=0)
+    return content.getvalue()
 
 
 def _picture(folder: Path, number: int) -> Path:

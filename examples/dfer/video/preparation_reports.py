@@ -81,5 +81,8 @@ def read_report(clip: Clip, settings: Settings) -> Report | None:
 
 
 def file_size(path: Path) -> int:
-    """In bytes; 0 where there is no file, as behind a broken link."""
-    return path.stat().st_size if path.exists() else 0
+    """In bytes; 0 where that cannot be told, as behind a broken link: the video's own report says so."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

