@@ -118,16 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as error:
         print("prepare_videos.py: interrupted; the same command goes on with the clips that are left", file=sys.stderr)
         return 128 + int(error.args[0])
-    except BadInput as error:
+    except (BadInput, OSError) as error:
         print(f"prepare_videos.py: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        why = error.strerror or error
-        print(
-            f"prepare_videos.py: --out {args.out}: cannot be written ({why}); make room there or name another place; "
-            "the same command goes on with the clips that are left",
-            file=sys.stderr,
-        )
         return 2
     finally:
         for number, handler in before:

@@ -34,14 +34,19 @@ def prepare_clips(
 ) -> Generator[tuple[Clip, Report], None, None]:
     """Each clip with its report, as they are finished, by `workers` processes.
 
-    Whatever goes wrong with a video is in its report. Where the output cannot be written, the OSError comes out of
-    here. However this ends, it leaves no half-written clip.
+    Whatever goes wrong with a video is in its report; BadInput where the output cannot be written. However this ends,
+    it leaves no half-written clip.
     """
     try:
         with closing(run_jobs(partial(_start, device, settings), clips, workers)) as outcomes:
             for clip, outcome in outcomes:
-                if isinstance(outcome, BadInput | OSError):
+                if isinstance(outcome, BadInput):
                     raise outcome
+                if isinstance(outcome, OSError):
+                    raise BadInput(
+                        f"{clip.folder}: cannot be written ({outcome.strerror or outcome}); make room, and the same "
+                        "command goes on with the clips that are left"
+                    )
                 yield clip, report_failure(clip, settings, str(outcome)) if isinstance(outcome, Exception) else outcome
     finally:
         for clip in clips:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import gcd
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -36,17 +36,23 @@ class Shard(NamedTuple):
 
 @contextmanager
 def alone_in(out: Path, shard: Shard) -> Iterator[None]:
-    """Keep the shard's clips below `out` for this process; BadInput where another one has some of them.
+    """Keep the shard's clips below `out`, which is made, for this process.
 
-    Raises OSError where nothing can be written.
+    BadInput where another process has some of them, or nothing can be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
 
     def refusal(other: Shard) -> str:
-        same = "" if other == (1, 1) == shard else f", shard {other},"
-        return f"--out {out}: another prepare_videos.py{same} is writing there; wait for its end, or name another --out"
+        which = "" if other == (1, 1) == shard else f", shard {other},"
+        return (
+            f"--out {out}: another prepare_videos.py{which} is writing there; wait for its end, or name another --out"
+        )
 
-    with one_at_a_time(out / f".shard-{shard.number}-of-{shard.count}", refusal(shard)):
+    with ExitStack() as held:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(one_at_a_time(out / f".shard-{shard.number}-of-{shard.count}", refusal(shard)))
+        except OSError as error:
+            raise BadInput(f"--out {out}: cannot be written ({error.strerror}); name another place") from None
         # Only now: of two that start together at least one sees the other.
         for file in out.glob(".shard-*-of-*"):
             if match := re.fullmatch(r"\.shard-(\d+)-of-(\d+)", file.name):
