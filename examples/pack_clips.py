@@ -1,6 +1,9 @@
 """Pack folders of frames into one store that training reads without opening or decoding a picture.
 
 Every folder below IN that holds pictures becomes a clip. Give the store to train.py as --frames-root.
+
+OUT appears when it is whole. A packing that was interrupted starts again from the first clip. Exit code: 0, packed;
+2, wrong input, or OUT cannot be written; 130 or 143, interrupted.
 """
 
 import argparse
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from dfer.bad_input import BadInput
 from dfer.data.packing import pack
+from dfer.training.stopping import Stopped, stoppable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,13 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.size < 16:
         parser.error(f"--size: expected at least 16, got {args.size}")
     try:
-        packed = pack(args.source, args.out, args.size)
+        with stoppable():
+            packed = pack(args.source, args.out, args.size)
     except BadInput as error:
         print(f"pack_clips.py: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("pack_clips.py: interrupted; nothing was written", file=sys.stderr)
-        return 130
+    except Stopped as stop:
+        print(
+            f"pack_clips.py: {stop}; there is no store yet, the same command packs from the first clip", file=sys.stderr
+        )
+        return stop.exit_code
     if packed.not_square:
         print(f"note: {packed.not_square} clips have frames that are not square: of each the middle square was taken")
     print(

@@ -9,8 +9,9 @@ import os
 import shutil
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from torch import Tensor
 from dfer.bad_input import BadInput
 from dfer.data.folders import FolderTree, FrameFolder, Place
 from dfer.data.workers import usable_cores
+from dfer.one_at_a_time import one_at_a_time
 
 FRAMES, INDEX = "frames.npy", "index.json"
 
@@ -122,58 +124,75 @@ class Packed(NamedTuple):
 
 
 def pack(root: Path, out: Path, size: int) -> Packed:
-    """Pack every folder of pictures below `root`; the store `out` appears whole, when it is finished."""
+    """Pack every folder of pictures below `root`; the store `out` appears whole, when it is finished.
+
+    One that was interrupted starts again: half a store would say nothing of pictures that were changed since.
+    """
     if not root.is_dir():
         raise BadInput(f"{root}: is no folder; give one that holds folders of frames")
     if out.exists():
         raise BadInput(f"--out {out}: is there already; delete it or name another")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        refusal = f"--out {out}: another pack_clips.py is writing it; wait for its end, or name another"
+        with one_at_a_time(out.with_name(f".{out.name}.lock"), refusal):
+            return pack_alone(root, out, size)
+    except OSError as error:
+        why = error.strerror or error
+        raise BadInput(f"--out {out}: cannot be written ({why}); make room or name another place") from None
+
+
+def pack_alone(root: Path, out: Path, size: int) -> Packed:
     tree = FolderTree(root)
     paths, left_out = tree.walk()
     folders = {path: tree.frames(path) for path in paths}
     if not folders:
         raise BadInput(f"{root}: holds no folders of pictures; give a folder that does (of videos: prepare_videos.py)")
+    sides = [folder.sides() for folder in folders.values()]
     total = sum(map(len, folders.values()))
     beside = out.with_name(f".{out.name}.partial")
+    # What a killed run left.
+    shutil.rmtree(beside, ignore_errors=True)
     try:
-        # What a killed run left.
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
+        beside.mkdir()
         free, needed = shutil.disk_usage(beside).free, total * 3 * size * size
         if needed > free:
             raise BadInput(
                 f"--out {out}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB free; name another disk"
             )
-        spans: dict[str, Span] = {}
-        start = 0
-        # Written, not mapped: on a disk that runs full a mapped file ends the process without a word.
-        with open(beside / FRAMES, "wb") as file:
-            shape = (total, 3, size, size)
-            write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            watched = sys.stderr.isatty()
-            progress = track(
-                decoded(folders, size), "packing", len(folders), console=Console(stderr=True), disable=not watched
-            )
-            for path, frames in progress:
-                file.write(frames)
-                spans[path] = Span(start, len(frames), zlib.crc32(frames))
-                start += len(frames)
+        spans = write_frames(beside / FRAMES, folders, total, size)
         index = {"size": size, "clips": spans, "left_out": left_out}
         (beside / INDEX).write_text(json.dumps(index), encoding="utf-8")
         os.rename(beside, out)
-    except OSError as error:
-        raise BadInput(f"--out {out}: cannot be written ({error.strerror}); make room or name another place") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    sides = [folder.sides() for folder in folders.values()]
     return Packed(len(folders), total, sum(width != height for width, height in sides))
 
 
-def decoded(folders: dict[str, FrameFolder], size: int) -> Iterator[tuple[str, memoryview]]:
+def write_frames(file: Path, folders: dict[str, FrameFolder], total: int, size: int) -> dict[str, Span]:
+    """Write the frames of all clips, one after another; where each clip lies."""
+    spans: dict[str, Span] = {}
+    start = 0
+    watched, console = sys.stderr.isatty(), Console(stderr=True)
+    # Written, not mapped: on a disk that runs full a mapped file ends the process without a word.
+    with open(file, "wb") as opened, closing(decoded(folders, size)) as clips:
+        write_array_header_1_0(opened, {"descr": "|u1", "fortran_order": False, "shape": (total, 3, size, size)})
+        for path, frames in track(clips, "packing", len(folders), console=console, disable=not watched):
+            opened.write(frames)
+            spans[path] = Span(start, len(frames), zlib.crc32(frames))
+            start += len(frames)
+    return spans
+
+
+def decoded(folders: dict[str, FrameFolder], size: int) -> Generator[tuple[str, memoryview], None, None]:
     """Decode on all cores, a few clips ahead of what is written."""
     cores = usable_cores()
-    with ThreadPoolExecutor(cores) as pool:
+    pool = ThreadPoolExecutor(cores)
+    try:
         items = list(folders.items())
         for first in range(0, len(items), 4 * cores):
             some = items[first : first + 4 * cores]
             arrays = pool.map(lambda item: item[1].load(range(len(item[1])), size).numpy(), some)
             yield from ((path, array.data) for (path, _), array in zip(some, arrays, strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)

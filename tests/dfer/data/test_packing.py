@@ -1,19 +1,27 @@
 import json
 import os
 import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import dfer.data.packing
+import pack_clips
 from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsOnDisk
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
 from dfer.data.lists import read_clip_list
 from dfer.data.packing import Store, open_place, pack
+from helpers.full_disk import full_disk
+from helpers.locks import held_elsewhere
 from helpers.made_data import numbered, write_frames
 from pack_clips import main
 
@@ -152,16 +160,92 @@ def test_nothing_is_left_of_a_store_that_failed(
     assert [path.name for path in tmp_path.iterdir()] == ["folders"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_leaves_nothing(
-    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folders: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
 ) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    """Half the frames are written when the signal comes."""
+    decoded = dfer.data.packing.decoded
 
-    monkeypatch.setattr(dfer.data.packing, "decoded", interrupted)
-    assert main([str(folders), "--out", str(tmp_path / "store")]) == 130
-    assert capsys.readouterr().err == "pack_clips.py: interrupted; nothing was written\n"
+    def interrupted(*arguments: Any) -> Generator[tuple[str, memoryview], None, None]:
+        yield next(decoded(*arguments))
+        os.kill(os.getpid(), number)
+
+    arguments = [str(folders), "--out", str(tmp_path / "store"), "--size", "16"]
+    with monkeypatch.context() as patched:
+        patched.setattr(dfer.data.packing, "decoded", interrupted)
+        assert main(arguments) == 128 + number
+    assert capsys.readouterr().err == (
+        f"pack_clips.py: stopped by {number.name}; there is no store yet, the same command packs from the first clip\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["folders"]
+    assert main(arguments) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_process_that_is_ended_while_it_packs(folders: Path, tmp_path: Path, number: signal.Signals) -> None:
+    for clip in range(300):
+        write_frames(folders / f"more/{clip}", numbered(9), first=clip)
+    out = tmp_path / "there" / "store"
+    arguments = [str(folders), "--out", str(out), "--size", "64"]
+    with subprocess.Popen(
+        [sys.executable, str(Path(pack_clips.__file__)), *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        frames = out.parent / ".store.partial" / "frames.npy"
+        while not (frames.exists() and frames.stat().st_size > 200_000):
+            assert process.poll() is None, "it ended before"
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    left = sorted(path.name for path in out.parent.iterdir())
+    if number == signal.SIGKILL:
+        assert (process.returncode, errors, left) == (-number, "", [".store.lock", ".store.partial"])
+    else:
+        assert (process.returncode, left) == (128 + number, [])
+        assert errors.startswith(f"pack_clips.py: stopped by {number.name}; ")
+        assert errors.count("\n") == 1
+    assert main(arguments) == 0
+    assert os.listdir(out.parent) == ["store"]
+    assert Store(out).frames("scene a/2").check() == (7, [])
+
+
+def test_a_second_process_on_one_store_is_refused(
+    folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    partial = tmp_path / ".store.partial"
+    partial.mkdir()
+    with held_elsewhere(tmp_path / ".store.lock"):
+        assert main([str(folders), "--out", str(tmp_path / "store"), "--size", "16"]) == 2
+        assert main([str(folders), "--out", str(tmp_path / "other"), "--size", "16"]) == 0
+    assert capsys.readouterr().err == (
+        f"pack_clips.py: --out {tmp_path / 'store'}: another pack_clips.py is writing it; wait for its end, "
+        "or name another\n"
+    )
+    assert partial.is_dir()
+
+
+@pytest.mark.parametrize("largest_file", [2_000, 8_500], ids=["in the middle", "in the last bytes"])
+def test_a_full_disk_is_one_line(
+    folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], largest_file: int
+) -> None:
+    """The file of frames has 8,576 bytes."""
+    arguments = [str(folders), "--out", str(tmp_path / "store"), "--size", "16"]
+    with full_disk(largest_file):
+        assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"pack_clips.py: --out {tmp_path / 'store'}: cannot be written (File too large); "
+        "make room or name another place\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["folders"]
+    assert main(arguments) == 0
+    assert (tmp_path / "store" / "frames.npy").stat().st_size == 8_576
 
 
 def test_too_small_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
