@@ -14,16 +14,16 @@ Item = TypeVar("Item")
 
 
 class Shard(NamedTuple):
-    """Every `count`-th item, from the `number`-th; counted from 1."""
+    """Every `total`-th item, from the `number`-th; counted from 1."""
 
     number: int
-    count: int
+    total: int
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
+        return f"{self.number}/{self.total}"
 
     def of(self, items: Sequence[Item]) -> Sequence[Item]:
-        return items[self.number - 1 :: self.count]
+        return items[self.number - 1 :: self.total]
 
     def overlaps(self, other: "Shard") -> bool:
         """Whether some item is in both, however many there are.
@@ -31,7 +31,7 @@ class Shard(NamedTuple):
         >>> Shard(1, 2).overlaps(Shard(3, 4)), Shard(1, 2).overlaps(Shard(2, 4))
         (True, False)
         """
-        return (self.number - other.number) % gcd(self.count, other.count) == 0
+        return (self.number - other.number) % gcd(self.total, other.total) == 0
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def alone_in(out: Path, shard: Shard) -> Iterator[None]:
     with ExitStack() as held:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            held.enter_context(one_at_a_time(out / f".shard-{shard.number}-of-{shard.count}", refusal(shard)))
+            held.enter_context(one_at_a_time(out / f".shard-{shard.number}-of-{shard.total}", refusal(shard)))
         except OSError as error:
             raise BadInput(f"--out {out}: cannot be written ({error.strerror}); name another place") from None
         # Only now: of two that start together at least one sees the other.

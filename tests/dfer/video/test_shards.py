@@ -40,7 +40,7 @@ def test_the_shards_of_a_count_are_the_whole(count: int, items: int) -> None:
 def test_whose_videos_another_process_has_is_refused(
     tmp_path: Path, running: Shard, started: Shard, told: str | None
 ) -> None:
-    with held_elsewhere(tmp_path / f".shard-{running.number}-of-{running.count}"):
+    with held_elsewhere(tmp_path / f".shard-{running.number}-of-{running.total}"):
         if told is None:
             with alone_in(tmp_path, started):
                 pass
