@@ -208,10 +208,12 @@ def reach(height: int, width: int, kernel_size: int, value: float, like: Tensor)
     margin = kernel_size // 2
     framed = like.new_zeros(height + 2 * margin, width + 2 * margin)
     framed[margin : margin + height, margin : margin + width].fill_(value)
-    horizontal = framed[margin : margin + height].unfold(1, width, 1).unbind(1)
-    vertical = framed[:, margin : margin + width].unfold(0, height, 1).transpose(1, 2).unbind(0)
+    rows, columns = framed[margin : margin + height], framed[:, margin : margin + width]
     # The first tap looks furthest back, so it misses the last positions.
-    return torch.stack(horizontal[::-1] + vertical[::-1])
+    starts = range(kernel_size - 1, -1, -1)
+    horizontal = [rows.narrow(1, start, width) for start in starts]
+    vertical = [columns.narrow(0, start, height) for start in starts]
+    return torch.stack(horizontal + vertical)
 
 
 def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
