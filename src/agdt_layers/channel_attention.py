@@ -86,12 +86,13 @@ class AdaptiveChannelAttention(NotScriptable, nn.Module):
             return x.clone()
         with full_precision(x):
             frames = promoted(x)
-            weights, _ = self.weights(frames.mean(dim=(2, 3)), frames.amax(dim=(2, 3)))
+            average, peak = frames.mean(dim=(2, 3)), frames.amax(dim=(2, 3))
+            weights, _ = self.weights(average, peak, untouched=self.is_untouched())
             return (frames * weights[:, :, None, None]).to(x.dtype)
 
-    def weights(self, average: Tensor, peak: Tensor) -> tuple[Tensor, Tensor | None]:
+    def weights(self, average: Tensor, peak: Tensor, *, untouched: bool) -> tuple[Tensor, Tensor | None]:
         """Return sigmoid(f_att) and the gate w, (N, C) each, from a map's mean and maximum, (N, C) each."""
-        if self.is_untouched():
+        if untouched:
             parameters = [self.local.weight, self.fc.weight, self.fc.bias]
             if self.gate is not None:
                 parameters += [self.gate.weight, self.gate.bias]  # type: ignore[list-item]

@@ -37,7 +37,8 @@ def apply_with_backward(
     Compilers, torch.func and forward mode differentiate ``forward`` itself, operation by operation.
     """
     tensors = frames + shared
-    if is_transformed() or not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+    derived = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    if not derived or is_transformed():
         return forward(*tensors)
     return _WithBackward.apply(forward, backward, num_kept, len(frames), *tensors)
 

@@ -68,24 +68,24 @@ def pool_channels(x: Tensor, channel: Tensor) -> Tensor:
     Returns:
         (N, 2, H, W), the mean first.
     """
-    return _pooled(promoted(x) * channel[..., None, None])
+    weighted = promoted(x) * channel[..., None, None]
+    return _pooled(weighted, op_by_op=weighted.requires_grad or is_transformed())
 
 
-def _pooled(x: Tensor) -> Tensor:
-    if is_transformed() or x.requires_grad or not device_forms.prefers_few_launches(x):
-        return torch.stack([x.mean(dim=1), _peak(x)], dim=1)
-    pooled = x.new_empty(x.shape[0], 2, *x.shape[2:])
-    torch.mean(x, dim=1, out=pooled[:, 0])
-    torch.amax(x, dim=1, out=pooled[:, 1])
-    return pooled
-
-
-def _peak(x: Tensor) -> Tensor:
-    """Maximum over the channels."""
+def _pooled(x: Tensor, *, op_by_op: bool) -> Tensor:
+    """Mean and maximum over the channels; `op_by_op` where each operation is differentiated by itself."""
+    if op_by_op:
+        return torch.stack([x.mean(dim=1), x.amax(dim=1)], dim=1)
+    if device_forms.prefers_few_launches(x):
+        pooled = x.new_empty(x.shape[0], 2, *x.shape[2:])
+        torch.mean(x, dim=1, out=pooled[:, 0])
+        torch.amax(x, dim=1, out=pooled[:, 1])
+        return pooled
+    peaks = x
     # A CPU vectorises only along rows of whole vectors; eight maps together always have such rows.
-    if not (is_transformed() or device_forms.prefers_few_launches(x)) and x.is_contiguous() and x.shape[1] % 8 == 0:
-        x = x.view(x.shape[0], -1, 8, *x.shape[2:]).amax(dim=1)
-    return x.amax(dim=1)
+    if x.is_contiguous() and x.shape[1] % 8 == 0:
+        peaks = x.view(x.shape[0], -1, 8, *x.shape[2:]).amax(dim=1)
+    return torch.stack([x.mean(dim=1), peaks.amax(dim=1)], dim=1)
 
 
 def attend(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> Tensor:
@@ -110,11 +110,12 @@ def attend(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> Tenso
 def _attended(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
     frames = promoted(x)
     weighted = frames * channel[..., None, None]
-    pooled = _pooled(weighted)
+    op_by_op = is_transformed()
+    pooled = _pooled(weighted, op_by_op=op_by_op)
     position = spatial_weights(pooled, weight)
     # In place, because a new full-size tensor costs more than the products. Whatever differentiates these operations
     # one by one needs the weighted map unchanged.
-    if is_transformed():
+    if op_by_op:
         return (frames + weighted * context[..., None, None] * position).to(x.dtype), pooled, position
     weighted.mul_(context[..., None, None])
     return torch.addcmul(frames, weighted, position, out=weighted).to(x.dtype), pooled, position

@@ -135,11 +135,11 @@ def context_weights(windows: Tensor, horizontal: Tensor, vertical: Tensor, bias:
     """
     kernel_size = horizontal.shape[3]
     if horizontal.shape[1] == 1:
-        kernel = torch.cat([horizontal.flatten(1), vertical.flatten(1)], dim=1)
+        kernel = torch.cat([horizontal.flatten(1).T, vertical.flatten(1).T])
         if device_forms.prefers_few_launches(windows):
-            per_channel = torch.baddbmm(bias[:, None, None], windows.permute(2, 0, 1), kernel[:, :, None])
+            per_channel = torch.baddbmm(bias[:, None, None], windows.permute(2, 0, 1), kernel.T[:, :, None])
             return torch.sigmoid(per_channel.squeeze(2).T)
-        pooled = (windows * kernel.T).sum(dim=1)
+        pooled = (windows * kernel).sum(dim=1)
     else:
         pooled = _by_groups(windows[:, :kernel_size], horizontal) + _by_groups(windows[:, kernel_size:], vertical)
     return torch.sigmoid(pooled + bias)
@@ -206,10 +206,13 @@ def reach(height: int, width: int, kernel_size: int, value: float, like: Tensor)
             [0., 1., 1., 1.]])
     """
     margin = kernel_size // 2
-    framed = pad(like.new_full((height, width), value), (margin,) * 4)
+    framed = like.new_zeros(height + 2 * margin, width + 2 * margin)
+    framed[margin : margin + height, margin : margin + width].fill_(value)
+    rows, columns = framed[margin : margin + height], framed[:, margin : margin + width]
     # The first tap looks furthest back, so it misses the last positions.
-    horizontal = [framed[margin : margin + height, start : start + width] for start in reversed(range(kernel_size))]
-    vertical = [framed[start : start + height, margin : margin + width] for start in reversed(range(kernel_size))]
+    starts = range(kernel_size - 1, -1, -1)
+    horizontal = [rows.narrow(1, start, width) for start in starts]
+    vertical = [columns.narrow(0, start, height) for start in starts]
     return torch.stack(horizontal + vertical)
 
 

@@ -184,7 +184,7 @@ class GlobalAttention(NotScriptable, nn.Module, ABC):
         frames, axis = self._frames(x, num_frames, mask)
         with full_precision(x):
             frames = _without_padding(frames, axis.mask)
-            channel, gate, context = self._vectors(frames)
+            channel, gate, context = self._vectors(frames, untouched=self._is_untouched())
             pooled = pool_channels(frames, torch.ones_like(context) if channel is None else channel)
             spatial = self.spatial(pooled)[:, 0]
             return AttentionWeights(channel, gate, spatial, self._over_time(context, axis, keep=False))
@@ -208,7 +208,7 @@ class GlobalAttention(NotScriptable, nn.Module, ABC):
         return frames, ClipAxis(frames.shape[0], num_frames, mask, memory)
 
     def _rescaled(self, frames: Tensor, axis: ClipAxis) -> Tensor:
-        channel, _, context = self._vectors(frames)
+        channel, _, context = self._vectors(frames, untouched=True)
         context = self._scaled(self._over_time(context, axis))
         channel = torch.ones_like(context) if channel is None else channel
         return attend(frames, channel, context, *in_dtype(context.dtype, self.spatial.conv.weight))
@@ -219,13 +219,12 @@ class GlobalAttention(NotScriptable, nn.Module, ABC):
         context = self._scaled(self._over_time(self.context(x), axis))
         return x + x_c * s_hw * context[:, :, None, None]
 
-    def _vectors(self, frames: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
+    def _vectors(self, frames: Tensor, *, untouched: bool) -> tuple[Tensor | None, Tensor | None, Tensor]:
         """Return s_c, the gate w and z_gc, (N, C) each: what depends on a frame alone and not on its clip."""
         windows, peak = pool_windows(frames, self.context_kernel_size)
         channel, gate = None, None
         if self.channel is not None:
-            channel, gate = self.channel.weights(windows[:, self.context_kernel_size // 2], peak)
-        untouched = self.context.is_untouched()
+            channel, gate = self.channel.weights(windows[:, self.context_kernel_size // 2], peak, untouched=untouched)
         context = self.context.of_windows(windows) if untouched else self.context(promoted(frames))
         return channel, gate, context
 

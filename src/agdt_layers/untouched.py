@@ -11,10 +11,12 @@ from torch import nn
 
 def is_untouched(module: nn.Module | None, made: type[nn.Module], *parameters: str) -> bool:
     """Whether calling the module applies its own parameters, of these names, and does nothing else."""
-    return (
-        type(module) is made
-        and not (module._forward_hooks or module._forward_pre_hooks)
-        and not (module._backward_hooks or module._backward_pre_hooks)
-        and "forward" not in module.__dict__
-        and all(module._parameters.get(name) is not None for name in parameters)
-    )
+    if type(module) is not made or "forward" in module.__dict__:
+        return False
+    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+        return False
+    # A loop and not all(): this is asked of every part at every call.
+    for name in parameters:  # noqa: SIM110
+        if module._parameters.get(name) is None:
+            return False
+    return True
