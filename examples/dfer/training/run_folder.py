@@ -1,15 +1,12 @@
 """The folder of a run: one process at a time, and nothing of an earlier run is deleted or overwritten."""
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dfer.atomic_files import remove_partial_files
 from dfer.bad_input import BadInput
-
-if sys.platform != "win32":
-    import fcntl
+from dfer.one_at_a_time import one_at_a_time
 
 SETTINGS, CHECKPOINT, METRICS, WEIGHTS = "settings.json", "last.ckpt", "metrics.json", "weights.safetensors"
 CHANGES = "changed_clips.txt"
@@ -21,20 +18,13 @@ def run_folder(out: Path, *, resume: bool) -> Iterator[None]:
     if not resume:
         refuse_earlier_run(out)
     lock = out / ".lock"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        held = lock.open("w")
-    except OSError as error:
-        raise BadInput(f"--out {out}: cannot be written to ({error.strerror}); name another") from None
-    with held:
-        # A lock of lockf's kind ends with its process, however that ends, and is not inherited by loaders' workers.
-        if sys.platform != "win32":
-            try:
-                fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise BadInput(
-                    f"--out {out}: another run is writing there; wait for its end, or name another"
-                ) from None
+    with ExitStack() as held:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            refusal = f"--out {out}: another run is writing there; wait for its end, or name another"
+            held.enter_context(one_at_a_time(lock, refusal))
+        except OSError as error:
+            raise BadInput(f"--out {out}: cannot be written to ({error.strerror}); name another") from None
         if not resume:
             refuse_earlier_run(out)
         remove_partial_files(out)
