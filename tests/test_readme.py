@@ -1,22 +1,15 @@
 """What the README shows is what is tested."""
 
-from pathlib import Path
-
-ROOT = Path(__file__).parents[1]
-
-
-def fenced(marker: str) -> str:
-    after = (ROOT / "README.md").read_text().split(f"<!-- {marker} -->\n```", 1)[1]
-    return after.split("\n", 1)[1].split("```", 1)[0]
+from helpers.readme import ROOT, readme_block
 
 
 def test_the_script_is_the_one_that_runs_against_timm() -> None:
-    assert fenced("script: tests/readme_timm.py") == (ROOT / "tests" / "readme_timm.py").read_text()
+    assert readme_block("script: tests/readme_timm.py") == (ROOT / "tests" / "readme_timm.py").read_text()
 
 
 def test_both_commands_install_before_they_run() -> None:
     for name, last in (("train", "examples/train.py"), ("test", "-m pytest")):
-        lines = fenced(f"command: {name}").splitlines()
+        lines = readme_block(f"command: {name}").splitlines()
         assert [line.split()[0] for line in lines[:2]] == ["python3", ".venv/bin/pip"]
         assert lines[2].endswith(last)
 

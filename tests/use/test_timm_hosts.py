@@ -18,6 +18,7 @@ from agdt_layers import (
     insert_attention,
     remove_attention,
 )
+from helpers.readme import readme_block
 
 timm = pytest.importorskip("timm", reason="timm is not installed")
 torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed")
@@ -199,7 +200,9 @@ def test_se_layer_of_timm_efficientnets() -> None:
     assert FrameWise(net)(torch.randn(1, 2, 3, 64, 64)).isfinite().all()
 
 
-def test_the_script_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_of_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     script = Path(__file__).parents[1] / "readme_timm.py"
@@ -208,6 +211,7 @@ def test_the_script_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     host = timm.create_model("resnet50", num_classes=7)
     torch.save(host.state_dict(), "host.pth")
     net = runpy.run_path(str(script))["net"]
+    assert capsys.readouterr().out.startswith(readme_block("printed: tests/readme_timm.py"))
     assert torch.equal(net.model.layer1[0].conv1.weight, host.layer1[0].conv1.weight)
     assert Path("map.png").is_file()
     session = onnxruntime.InferenceSession("net.onnx")
