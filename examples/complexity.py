@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from dfer.evaluation.published_costs import PUBLISHED, Published
 from rich.console import Console
 from rich.progress import track
 
@@ -21,7 +22,6 @@ import agdt_layers
 from dfer.atomic_files import whole_file
 from dfer.evaluation.complexity import complexity
 from dfer.evaluation.complexity_plot import draw_cost_against_score
-from dfer.evaluation.published_costs import PUBLISHED, Published
 from dfer.models import AGDTNET_ROWS, MODEL_NAMES, build_model
 
 CLASSES = 7
