@@ -21,8 +21,8 @@ from dfer.evaluation.pictures import BLUE, GREEN, MUTED, ORANGE, STYLE
 def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], captions: Sequence[str]) -> None:
     """For each clip its frames, then for every stage a row of maps without the gate and one with it.
 
-    `clips` (B, T, 3, H, W) from 0 to 1; `rows` the gains by gate, then by stage. One colour scale for each clip and stage,
-    so that its rows and frames can be compared.
+    `clips` (B, T, 3, H, W) from 0 to 1; `rows` the gains by gate, then by stage. One colour scale for each clip and
+    stage, so that its rows and frames can be compared.
     """
     B, T = clips.shape[:2]
     stages = list(next(iter(rows.values())))
