@@ -16,15 +16,14 @@ import torch
 
 from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
-from dfer.evaluation.answers import probabilities
+from dfer.evaluation.answers import Device, choose_device, probabilities
 from dfer.evaluation.bootstrap import RESAMPLES
 from dfer.evaluation.evaluated_clips import add_clip_flags, evaluated_clips, trained_file_of
 from dfer.evaluation.report import EvaluatedRun, make_report
 from dfer.evaluation.tables import markdown
 from dfer.training.command_line import OneLineParser
-from dfer.training.device import Device, choose_device
 from dfer.training.identity import commit, installed
-from dfer.training.settings import TrainingSettings, at_least
+from dfer.training.settings import at_least
 from dfer.training.trained_file import load_trained
 
 
@@ -42,8 +41,6 @@ def parse(argv: Sequence[str] | None) -> Any:
     args = parser.parse_args(argv)
     at_least(1, resamples=args.resamples, batch_size=args.batch_size)
     at_least(0, seed=args.seed, workers=args.workers)
-    if args.precision not in ("auto", "float32", "bfloat16"):
-        raise BadInput(f"--precision: expected auto, float32 or bfloat16, got {args.precision}")
     return args
 
 
@@ -53,9 +50,8 @@ def evaluate(path: Path, args: Any, device: Device) -> EvaluatedRun:
     clips = evaluated_clips(file, facts, args)
     for remark in clips.remarks:
         print(f"note: {remark}")
-    name = path.name if path.is_dir() else file.stem
-    settings = {"batch_size": args.batch_size, "workers": args.workers, "title": name}
-    return EvaluatedRun(name, file, facts, clips, probabilities(net, facts, clips.source, device, **settings))
+    settings = {"batch_size": args.batch_size, "workers": args.workers, "title": str(path)}
+    return EvaluatedRun(str(path), file, facts, clips, probabilities(net, facts, clips.source, device, **settings))
 
 
 def write(folder: Path, report: dict[str, Any], text: str, runs: Sequence[EvaluatedRun]) -> None:
@@ -84,17 +80,14 @@ def write(folder: Path, report: dict[str, Any], text: str, runs: Sequence[Evalua
 
 
 def default_folder(runs: Sequence[EvaluatedRun]) -> Path:
-    if len(runs) == 1:
-        return runs[0].file.parent
-    return runs[0].file.parent.parent / f"evaluation-{runs[0].name}-{runs[-1].name}"
+    first, last = runs[0].file.parent, runs[-1].file.parent
+    return first if len(runs) == 1 else first.parent / f"evaluation-{first.name}-{last.name}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parse(argv)
-        device = choose_device(
-            TrainingSettings(recipe="dfew", epochs=1, batch_size=1, workers=0, precision=args.precision)
-        )
+        device = choose_device(args.precision)
         print(f"evaluating {device}")
         runs = [evaluate(path, args, device) for path in args.runs]
         if args.compare and (len(runs) < 2 or not all(runs[0].same_clips(run) for run in runs[1:])):

@@ -1,6 +1,8 @@
 """What a trained net answers to clips: the probability of every class, for every clip."""
 
 import sys
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -11,8 +13,26 @@ from torch.utils.data import DataLoader
 from dfer.bad_input import BadInput
 from dfer.data.augmentation import to_unit
 from dfer.data.clips import ClipSource, PlainClips
-from dfer.training.device import Device
 from dfer.training.trained_file import TrainedFacts
+
+
+@dataclass(frozen=True)
+class Device:
+    accelerator: Literal["cuda", "cpu"]
+    bfloat16: bool
+
+    def __str__(self) -> str:
+        where = torch.cuda.get_device_name() if self.accelerator == "cuda" else "the CPU"
+        return f"on {where}, {'bfloat16 autocast' if self.bfloat16 else 'float32'}, channels_last"
+
+
+def choose_device(precision: str) -> Device:
+    """As train.py: the GPU where there is one; there bfloat16 unless `precision` is float32."""
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise BadInput(f"--precision: expected auto, float32 or bfloat16, got {precision}")
+    cuda = torch.cuda.is_available()
+    fast = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Device("cuda" if cuda else "cpu", fast if precision == "auto" else precision == "bfloat16")
 
 
 def normalised(clips: Tensor, facts: TrainedFacts) -> Tensor:
@@ -36,8 +56,9 @@ def probabilities(
         PlainClips(source), batch_size=batch_size, num_workers=workers, pin_memory=torch.cuda.is_available()
     )
     net = net.to(device.accelerator).eval()
-    if device.channels_last:
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     found = []
     watched = sys.stderr.isatty()
     batches = track(loader, title, len(loader), console=Console(stderr=True), disable=not watched)

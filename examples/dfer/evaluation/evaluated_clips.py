@@ -45,6 +45,8 @@ class EvaluatedClips:
     truths: tuple[int, ...]
     keys: tuple[str, ...]
     settings: ClipSettings
+    own: bool
+    """Those that the run itself was tested on."""
     remarks: tuple[str, ...]
 
     @property
@@ -80,7 +82,7 @@ def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) ->
         # Rendered clips of every seed have the same names.
         keys = [f"{key} {hashlib.sha256(source.content(i)).hexdigest()[:12]}" for i, key in enumerate(keys)]
     truths = in_the_nets_order(source.labels, data.names, facts.classes, settings)
-    return EvaluatedClips(source, tuple(truths), tuple(keys), settings, data.remarks)
+    return EvaluatedClips(source, tuple(truths), tuple(keys), settings, not given, data.remarks)
 
 
 def saved_settings(path: Path) -> dict[str, Any]:

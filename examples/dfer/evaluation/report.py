@@ -88,6 +88,7 @@ def one_run(run: EvaluatedRun, values: Resampled) -> dict[str, Any]:
         "epoch_selected_on": facts.epoch_selected_on,
         "clips": run.clips.described,
         "number_of_clips": len(run.clips.truths),
+        "told_by_train": {"uar": facts.uar, "war": facts.war} if run.clips.own else None,
         **with_intervals(run.scores, values),
         "recall": dict(zip(facts.classes, run.scores.recall, strict=True)),
         "confusion": run.confusion.tolist(),

@@ -60,6 +60,12 @@ def notes(report: dict[str, Any]) -> list[str]:
             f"{run['name']}: trained on {run['trained_on']}, epoch {run['epoch']} chosen on the "
             f"{run['epoch_selected_on']} clips; tested on {run['clips']}."
         )
+        told = run["told_by_train"]
+        if told and abs(told["uar"] - run["uar"]) + abs(told["war"] - run["war"]) > 1e-6:
+            lines.append(
+                f"{run['name']}: train.py found UAR {100 * told['uar']:.2f}, WAR {100 * told['war']:.2f} on its test "
+                "clips; these differ by their frames, or by the device or precision."
+            )
     return ["  \n".join(lines) + "\n"]
 
 
