@@ -9,7 +9,7 @@ from dfer.data import daisee, dfew, ferv39k
 from dfer.data.clips import ClipSource
 from dfer.evaluation.comparable import folds_in_words, why_not_comparable
 from dfer.evaluation.evaluated_clips import EvaluatedClips
-from dfer.evaluation.published import COSTS, SCORES, published_war_on_dfew
+from dfer.evaluation.published import COSTS, SCORES, PublishedScore, published_war_on_dfew
 from dfer.models import AGDTNET_ROWS, MODEL_NAMES
 from dfer.training.settings import ClipSettings
 from helpers.tiny_runs import coloured_clips
@@ -19,13 +19,13 @@ ROWS = [(data, row) for data, rows in SCORES.items() for row in rows]
 
 
 @pytest.mark.parametrize(("data", "row"), ROWS, ids=[f"{data} {row.system}" for data, row in ROWS])
-def test_a_printed_uar_is_the_mean_of_the_printed_recalls(data: str, row: object) -> None:
-    assert row.source  # type: ignore[attr-defined]
-    recall = row.recall  # type: ignore[attr-defined]
-    if recall is not None:
-        assert len(recall) == len(CLASSES[data])
-        # The printed recalls are rounded, and means over folds.
-        assert sum(recall) / len(recall) == pytest.approx(row.uar, abs=0.015)  # type: ignore[attr-defined]
+def test_a_printed_uar_is_the_mean_of_the_printed_recalls(data: str, row: PublishedScore) -> None:
+    assert row.source
+    if row.recall is not None and row.uar is not None:
+        assert len(row.recall) == len(CLASSES[data])
+        mean = sum(row.recall) / len(row.recall)
+        # The printed recalls are rounded, and means over folds. Where they disagree, a note says so.
+        assert mean == pytest.approx(row.uar, abs=0.015) or f"average to {mean:.2f}" in row.note
 
 
 def test_models_are_named_as_build_model_names_them() -> None:
