@@ -9,18 +9,28 @@ import pytest
 import torch
 from PIL import Image
 
+from agdt_layers import load_weights
 from dfer.data.dfew import NAMES as EXPRESSIONS
 from dfer.evaluation import comparable
+from dfer.training import networks
+from dfer.training.settings import NetSettings
 from dfer.training.trained_file import TrainedFacts, write_trained
 from evaluate import main
 from helpers.made_data import write_dfew
-from helpers.tiny_runs import NAMES, TinyNet, tiny_flags, use_tiny_model, write_coloured_list, write_coloured_lists
+from helpers.tiny_runs import NAMES, TinyNet, tiny_flags, write_coloured_list, write_coloured_lists
 from helpers.train_processes import finished, start, wait_for
+
+
+def tiny(net: NetSettings, classes: int, *sizes: int) -> TinyNet:
+    model = TinyNet(classes, net.dropout or 0.0)
+    if (path := getattr(net, "weights", None)) is not None:
+        load_weights(model, path)
+    return model
 
 
 @pytest.fixture(autouse=True)
 def _tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_tiny_model(monkeypatch)
+    monkeypatch.setitem(networks.MODELS, "tiny", tiny)
 
 
 def write_run(folder: Path, *, seed: int = 0, classes: tuple[str, ...] = NAMES, **clips: object) -> Path:
@@ -183,7 +193,7 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
         ([tmp_path / "file"], "file is no safetensors file"),
         ([tmp_path / "empty"], "holds no weights.safetensors; is it the folder of a run of train.py"),
         ([run, "--test-list", tmp_path / "no.txt"], "no.txt: cannot be read as a clip list"),
-        ([run, "--dfew", tmp_path], "cannot be read"),
+        ([run, "--dfew", tmp_path, "--fold", "1"], "cannot be read as a split of DFEW"),
         ([run, "--dfew", tmp_path / "DFEW", "--fold", "6"], "DFEW has the folds 1 to 5; got 6"),
         ([run, "--dfew", tmp_path / "DFEW"], "--dfew needs --fold"),
         (
