@@ -41,7 +41,7 @@ def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], cap
 
             for column, picture in enumerate(pictures):
                 axes = panel(0, column)
-                axes.imshow(picture)
+                axes.imshow(picture.numpy())
                 if column == 0:
                     axes.set_title(captions[clip], loc="left", fontsize=9, fontweight="normal", pad=4)
             for number, stage in enumerate(stages):
@@ -52,8 +52,8 @@ def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], cap
                     heat = interpolate(values[None], size=clips.shape[-2:], mode="bilinear", align_corners=False)[0]
                     for column, picture in enumerate(pictures):
                         axes = panel(row, column)
-                        axes.imshow(picture.mean(dim=-1), cmap="gray", vmin=0, vmax=1)
-                        axes.imshow(heat[column], cmap="inferno", alpha=0.6, vmin=low, vmax=high)
+                        axes.imshow(picture.mean(dim=-1).numpy(), cmap="gray", vmin=0, vmax=1)
+                        axes.imshow(heat[column].numpy(), cmap="inferno", alpha=0.6, vmin=low, vmax=high)
                         if column == 0:
                             axes.set_ylabel(f"{stage}\n{name}", fontsize=7)
                 scale = ScalarMappable(Normalize(low, high), "inferno")
