@@ -73,7 +73,7 @@ def test_maps_and_curves_of_test_clips(run: Path, capsys: pytest.CaptureFixture[
         assert ("deletion_minus_random" in row) == (not row["map"].startswith("random"))
     printed = capsys.readouterr().out
     assert (out / "explanation.md").read_text() in printed
-    assert "layer2, with gate: " in printed
+    assert "layer2, with gate, against random maps: " in printed
 
 
 def test_a_video(run: Path, tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], cap
                         if column == 0:
                             axes.set_ylabel(f"{stage}\n{name}", fontsize=7)
                 scale = ScalarMappable(Normalize(low, high), "inferno")
-                figure.colorbar(scale, cax=figure.add_subplot(grid[first : first + len(rows), T]))
+                bar = figure.add_subplot(grid[first : first + len(rows), T])
+                figure.colorbar(scale, cax=bar).set_label("M / X - 1", fontsize=7)
         figure.savefig(beside, facecolor="white", bbox_inches="tight")
         plt.close(figure)
 

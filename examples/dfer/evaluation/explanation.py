@@ -1,7 +1,6 @@
 """What the maps of AGA are good for: their deletion and insertion curves against random maps and a centre prior."""
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +75,9 @@ def report_of(found: dict[str, Curves], grids: dict[str, str], *, fill: Fill, se
             if grids[name] != name:
                 random = getattr(found[grids[name]], kind)
                 row[f"{kind}_minus_random"] = with_interval(area(curve) - area(random))
+                if name != CENTRE:
+                    centre = getattr(found[CENTRE], kind)
+                    row[f"{kind}_minus_centre"] = with_interval(area(curve) - area(centre))
         rows.append(row)
     return {
         "clips": clips,
@@ -100,10 +102,11 @@ def markdown(report: dict[str, Any]) -> str:
 
     rows = [
         [row["map"], *(cell(row.get(f"{kind}{what}"), sign) for kind in ("deletion", "insertion")
-                       for what, sign in (("", ""), ("_minus_random", "+")))]
+                       for what, sign in (("", ""), ("_minus_random", "+"), ("_minus_centre", "+")))]
         for row in report["maps"]
     ]  # fmt: skip
-    header = ["map", "deletion area", "minus random", "insertion area", "minus random"]
+    header = ["map", *(column for kind in ("deletion", "insertion")
+                       for column in (f"{kind} area", "minus random", "minus centre"))]  # fmt: skip
     return table(header, rows) + (
         f"\nAreas under the curves, means over {report['clips']} clips with 95 % bootstrap intervals; pixels are "
         f"replaced by {'the blurred clip' if report['fill'] == 'blur' else 'the mean colour of the clip'}. A map that "
@@ -113,21 +116,24 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def in_words(report: dict[str, Any]) -> list[str]:
-    """A sentence for each map: both intervals must lie on the right side of 0."""
+    """For each map, whether it is better than random maps and than the centre prior."""
+    others = {"random": "random maps", "centre": "the centre prior"}
     return [
-        f"{row['map']}: {verdict(row['deletion_minus_random'], row['insertion_minus_random'])}"
+        f"{row['map']}, against {others[other]}: {told}."
         for row in report["maps"]
-        if "deletion_minus_random" in row
+        for other in others
+        if (told := verdict(row, other))
     ]
 
 
-def verdict(deletion: dict[str, Any], insertion: dict[str, Any]) -> str:
-    falls = _side(-deletion["interval"][1], -deletion["interval"][0])
-    rises = _side(*insertion["interval"])
-    if falls == rises:
-        return {1: "better than random in both", 0: "no difference from random", -1: "worse than random in both"}[falls]
-    words: Sequence[str] = ("worse than random", "no difference from random", "better than random")
-    return f"{words[falls + 1]} in deletion, {words[rises + 1]} in insertion"
+def verdict(row: dict[str, Any], other: str) -> str | None:
+    """A difference counts where its interval excludes 0."""
+    if f"deletion_minus_{other}" not in row:
+        return None
+    low, high = row[f"deletion_minus_{other}"]["interval"]
+    words = {1: "better", 0: "no difference", -1: "worse"}
+    falls, rises = words[_side(-high, -low)], words[_side(*row[f"insertion_minus_{other}"]["interval"])]
+    return falls if falls == rises else f"{falls} in deletion, {rises} in insertion"
 
 
 def _side(low: float, high: float) -> int:

@@ -58,16 +58,17 @@ def curves(net: nn.Module, clips: Tensor, maps: Tensor, answers: Tensor, *, fill
     """Both curves of each clip. `clips` (B, T, 3, H, W) normalised, `maps` (B, T, h, w), `answers` (B,) classes."""
     B, _, _, H, W = clips.shape
     place, nothing = ranks(maps, (H, W))[:, :, None].to(clips.device), removed(clips, fill)
-    found: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for share in shares().tolist():
+
+    def score(mixed: Tensor) -> Tensor:
+        return net(mixed).float().softmax(dim=1)[torch.arange(B), answers].double().cpu()
+
+    whole, none = score(clips), score(nothing)
+    deletion, insertion = [whole], [none]
+    for share in shares()[1:-1].tolist():
         important = place < round(share * H * W)
-        for scores, mixed in zip(
-            found,
-            (torch.where(important, nothing, clips), torch.where(important, clips, nothing)),
-            strict=True,
-        ):
-            scores.append(net(mixed).float().softmax(dim=1)[torch.arange(B), answers].double().cpu())
-    return Curves(*(torch.stack(scores, dim=1) for scores in found))
+        deletion.append(score(torch.where(important, nothing, clips)))
+        insertion.append(score(torch.where(important, clips, nothing)))
+    return Curves(torch.stack([*deletion, none], dim=1), torch.stack([*insertion, whole], dim=1))
 
 
 def area(curve: Tensor) -> Tensor:

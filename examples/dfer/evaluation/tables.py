@@ -89,7 +89,8 @@ def published_table(report: dict[str, Any]) -> str:
     quoted = report["published"]
     if "why_not" in quoted:
         return quoted["why_not"] + "\n"
-    rows, marks = [], []
+    rows: list[list[str]] = []
+    marks: list[str] = []
     for row in quoted["rows"]:
         mark = ""
         if row["note"]:
