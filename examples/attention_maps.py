@@ -89,7 +89,7 @@ def look(args: Any, out: Path, net: nn.Module, facts: TrainedFacts, file: Path) 
         with whole_file(out / "explanation.json") as path:
             path.write_text(json.dumps(report, indent=1) + "\n")
         with whole_file(out / "explanation.md") as path:
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         draw_explanation(out / "explanation.png", report)
         print(text)
 

@@ -19,6 +19,7 @@ from dfer.bad_input import BadInput
 from dfer.evaluation.answers import Device, choose_device, probabilities
 from dfer.evaluation.bootstrap import RESAMPLES
 from dfer.evaluation.evaluated_clips import add_clip_flags, evaluated_clips, trained_file_of
+from dfer.evaluation.pictures import draw_confusion
 from dfer.evaluation.report import EvaluatedRun, make_report
 from dfer.evaluation.tables import markdown
 from dfer.training.command_line import OneLineParser
@@ -55,8 +56,6 @@ def evaluate(path: Path, args: Any, device: Device) -> EvaluatedRun:
 
 
 def write(folder: Path, report: dict[str, Any], text: str, runs: Sequence[EvaluatedRun]) -> None:
-    from dfer.evaluation.pictures import draw_confusion
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -64,7 +63,7 @@ def write(folder: Path, report: dict[str, Any], text: str, runs: Sequence[Evalua
     with whole_file(folder / "evaluation.json") as path:
         path.write_text(json.dumps(report, indent=2) + "\n")
     with whole_file(folder / "evaluation.md") as path:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     with whole_file(folder / "evaluation_clips.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["run", "clip", "truth", "answer", "probability"])

@@ -33,7 +33,9 @@ def _tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(networks.MODELS, "tiny", tiny)
 
 
-def write_run(folder: Path, *, seed: int = 0, classes: tuple[str, ...] = NAMES, **clips: object) -> Path:
+def write_run(
+    folder: Path, *, seed: int = 0, classes: tuple[str, ...] = NAMES, trained_on: str = "a list", **clips: object
+) -> Path:
     """The folder of a run of train.py, without the training."""
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
@@ -50,7 +52,7 @@ def write_run(folder: Path, *, seed: int = 0, classes: tuple[str, ...] = NAMES, 
         uar=0.5,
         war=0.5,
         recall=(None,) * len(classes),
-        trained_on="a list",
+        trained_on=trained_on,
     )
     write_trained(folder / "weights.safetensors", TinyNet(len(classes), 0.0), facts)
     saved = {
@@ -72,7 +74,7 @@ def report_in(folder: Path) -> Any:
 
 def test_train_kill_resume_evaluate_compare(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     killed, other, printed = tmp_path / "runs/killed", tmp_path / "runs/other", tmp_path / "printed"
-    flags = tiny_flags(lists, killed, epochs=4)
+    flags = tiny_flags(lists, killed, epochs=12)
     process = start(flags, printed)
     wait_for((killed / "last.ckpt").exists, process)
     process.kill()
@@ -140,6 +142,16 @@ def test_folds(tmp_path: Path, lists: Path) -> None:
     assert "comparison" not in report
 
 
+def test_a_data_set_that_lies_elsewhere_now_keeps_its_fold(tmp_path: Path, lists: Path) -> None:
+    write_dfew(tmp_path / "DFEW")
+    run = write_run(tmp_path / "run", classes=EXPRESSIONS, trained_on="DFEW, fold 3", dfew=tmp_path / "old", fold=3)
+    assert main([str(run), "--dfew", str(tmp_path / "DFEW")]) == 0
+    assert report_in(run)["runs"][0]["clips"] == "DFEW, fold 3"
+    # Settings hold a fold even where no data set has one.
+    listed = write_run(tmp_path / "listed", classes=EXPRESSIONS, test_list=lists / "test.txt", fold=1)
+    assert main([str(listed), "--dfew", str(tmp_path / "DFEW")]) == 2
+
+
 def test_other_clips_than_the_runs_own(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", test_list=lists / "test.txt")
     other = write_coloured_list(lists, "other", [0, 1, 2], 5)
@@ -188,6 +200,9 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     write_dfew(tmp_path / "DFEW")
+    first = write_run(
+        tmp_path / "first", classes=EXPRESSIONS, trained_on="DFEW, fold 1", dfew=tmp_path / "DFEW", fold=1
+    )
     for arguments, message in (
         ([tmp_path / "none"], f"{tmp_path / 'none'}: no such file"),
         ([tmp_path / "file"], "file is no safetensors file"),
@@ -204,6 +219,7 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
             [run, "--test-list", lists / "test.txt", "--dfew", "x", "--fold", "1"],
             "are different clips; give one of them",
         ),
+        ([first, "--fold", "2"], "trained on DFEW, fold 1, so on the test clips of DFEW, fold 2 too"),
         ([faces], "test.txt: label 2 is none of the net's 2 classes, 0 to 1 for a, b"),
         ([broken], "settings.json: is no settings file of train.py"),
         ([run, other, "--compare"], "--compare: expected two runs or more on the same test clips"),

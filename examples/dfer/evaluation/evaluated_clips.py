@@ -75,6 +75,12 @@ def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) ->
     saved = saved_settings(file.parent / SETTINGS)
     given = {name: args[name] for name in CLIP_FLAGS if args[name] is not None}
     settings = merged(file, facts, saved.get("clips", {}), given)
+    trained_on, fold = facts.trained_on, f"DFEW, fold {settings.fold}"
+    if settings.source == "dfew" and trained_on.startswith("DFEW, fold") and trained_on != fold:
+        raise BadInput(
+            f"{file}: trained on {trained_on}, so on the test clips of {fold} too; give the fold of its own, or leave "
+            "--fold out"
+        )
     data = reported_part(settings, int(saved.get("training", {}).get("seed", 0)))
     source = data.source
     keys = [source.name(index) for index in range(len(source.labels))]
@@ -102,6 +108,8 @@ def merged(file: Path, facts: TrainedFacts, saved: dict[str, Any], given: dict[s
     values = {name: value for name, value in saved.items() if name in known}
     if set(given) & set(SETS):
         values |= dict.fromkeys((*PLACES, "class_names"))
+        if saved.get("dfew") is None:
+            values["fold"] = None
     values |= given
     if not any(values.get(name) is not None for name in SETS):
         raise BadInput(f"{file}: name the test clips, by one of {', '.join(map(flag, SETS))}")
