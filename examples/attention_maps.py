@@ -1,38 +1,38 @@
-"""Show where a trained net looks in a video: with the gate of its channel attention, and with the gate taken out.
+"""Show where a trained net looks, and test what its maps are good for.
 
-The weights are those that train.py writes, the same for both; a net trained without a gate would be a different net.
+Draws clips of the run's test data, or a video: the frames, AGA's gain with the gate of its channel attention taken
+out, and with it, as in the paper's Figures 5 to 8. With --curves also deletion and insertion curves of these maps,
+against random maps and a centre prior. The weights are the same with the gate and without; a net trained without
+one would be a different net.
 """
 
-import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import av
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
-from torch.nn.functional import interpolate
+from torch import Tensor, nn
 
-from agdt_layers import AGDTNet, AttentionWeights, build_agdtnet, capture_attention, load_weights
 from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
-from dfer.data.augmentation import normalise, to_unit
-from dfer.evaluation.pictures import STYLE
+from dfer.data.augmentation import to_unit
+from dfer.evaluation.answers import normalised
+from dfer.evaluation.attention_pictures import draw_explanation, draw_maps
+from dfer.evaluation.evaluated_clips import CLIP_FLAGS, EvaluatedClips, add_clip_flags, evaluated_clips, trained_file_of
+from dfer.evaluation.explanation import explain, in_words, markdown
+from dfer.evaluation.gains import gains, nets_by_gate
+from dfer.training.command_line import OneLineParser
+from dfer.training.settings import at_least
+from dfer.training.trained_file import TrainedFacts, load_trained
 
-STAGES = ("layer2", "layer3")
-SIZE = 112
 
-
-def read_clip(video: Path, frames: int) -> Tensor:
-    """Evenly spaced frames, their middle square at SIZE x SIZE: (1, T, 3, SIZE, SIZE) from 0 to 1."""
+def read_video(video: Path, facts: TrainedFacts) -> Tensor:
+    """Evenly spaced frames, of each the middle square: (1, T, 3, size, size) from 0 to 1."""
     try:
         with av.open(str(video)) as container:
             pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
@@ -41,102 +41,91 @@ def read_clip(video: Path, frames: int) -> Tensor:
     if not pictures:
         raise BadInput(f"{video}: holds no frames; give a file that holds a video")
     chosen = []
-    for index in np.linspace(0, len(pictures) - 1, frames).round().astype(int):
+    for index in np.linspace(0, len(pictures) - 1, facts.frames).round().astype(int):
         picture = pictures[index]
         left, top = (picture.width - min(picture.size)) // 2, (picture.height - min(picture.size)) // 2
         square = picture.crop((left, top, left + min(picture.size), top + min(picture.size)))
-        chosen.append(torch.from_numpy(np.array(square.resize((SIZE, SIZE)))).permute(2, 0, 1))
+        chosen.append(torch.from_numpy(np.array(square.resize((facts.size, facts.size)))).permute(2, 0, 1))
     return to_unit(torch.stack(chosen))[None]
 
 
-def load_attention(weights: Path, *, gate: bool) -> AGDTNet:
-    """Return a net with the backbone and the attention of a file; the parts after them play no role here."""
-    net = build_agdtnet(1, attention="aga" if gate else "aga-without-gate", temporal="mean").eval()
+def spread_over_classes(truths: Sequence[int], most: int) -> list[int]:
+    """Indices of clips, of every class in turn; each class begins with another of its clips, who show other people."""
+    places: dict[int, list[int]] = {}
+    for index, truth in enumerate(truths):
+        places.setdefault(truth, []).append(index)
+    turns = [found[rank % len(found) :] + found[: rank % len(found)] for rank, found in enumerate(places.values())]
+    longest = max(map(len, turns))
+    return [found[turn] for turn in range(longest) for found in turns if turn < len(found)][:most]
+
+
+def load(clips: EvaluatedClips, chosen: Sequence[int]) -> Tensor:
+    return to_unit(torch.stack([clips.source.frames(index, None) for index in chosen]))
+
+
+def look(args: Any, out: Path, net: nn.Module, facts: TrainedFacts, file: Path) -> None:
+    if args.video is not None:
+        shown, truths = read_video(args.video, facts), [args.video.name]
+    else:
+        clips = evaluated_clips(file, facts, args)
+        chosen = spread_over_classes(clips.truths, args.clips)
+        shown, truths = load(clips, chosen), [facts.classes[clips.truths[index]] for index in chosen]
+    unit = normalised(shown, facts)
+    rows = {gate: gains(one, unit) for gate, one in nets_by_gate(net).items()}
+    with torch.inference_mode():
+        answers = [facts.classes[answer] for answer in net(unit).argmax(dim=1).tolist()]
+    captions = [f"{truth}, recognised as {answer}" for truth, answer in zip(truths, answers, strict=True)]
+    report = None
+    if args.curves:
+        tested = normalised(load(clips, spread_over_classes(clips.truths, args.curves)), facts)
+        report, _ = explain(net, tested, fill=args.fill, seed=args.seed, batch_size=args.batch_size)
     try:
-        tensors = {k: v for k, v in load_file(weights).items() if k.startswith("backbone.")}
-        if not {f"backbone.attention.{stage}.channel.gate.weight" for stage in STAGES} <= tensors.keys():
-            raise BadInput(f"--weights {weights}: holds no net with gated AGA; train one with train.py --attention aga")
-        load_weights(net, net.state_dict() | tensors)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise BadInput(f"--weights {weights}: {' '.join(str(error).split())}") from None
-    return net
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {out}: cannot be written to ({error.strerror}); name another") from None
+    draw_maps(out / "attention_maps.png", shown, rows, captions)
+    if report is not None:
+        text = markdown(report) + "\n" + "  \n".join(in_words(report)) + "\n"
+        with whole_file(out / "explanation.json") as path:
+            path.write_text(json.dumps(report, indent=1) + "\n")
+        with whole_file(out / "explanation.md") as path:
+            path.write_text(text, encoding="utf-8")
+        draw_explanation(out / "explanation.png", report)
+        print(text)
 
 
-def gains(net: AGDTNet, clip: Tensor) -> dict[str, Tensor]:
-    """Return M / X - 1 of every stage, averaged over the channels: by how much AGA amplifies a position, (T, h, w)."""
-    with torch.inference_mode(), capture_attention(net) as maps:
-        net(normalise(clip))
-    found = {}
-    for stage in STAGES:
-        weights = maps[f"backbone.attention.{stage}"]
-        assert isinstance(weights, AttentionWeights)
-        assert weights.channel is not None
-        scale = (weights.channel * weights.context).mean(dim=-1)
-        found[stage] = (weights.spatial * scale[..., None, None])[0]
-    return found
-
-
-def draw(path: Path, clip: Tensor, rows: dict[str, dict[str, Tensor]]) -> None:
-    """One column per frame; a row of frames, then for every stage one row per net, on a colour scale per stage."""
-    frames, height = clip.shape[1], 1 + len(STAGES) * len(rows)
-    pictures = clip[0].permute(0, 2, 3, 1)
-    with plt.rc_context(STYLE | {"ytick.labelsize": 7}), whole_file(path) as beside:
-        figure = plt.figure(figsize=(1.1 * frames, 1.1 * height))
-        grid = figure.add_gridspec(height, frames + 1, width_ratios=[1.0] * frames + [0.12], wspace=0.04, hspace=0.04)
-
-        def panel(row: int, column: int) -> Axes:
-            axes = figure.add_subplot(grid[row, column], xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-            return axes
-
-        for column, picture in enumerate(pictures):
-            panel(0, column).imshow(picture)
-        for number, stage in enumerate(STAGES):
-            low = min(float(maps[stage].min()) for maps in rows.values())
-            high = max(float(maps[stage].max()) for maps in rows.values())
-            first = 1 + number * len(rows)
-            for row, (name, maps) in enumerate(rows.items(), start=first):
-                heat = interpolate(maps[stage][None], size=(SIZE, SIZE), mode="bilinear", align_corners=False)[0]
-                for column, (picture, values) in enumerate(zip(pictures, heat, strict=True)):
-                    axes = panel(row, column)
-                    axes.imshow(picture.mean(dim=-1), cmap="gray", vmin=0, vmax=1)
-                    axes.imshow(values, cmap="inferno", alpha=0.6, vmin=low, vmax=high)
-                    if column == 0:
-                        axes.set_ylabel(f"{stage}\n{name}", fontsize=8)
-            scale = ScalarMappable(Normalize(low, high), "inferno")
-            figure.colorbar(scale, cax=figure.add_subplot(grid[first : first + len(rows), frames]))
-        figure.suptitle("AGA's gain, M / X - 1, mean over the channels", x=0.125, y=0.92, ha="left", fontsize=10)
-        figure.savefig(beside, facecolor="white", bbox_inches="tight")
-        plt.close(figure)
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="attention_maps.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("video", type=Path)
-    parser.add_argument("--weights", type=Path, required=True, help="the weights.safetensors of a run of train.py")
-    parser.add_argument("--out", type=Path, default=Path("attention_maps.png"), help="the picture, a PNG")
-    parser.add_argument("--frames", type=int, default=8, help="frames of the clip, evenly spaced (8)")
+def parse(argv: Sequence[str] | None) -> Any:
+    parser = OneLineParser(prog="attention_maps.py", description=__doc__, allow_abbrev=False)
+    parser.add_argument("run", type=Path, help="the folder of a run of train.py, or its weights.safetensors")
+    parser.add_argument("--video", type=Path | None, help="draw this video instead of test clips")
+    parser.add_argument("--clips", type=int, default=3, help="how many test clips are drawn")
+    parser.add_argument("--curves", type=int, default=0, help="how many test clips the curves are measured on; 0: none")
+    parser.add_argument("--fill", type=str, default="blur", help="what replaces pixels: blur or grey")
+    parser.add_argument("--seed", type=int, default=0, help="of the random maps and of the intervals")
+    parser.add_argument("--batch-size", type=int, default=8, help="clips at once")
+    parser.add_argument("--out", type=Path | None, help="folder for results (default: attention, in the run's)")
+    add_clip_flags(parser)
     args = parser.parse_args(argv)
-    if args.frames < 1:
-        parser.error(f"--frames: expected at least 1, got {args.frames}")
-    if args.out.suffix != ".png":
-        parser.error(f"--out: expected a name that ends in .png, got {args.out}")
+    at_least(1, clips=args.clips, batch_size=args.batch_size)
+    at_least(0, seed=args.seed, curves=args.curves)
+    if args.fill not in ("blur", "grey"):
+        raise BadInput(f"--fill: expected blur or grey, got {args.fill}")
+    if args.video is not None and (args.curves or any(args[name] is not None for name in CLIP_FLAGS)):
+        raise BadInput("--video is drawn alone; leave out --curves and the flags that name test clips")
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parse(argv)
     try:
-        clip = read_clip(args.video, args.frames)
-        nets = {name: load_attention(args.weights, gate=name == "with gate") for name in ("with gate", "without gate")}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw(args.out, clip, {name: gains(net, clip) for name, net in nets.items()})
+        args = parse(argv)
+        file = trained_file_of(args.run)
+        net, facts = load_trained(file)
+        out = args.out or file.parent / "attention"
+        look(args, out, net, facts, file)
     except BadInput as error:
         print(f"attention_maps.py: {error}", file=sys.stderr)
         return 2
-    print(args.out.resolve())
+    print(out.resolve())
     return 0
 
 

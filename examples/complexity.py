@@ -21,7 +21,7 @@ import agdt_layers
 from dfer.atomic_files import whole_file
 from dfer.evaluation.complexity import complexity
 from dfer.evaluation.complexity_plot import draw_cost_against_score
-from dfer.evaluation.published_costs import PUBLISHED, Published
+from dfer.evaluation.published import COSTS, PublishedCost, published_war_on_dfew
 from dfer.models import AGDTNET_ROWS, MODEL_NAMES, build_model
 
 CLASSES = 7
@@ -35,7 +35,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         torch.manual_seed(0)
         model = build_model(name, CLASSES, args.frames, size=args.size)
         cost = complexity(model, (1, args.frames, 3, args.size, args.size), device=args.device, seconds=args.seconds)
-        rows.append({"model": name, **asdict(cost), "published": asdict(PUBLISHED.get(name, Published()))})
+        rows.append({"model": name, **asdict(cost), "published": published(name)})
     cuda = args.device == "cuda"
     return {
         "versions": {"agdt_layers": agdt_layers.__version__, "torch": torch.__version__},
@@ -44,6 +44,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "clip": {"frames": args.frames, "size": args.size},
         "rows": rows,
     }
+
+
+def published(name: str) -> dict[str, Any]:
+    return {**asdict(COSTS.get(name, PublishedCost())), "war": published_war_on_dfew(name)}
 
 
 def markdown(report: dict[str, Any]) -> str:

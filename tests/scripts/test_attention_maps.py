@@ -1,14 +1,16 @@
-"""attention_maps.py on the talking face: a picture, and one line for bad input."""
+"""attention_maps.py on test clips of a run and on the talking face: pictures, curves, and one line for bad input."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from safetensors.torch import save_file
 
 from agdt_layers import build_agdtnet
-from attention_maps import main
+from attention_maps import main, spread_over_classes
+from dfer.training.trained_file import TrainedFacts, write_trained
+from helpers.tiny_runs import NAMES, write_coloured_lists
 
 
 def talking_face_file() -> Path:
@@ -18,42 +20,95 @@ def talking_face_file() -> Path:
     return Path(spec.origin).parent / "datasets" / "data" / "carphone_pristine.mp4"
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    save_file(build_agdtnet(3, num_frames=4).state_dict(), tmp_path / "weights.safetensors")
-    return tmp_path / "weights.safetensors"
+def write_run(folder: Path, lists: Path, attention: str = "aga") -> Path:
+    """The folder of a run of train.py, without the training."""
+    folder.mkdir(parents=True)
+    net = {"model": "agdtnet", "attention": attention, "temporal": "mean", "dropout": 0.0}
+    facts = TrainedFacts(
+        classes=NAMES,
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+        size=32,
+        frames=2,
+        frames_per_segment=1,
+        net=net,
+        trained_on="a list",
+        epoch=1,
+        epoch_selected_on="validation",
+        uar=0.5,
+        war=0.5,
+        recall=(None,) * 3,
+    )
+    trained = build_agdtnet(3, num_frames=2, attention=attention, temporal="mean")
+    write_trained(folder / "weights.safetensors", trained, facts)
+    saved = {"clips": {"test_list": str(lists / "test.txt")}, "training": {"seed": 0}}
+    (folder / "settings.json").write_text(json.dumps(saved))
+    return folder
 
 
-def test_a_picture_of_real_frames(weights: Path, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "maps.png"
-    assert main([str(talking_face_file()), "--weights", str(weights), "--out", str(out), "--frames", "3"]) == 0
-    with Image.open(out) as picture:
-        assert min(picture.size) > 400
-    assert [path.name for path in out.parent.iterdir()] == ["maps.png"]
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    return write_run(root / "aga", write_coloured_lists(root / "clips"))
 
 
-def test_bad_input(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    video, none = str(talking_face_file()), tmp_path / "none"
-    save_file(build_agdtnet(3, attention="se").state_dict(), tmp_path / "se.safetensors")
-    (tmp_path / "text.safetensors").write_text("not weights")
+def test_maps_and_curves_of_test_clips(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(run), "--clips", "2", "--curves", "2"]) == 0
+    out = run / "attention"
+    names = ["attention_maps.png", "explanation.json", "explanation.md", "explanation.png"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    for name in names[::3]:
+        with Image.open(out / name) as picture:
+            assert min(picture.size) > 300
+    report = json.loads((out / "explanation.json").read_text())
+    assert report["clips"] == 2
+    maps = [row["map"] for row in report["maps"]]
+    assert maps == [
+        *(f"{stage}, {gate}" for gate in ("without gate", "with gate") for stage in ("layer2", "layer3")),
+        *("centre prior", "random as layer2", "random as layer3"),
+    ]
+    for row in report["maps"]:
+        low, high = row["deletion"]["interval"]
+        assert 0 <= low <= row["deletion"]["mean"] <= high <= 1
+        assert ("deletion_minus_random" in row) == (not row["map"].startswith("random"))
+    printed = capsys.readouterr().out
+    assert (out / "explanation.md").read_text() in printed
+    assert "layer2, with gate, against random maps: " in printed
+
+
+def test_a_video(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "maps"
+    assert main([str(run / "weights.safetensors"), "--video", str(talking_face_file()), "--out", str(out)]) == 0
+    with Image.open(out / "attention_maps.png") as picture:
+        assert min(picture.size) > 200
+    assert [path.name for path in out.iterdir()] == ["attention_maps.png"]
+
+
+def test_clips_of_every_class_are_taken_in_turn() -> None:
+    assert spread_over_classes([0, 0, 0, 1, 1, 1, 2, 2, 2], 5) == [0, 4, 8, 1, 5]
+    assert spread_over_classes([1, 1, 0], 9) == [0, 2, 1]
+
+
+def test_bad_input(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    se = write_run(tmp_path / "se", run.parent / "clips", attention="se")
+    none, video = tmp_path / "none", str(talking_face_file())
+    (tmp_path / "file").touch()
     for arguments, message in (
-        ([str(none), "--weights", str(weights)], f"{none}: cannot be read as a video"),
-        ([str(weights), "--weights", str(weights)], f"{weights}: cannot be read as a video"),
-        ([video, "--weights", str(none)], f"--weights {none}: "),
-        ([video, "--weights", str(tmp_path / "text.safetensors")], "text.safetensors: "),
-        ([video, "--weights", str(tmp_path / "se.safetensors")], "holds no net with gated AGA"),
+        ([run, "--video", none], f"{none}: cannot be read as a video"),
+        ([run, "--video", run / "settings.json"], "settings.json: cannot be read as a video"),
+        ([none], f"{none}: no such file"),
+        ([tmp_path], "holds no weights.safetensors"),
+        ([se], "the net holds no AGA"),
+        ([run, "--video", video, "--curves", "2"], "--video is drawn alone; leave out --curves"),
+        ([run, "--video", video, "--test-list", "x"], "--video is drawn alone"),
+        ([run, "--clips", "0"], "--clips: expected a whole number from 1, got 0"),
+        ([run, "--fill", "black"], "--fill: expected blur or grey, got black"),
+        ([run, "--out", tmp_path / "file"], f"--out {tmp_path / 'file'}: cannot be written to"),
+        ([run, "--weights", "x"], "unrecognized arguments: --weights"),
     ):
-        assert main([*arguments, "--out", str(tmp_path / "maps.png")]) == 2
+        assert main(list(map(str, arguments))) == 2, arguments
         printed = capsys.readouterr().err
         assert message in printed
         assert printed.startswith("attention_maps.py: ")
         assert printed.count("\n") == 1
-    assert not (tmp_path / "maps.png").exists()
-
-
-@pytest.mark.parametrize("arguments", [["--frames", "0"], ["--out", "maps.gif"]])
-def test_bad_flags(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["video.mp4", "--weights", "weights.safetensors", *arguments])
-    assert stop.value.code == 2
-    assert "expected" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.png"))

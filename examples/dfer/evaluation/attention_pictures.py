@@ -1,0 +1,86 @@
+"""Pictures of AGA's maps over the frames of clips, and of deletion and insertion curves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from dfer.atomic_files import whole_file
+from dfer.evaluation.pictures import BLUE, GREEN, MUTED, ORANGE, STYLE
+
+
+def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], captions: Sequence[str]) -> None:
+    """For each clip its frames, then for every stage a row of maps without the gate and one with it.
+
+    `clips` (B, T, 3, H, W) from 0 to 1; `rows` the gains by gate, then by stage. One colour scale for each clip and
+    stage, so that its rows and frames can be compared.
+    """
+    B, T = clips.shape[:2]
+    stages = list(next(iter(rows.values())))
+    height = 1 + len(stages) * len(rows)
+    with plt.rc_context(STYLE | {"ytick.labelsize": 7}), whole_file(path) as beside:
+        figure = plt.figure(figsize=(1.1 * T + 1, B * (1.1 * height + 0.5)))
+        blocks = figure.add_gridspec(B, 1, hspace=0.12)
+        for clip in range(B):
+            grid = blocks[clip].subgridspec(height, T + 1, width_ratios=[1.0] * T + [0.1], wspace=0.04, hspace=0.04)
+            pictures = clips[clip].permute(0, 2, 3, 1)
+
+            def panel(row: int, column: int, grid: Any = grid) -> Axes:
+                axes = figure.add_subplot(grid[row, column], xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
+                return axes
+
+            for column, picture in enumerate(pictures):
+                axes = panel(0, column)
+                axes.imshow(picture.numpy())
+                if column == 0:
+                    axes.set_title(captions[clip], loc="left", fontsize=9, fontweight="normal", pad=4)
+            for number, stage in enumerate(stages):
+                maps = {name: found[stage][clip] for name, found in rows.items()}
+                low, high = min(float(m.min()) for m in maps.values()), max(float(m.max()) for m in maps.values())
+                first = 1 + number * len(rows)
+                for row, (name, values) in enumerate(maps.items(), start=first):
+                    heat = interpolate(values[None], size=clips.shape[-2:], mode="bilinear", align_corners=False)[0]
+                    for column, picture in enumerate(pictures):
+                        axes = panel(row, column)
+                        axes.imshow(picture.mean(dim=-1).numpy(), cmap="gray", vmin=0, vmax=1)
+                        axes.imshow(heat[column].numpy(), cmap="inferno", alpha=0.6, vmin=low, vmax=high)
+                        if column == 0:
+                            axes.set_ylabel(f"{stage}\n{name}", fontsize=7)
+                scale = ScalarMappable(Normalize(low, high), "inferno")
+                bar = figure.add_subplot(grid[first : first + len(rows), T])
+                figure.colorbar(scale, cax=bar).set_label("M / X - 1", fontsize=7)
+        figure.savefig(beside, facecolor="white", bbox_inches="tight")
+        plt.close(figure)
+
+
+def draw_explanation(path: Path, report: dict[str, Any]) -> None:
+    """Mean score against the share of pixels: deletion on the left, insertion on the right."""
+    colours = (BLUE, ORANGE, GREEN, "#7b4fa3")
+    with plt.rc_context(STYLE), whole_file(path) as beside:
+        figure, both = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True, layout="constrained")
+        shares = [100 * share for share in report["shares"]]
+        stages = list(dict.fromkeys(name.partition(",")[0] for name in report["curves"] if ", with" in name))
+        for kind, axes in zip(("deletion", "insertion"), both, strict=True):
+            for name, curve in report["curves"].items():
+                stage = name.removeprefix("random as ").partition(",")[0]
+                colour = colours[stages.index(stage)] if stage in stages else MUTED
+                random, plain = name.startswith("random"), "without" in name
+                dash = ":" if random else "--" if plain else "-"
+                axes.plot(shares, curve[kind], color=colour, linestyle=dash, linewidth=1.6, label=name)
+            done = "removed" if kind == "deletion" else "given back"
+            axes.set(title=kind.capitalize(), xlabel=f"{done}, % of the pixels")
+            axes.grid(axis="y")
+        both[0].set(ylabel="probability of the answered class", ylim=(0, 1.02))
+        both[1].legend(frameon=False, fontsize=8, loc="lower right")
+        figure.savefig(beside, facecolor="white", bbox_inches="tight")
+        plt.close(figure)

@@ -1,0 +1,44 @@
+"""Whether published scores may stand beside ours: only where the test clips are those of the published scores."""
+
+from collections.abc import Sequence
+
+from dfer.evaluation.evaluated_clips import EvaluatedClips
+from dfer.evaluation.published import SCORES
+
+# Test clips as published: DFEW's by fold; DAiSEE's are those that the paper's Table 1 keeps of its test part.
+TEST_CLIPS = {"dfew": (2341, 2341, 2340, 2339, 2336), "ferv39k": (7847,), "daisee": (661,)}
+NAMES = {"dfew": "DFEW", "ferv39k": "FERV39k", "daisee": "DAiSEE"}
+PUBLISHED = "published scores are of DFEW, FERV39k and DAiSEE"
+
+
+def why_not_comparable(runs: Sequence[EvaluatedClips]) -> str | None:
+    """One sentence, or None where the published table of the one data set may be shown."""
+    sources = {clips.settings.source for clips in runs}
+    other = next((clips for clips in runs if clips.settings.source not in SCORES), None)
+    if other is not None:
+        return f"No published table: {PUBLISHED}, these clips are {other.described}."
+    if len(sources) > 1:
+        return f"No published table: {PUBLISHED}, each with its own, and these runs are tested on several."
+    for clips in runs:
+        settings, count = clips.settings, len(clips.truths)
+        source = settings.source
+        if source == "daisee" and settings.daisee_parts == "official":
+            return (
+                "No published table: the paper's test part is DAiSEE's folder Validation (--daisee-parts paper), "
+                "these clips are of the folder Test."
+            )
+        expected = TEST_CLIPS[source][settings.fold - 1 if source == "dfew" else 0]
+        if count != expected:
+            return f"No published table: {clips.described} has {expected} published test clips, these are {count}."
+    return None
+
+
+def folds_in_words(runs: Sequence[EvaluatedClips]) -> str:
+    """What ours and the published figure are means of."""
+    if runs[0].settings.source != "dfew":
+        return ""
+    folds = sorted({clips.settings.fold for clips in runs})
+    if folds == [1, 2, 3, 4, 5]:
+        return "Published and measured rows are means over the five folds."
+    told = ", ".join(map(str, folds))
+    return f"Published rows are means over the five folds; measured here: fold {told} alone."

@@ -1,0 +1,155 @@
+"""The scores of one trained net or several: by run, over runs, one against another, beside what is published."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dfer.bad_input import BadInput
+from dfer.evaluation.answers import confusion_of
+from dfer.evaluation.bootstrap import LEVEL, RESAMPLES, Resampled, draw_clips, interval, resample
+from dfer.evaluation.comparable import folds_in_words, why_not_comparable
+from dfer.evaluation.evaluated_clips import EvaluatedClips
+from dfer.evaluation.published import SCORES
+from dfer.evaluation.scores import Scores, scores_of
+from dfer.training.trained_file import TrainedFacts
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    name: str
+    file: Path
+    facts: TrainedFacts
+    clips: EvaluatedClips
+    probabilities: Tensor
+    """(clips, classes)."""
+
+    @cached_property
+    def truths(self) -> Tensor:
+        return torch.tensor(self.clips.truths)
+
+    @cached_property
+    def answers(self) -> Tensor:
+        return self.probabilities.argmax(dim=1)
+
+    @cached_property
+    def confusion(self) -> Tensor:
+        return confusion_of(self.truths, self.answers, len(self.facts.classes))
+
+    @cached_property
+    def scores(self) -> Scores:
+        return scores_of(self.confusion)
+
+    def same_clips(self, other: "EvaluatedRun") -> bool:
+        return (self.clips.keys, self.clips.truths) == (other.clips.keys, other.clips.truths)
+
+
+def make_report(runs: Sequence[EvaluatedRun], *, seed: int, resamples: int = RESAMPLES) -> dict[str, Any]:
+    classes = runs[0].facts.classes
+    for run in runs[1:]:
+        if run.facts.classes != classes:
+            raise BadInput(
+                f"{run.file} answers {', '.join(run.facts.classes)}, {runs[0].file} {', '.join(classes)}; "
+                "evaluate nets of the same classes together"
+            )
+    sets: list[EvaluatedRun] = []
+    for run in runs:
+        if not any(run.same_clips(other) for other in sets):
+            sets.append(run)
+    drawn = [draw_clips(first.truths, resamples, (seed, number)) for number, first in enumerate(sets)]
+    resampled = [
+        resample(run.answers == run.truths, next(d for d, s in zip(drawn, sets, strict=True) if run.same_clips(s)))
+        for run in runs
+    ]
+    report: dict[str, Any] = {
+        "classes": list(classes),
+        "runs": [one_run(run, values) for run, values in zip(runs, resampled, strict=True)],
+        "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "drawn": "clips within each class"},
+    }
+    if len(runs) > 1:
+        report["over_runs"] = over_runs(runs, resampled, pooled=len(sets) == len(runs))
+    if len(runs) > 1 and len(sets) == 1:
+        report["comparison"] = comparison(runs, resampled)
+    report["published"] = published(runs)
+    return report
+
+
+def one_run(run: EvaluatedRun, values: Resampled) -> dict[str, Any]:
+    facts = run.facts
+    return {
+        "name": run.name,
+        "file": str(run.file),
+        "trained_on": facts.trained_on,
+        "epoch": facts.epoch,
+        "epoch_selected_on": facts.epoch_selected_on,
+        "clips": run.clips.described,
+        "number_of_clips": len(run.clips.truths),
+        "told_by_train": {"uar": facts.uar, "war": facts.war} if run.clips.own else None,
+        **with_intervals(run.scores, values),
+        "recall": dict(zip(facts.classes, run.scores.recall, strict=True)),
+        "confusion": run.confusion.tolist(),
+    }
+
+
+def with_intervals(scores: Scores, values: Resampled) -> dict[str, Any]:
+    return {
+        "uar": scores.uar,
+        "uar_interval": list(interval(values.uar)),
+        "war": scores.war,
+        "war_interval": list(interval(values.war)),
+    }
+
+
+def over_runs(runs: Sequence[EvaluatedRun], resampled: Sequence[Resampled], *, pooled: bool) -> dict[str, Any]:
+    """The mean of the runs' scores; `pooled` adds the scores of all clips in one confusion matrix.
+
+    The mean's interval comes from the same draws: in each resample every run's clips are drawn again, then averaged.
+    """
+    mean = Scores(
+        war=sum(run.scores.war for run in runs) / len(runs),
+        uar=sum(run.scores.uar for run in runs) / len(runs),
+        recall=[mean_of([run.scores.recall[i] for run in runs]) for i in range(len(runs[0].facts.classes))],
+    )
+    values = Resampled(*(torch.stack(kind).mean(dim=0) for kind in zip(*resampled, strict=True)))
+    confusion = torch.stack([run.confusion for run in runs]).sum(dim=0)
+    found = {
+        "runs": len(runs),
+        **with_intervals(mean, values),
+        "recall": dict(zip(runs[0].facts.classes, mean.recall, strict=True)),
+        "confusion_summed": confusion.tolist(),
+    }
+    if pooled:
+        found["pooled"] = scores_of(confusion)._asdict()
+    return found
+
+
+def mean_of(recalls: Sequence[float | None]) -> float | None:
+    there = [recall for recall in recalls if recall is not None]
+    return sum(there) / len(there) if there else None
+
+
+def comparison(runs: Sequence[EvaluatedRun], resampled: Sequence[Resampled]) -> list[dict[str, Any]]:
+    """Every later run minus the first, on the same clips: the intervals are of paired differences."""
+    first, others = runs[0], runs[1:]
+    found = []
+    for run, values in zip(others, resampled[1:], strict=True):
+        row: dict[str, Any] = {"run": run.name, "minus": first.name}
+        for score in ("uar", "war"):
+            low, high = interval(getattr(values, score) - getattr(resampled[0], score))
+            row[score] = getattr(run.scores, score) - getattr(first.scores, score)
+            row[f"{score}_interval"] = [low, high]
+        found.append(row)
+    return found
+
+
+def published(runs: Sequence[EvaluatedRun]) -> dict[str, Any]:
+    """The published rows of the one data set, or the sentence why there are none."""
+    clips = [run.clips for run in runs]
+    if why := why_not_comparable(clips):
+        return {"why_not": why}
+    rows = [asdict(row) for row in SCORES[clips[0].settings.source]]
+    return {"rows": rows, "means": folds_in_words(clips)}

@@ -1,0 +1,118 @@
+"""The report of evaluate.py as Markdown."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def markdown(report: dict[str, Any]) -> str:
+    parts = [score_table(report), *notes(report)]
+    if "comparison" in report:
+        parts.append(comparison_table(report["comparison"]))
+    parts.append(published_table(report))
+    parts.append(confusion_table(report))
+    return "\n".join(parts)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def score_table(report: dict[str, Any]) -> str:
+    names = report["classes"]
+    rows = [score_row(run["name"], str(run["number_of_clips"]), run) for run in report["runs"]]
+    if over := report.get("over_runs"):
+        clips = sum(run["number_of_clips"] for run in report["runs"])
+        rows.append(score_row(f"mean of {over['runs']}", "", over))
+        if pooled := over.get("pooled"):
+            recall = dict(zip(names, pooled["recall"], strict=True))
+            rows.append(score_row("all clips pooled", str(clips), {**pooled, "recall": recall}))
+    return table(["run", "clips", "UAR, %", "WAR, %", *names], rows)
+
+
+def score_row(name: str, clips: str, scores: dict[str, Any]) -> list[str]:
+    both = [with_interval(scores[kind], scores.get(f"{kind}_interval")) for kind in ("uar", "war")]
+    return [name, clips, *both, *(percent(recall) for recall in scores["recall"].values())]
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{100 * value:.{digits}f}"
+
+
+def with_interval(value: float, between: Sequence[float] | None, sign: str = "") -> str:
+    if between is None:
+        return f"{100 * value:{sign}.2f}"
+    low, high = between
+    return f"{100 * value:{sign}.2f} [{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]"
+
+
+def notes(report: dict[str, Any]) -> list[str]:
+    bootstrap = report["bootstrap"]
+    lines = [
+        f"In brackets: {100 * bootstrap['level']:.0f} % bootstrap intervals over clips, drawn within each class "
+        f"({bootstrap['resamples']} resamples, seed {bootstrap['seed']}). A class without clips has no recall and "
+        "does not count in UAR.",
+    ]
+    if "over_runs" in report:
+        lines.append("The mean is that of the runs' scores; its interval is over the clips of all runs.")
+    for run in report["runs"]:
+        lines.append(
+            f"{run['name']}: trained on {run['trained_on']}, epoch {run['epoch']} chosen on the "
+            f"{run['epoch_selected_on']} clips; tested on {run['clips']}."
+        )
+        told = run["told_by_train"]
+        if told and abs(told["uar"] - run["uar"]) + abs(told["war"] - run["war"]) > 1e-6:
+            lines.append(
+                f"{run['name']}: train.py found UAR {100 * told['uar']:.2f}, WAR {100 * told['war']:.2f} on its test "
+                "clips; these differ by their frames, or by the device or precision."
+            )
+    return ["  \n".join(lines) + "\n"]
+
+
+def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
+    cells = []
+    for row in rows:
+        low, high = row["uar_interval"]
+        verdict = "includes 0" if low <= 0 <= high else "excludes 0"
+        cells.append(
+            [
+                f"{row['run']} minus {row['minus']}",
+                *(with_interval(row[kind], row[f"{kind}_interval"], "+") for kind in ("uar", "war")),
+                verdict,
+            ]
+        )
+    header = ["on the same clips, paired", "UAR, points", "WAR, points", "UAR's interval"]
+    return table(header, cells)
+
+
+def published_table(report: dict[str, Any]) -> str:
+    quoted = report["published"]
+    if "why_not" in quoted:
+        return quoted["why_not"] + "\n"
+    rows: list[list[str]] = []
+    marks: list[str] = []
+    for row in quoted["rows"]:
+        mark = ""
+        if row["note"]:
+            marks.append(f"[{len(marks) + 1}] {row['system']}: {row['note']}")
+            mark = f" [{len(marks)}]"
+        uar = "-" if row["uar"] is None else f"{row['uar']:.2f}"
+        rows.append([row["system"] + mark, uar, f"{row['war']:.2f}", f"published: {row['source']}"])
+    measured = [report["over_runs"] | {"name": "mean of these runs"}] if over_folds(report) else report["runs"]
+    for run in measured:
+        both = [with_interval(run[kind], run[f"{kind}_interval"]) for kind in ("uar", "war")]
+        rows.append([f"**{run['name']}**", *both, "measured here"])
+    footer = ["Published rows are quoted from their papers, not measured here.", quoted["means"], *marks]
+    return table(["system", "UAR, %", "WAR, %", "source"], rows) + "\n" + "  \n".join(filter(None, footer)) + "\n"
+
+
+def over_folds(report: dict[str, Any]) -> bool:
+    return "pooled" in report.get("over_runs", {})
+
+
+def confusion_table(report: dict[str, Any]) -> str:
+    names = report["classes"]
+    several = "over_runs" in report
+    matrix = report["over_runs"]["confusion_summed"] if several else report["runs"][0]["confusion"]
+    rows = [[name, *map(str, row)] for name, row in zip(names, matrix, strict=True)]
+    return table([f"truth \\ answer{', all runs' if several else ''}", *names], rows)

@@ -1,0 +1,108 @@
+"""Evaluate trained nets on test clips: UAR, WAR, recalls and the confusion matrix, with intervals over clips.
+
+Without flags that name clips, each run is evaluated on its own test clips. Several runs, such as the five folds of
+DFEW, give a row each and their mean; runs on the same clips are compared, clip by clip. Writes evaluation.json,
+evaluation.md, a picture of the confusion matrix and the answer to each clip.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dfer.atomic_files import whole_file
+from dfer.bad_input import BadInput
+from dfer.evaluation.answers import Device, choose_device, probabilities
+from dfer.evaluation.bootstrap import RESAMPLES
+from dfer.evaluation.evaluated_clips import add_clip_flags, evaluated_clips, trained_file_of
+from dfer.evaluation.pictures import draw_confusion
+from dfer.evaluation.report import EvaluatedRun, make_report
+from dfer.evaluation.tables import markdown
+from dfer.training.command_line import OneLineParser
+from dfer.training.identity import commit, installed
+from dfer.training.settings import at_least
+from dfer.training.trained_file import load_trained
+
+
+def parse(argv: Sequence[str] | None) -> Any:
+    parser = OneLineParser(prog="evaluate.py", description=__doc__, allow_abbrev=False)
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs of train.py, or their weights.safetensors")
+    parser.add_argument("--compare", action="store_true", help="refuse runs that are not tested on the same clips")
+    parser.add_argument("--out", type=Path | None, help="folder for results (default: the run's; of several, beside)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap")
+    parser.add_argument("--batch-size", type=int, default=16, help="clips at once")
+    parser.add_argument("--workers", type=int, default=0, help="processes that load clips")
+    parser.add_argument("--precision", type=str, default="auto", help="auto, float32 or bfloat16, as for train.py")
+    add_clip_flags(parser)
+    args = parser.parse_args(argv)
+    at_least(1, resamples=args.resamples, batch_size=args.batch_size)
+    at_least(0, seed=args.seed, workers=args.workers)
+    return args
+
+
+def evaluate(path: Path, args: Any, device: Device) -> EvaluatedRun:
+    file = trained_file_of(path)
+    net, facts = load_trained(file)
+    clips = evaluated_clips(file, facts, args)
+    for remark in clips.remarks:
+        print(f"note: {remark}")
+    settings = {"batch_size": args.batch_size, "workers": args.workers, "title": str(path)}
+    return EvaluatedRun(str(path), file, facts, clips, probabilities(net, facts, clips.source, device, **settings))
+
+
+def write(folder: Path, report: dict[str, Any], text: str, runs: Sequence[EvaluatedRun]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {folder}: cannot be written to ({error.strerror}); name another") from None
+    with whole_file(folder / "evaluation.json") as path:
+        path.write_text(json.dumps(report, indent=2) + "\n")
+    with whole_file(folder / "evaluation.md") as path:
+        path.write_text(text, encoding="utf-8")
+    with whole_file(folder / "evaluation_clips.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["run", "clip", "truth", "answer", "probability"])
+        for run in runs:
+            names, best = run.facts.classes, run.probabilities.amax(dim=1).tolist()
+            for index, (truth, answer) in enumerate(zip(run.clips.truths, run.answers.tolist(), strict=True)):
+                clip = run.clips.source.name(index)
+                rows.writerow([run.name, clip, names[truth], names[answer], f"{best[index]:.4f}"])
+    scores = report.get("over_runs", report["runs"][0])
+    title = f"UAR {100 * scores['uar']:.1f} %, WAR {100 * scores['war']:.1f} %"
+    confusion = torch.stack([run.confusion for run in runs]).sum(dim=0)
+    draw_confusion(folder / "evaluation.png", confusion, report["classes"], title)
+
+
+def default_folder(runs: Sequence[EvaluatedRun]) -> Path:
+    first, last = runs[0].file.parent, runs[-1].file.parent
+    return first if len(runs) == 1 else first.parent / f"evaluation-{first.name}-{last.name}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    try:
+        args = parse(argv)
+        device = choose_device(args.precision)
+        print(f"evaluating {device}")
+        runs = [evaluate(path, args, device) for path in args.runs]
+        if args.compare and (len(runs) < 2 or not all(runs[0].same_clips(run) for run in runs[1:])):
+            raise BadInput("--compare: expected two runs or more on the same test clips; leave it out, or name clips")
+        report = make_report(runs, seed=args.seed, resamples=args.resamples)
+        report["versions"] = {name: installed(name) for name in ("agdt-layers", "torch")} | {"commit": commit()}
+        text = markdown(report)
+        folder = args.out or default_folder(runs)
+        write(folder, report, text, runs)
+    except BadInput as error:
+        # A loader's worker hands its error on inside a traceback, whose last line it is.
+        print(f"evaluate.py: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
+        return 2
+    print(f"\n{text}\nevaluation.json, .md, .png and evaluation_clips.csv: {folder.resolve()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""The report on one trained net or several: by run, over runs, one against another."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from dfer.bad_input import BadInput
+from dfer.evaluation.evaluated_clips import EvaluatedClips
+from dfer.evaluation.report import EvaluatedRun, make_report
+from dfer.evaluation.tables import markdown
+from dfer.training.settings import ClipSettings
+from dfer.training.trained_file import TrainedFacts
+from helpers.tiny_runs import NAMES, coloured_clips
+
+TRUTHS = [0, 0, 0, 0, 1, 1, 1, 1]
+GOOD, BAD = [0, 0, 0, 1, 1, 1, 1, 1], [0, 0, 2, 1, 1, 2, 2, 1]
+
+
+def facts(**changes: Any) -> TrainedFacts:
+    given: dict[str, Any] = {"classes": NAMES, "mean": (0.0,) * 3, "std": (1.0,) * 3, "size": 16, "frames": 2}
+    rest = {"frames_per_segment": 1, "net": {}, "trained_on": "a list", "epoch": 3, "epoch_selected_on": "validation"}
+    return TrainedFacts(**{**given, **rest, "uar": 0.5, "war": 0.5, "recall": (None,) * 3, **changes})
+
+
+def run(
+    name: str, answers: list[int], *, truths: list[int] = TRUTHS, clips: str = "clip", **given: Any
+) -> EvaluatedRun:
+    settings = ClipSettings(labels="expressions", frames=2, frames_per_segment=None, size=16)
+    keys = tuple(f"{clips} {index}" for index in range(len(truths)))
+    shown = EvaluatedClips(coloured_clips(truths), tuple(truths), keys, settings, False, ())
+    return EvaluatedRun(name, Path(name), facts(**given), shown, one_hot(torch.tensor(answers), 3).double())
+
+
+def test_one_run() -> None:
+    report = make_report([run("one", BAD)], seed=0)
+    (row,) = report["runs"]
+    assert row["war"] == 4 / 8
+    assert row["uar"] == pytest.approx((2 / 4 + 2 / 4) / 2)
+    assert row["recall"] == {"dark": 0.5, "grey": 0.5, "bright": None}
+    assert row["confusion"] == [[2, 1, 1], [0, 2, 2], [0, 0, 0]]
+    low, high = row["uar_interval"]
+    assert 0 <= low < 0.5 < high <= 1
+    assert "over_runs" not in report
+    assert "comparison" not in report
+    assert report == make_report([run("one", BAD)], seed=0), "the seed decides"
+    table = markdown(report)
+    assert f"| one | 8 | 50.00 [{100 * low:.2f}, {100 * high:.2f}] | 50.00" in table
+    assert "| 50.0 | 50.0 | - |" in table
+    assert "| bright | 0 | 0 | 0 |" in table
+
+
+def test_folds_are_averaged_and_pooled() -> None:
+    """Clip by clip, of different sizes: the mean of the folds' WAR is not the WAR of all clips."""
+    folds = [run("one", GOOD, clips="a"), run("two", [1, 1, 1], truths=[0, 1, 1], clips="b")]
+    report = make_report(folds, seed=0)
+    over = report["over_runs"]
+    assert over["war"] == pytest.approx((7 / 8 + 2 / 3) / 2)
+    assert over["uar"] == pytest.approx(((3 / 4 + 1) / 2 + (0 + 1) / 2) / 2)
+    assert over["pooled"]["war"] == pytest.approx(9 / 11)
+    assert over["pooled"]["uar"] == pytest.approx((3 / 5 + 6 / 6) / 2)
+    assert over["confusion_summed"] == [[3, 2, 0], [0, 6, 0], [0, 0, 0]]
+    assert over["recall"] == {"dark": pytest.approx(3 / 8), "grey": 1.0, "bright": None}
+    low, high = over["war_interval"]
+    assert low < over["war"] < high
+    assert "comparison" not in report, "other clips cannot be compared one by one"
+    assert "| mean of 2 |  | " in markdown(report)
+    assert "| all clips pooled | 11 | 80.00 | 81.82 |" in markdown(report)
+
+
+def test_a_class_that_one_fold_lacks_is_averaged_over_the_others() -> None:
+    folds = [run("one", [0, 2], truths=[0, 2], clips="a"), run("two", [0, 0], truths=[0, 0], clips="b")]
+    assert make_report(folds, seed=0)["over_runs"]["recall"] == {"dark": 1.0, "grey": None, "bright": 1.0}
+
+
+def test_runs_on_the_same_clips_are_compared() -> None:
+    truths = TRUTHS * 20
+    report = make_report([run("bad", BAD * 20, truths=truths), run("good", GOOD * 20, truths=truths)], seed=0)
+    (row,) = report["comparison"]
+    assert (row["run"], row["minus"]) == ("good", "bad")
+    assert row["war"] == pytest.approx(3 / 8)
+    assert row["uar"] == pytest.approx(3 / 8)
+    low, high = row["uar_interval"]
+    assert 0 < low < 3 / 8 < high
+    assert "pooled" not in report["over_runs"]
+    assert "excludes 0" in markdown(report)
+
+
+def test_the_differences_are_paired() -> None:
+    """Two runs that are right on the same clips have a difference of 0 in every resample."""
+    other = [2 if answer != truth else answer for truth, answer in zip(TRUTHS, BAD, strict=True)]
+    (row,) = make_report([run("one", BAD), run("two", other)], seed=0)["comparison"]
+    assert row["uar_interval"] == [0, 0]
+    assert "includes 0" in markdown(make_report([run("one", BAD), run("two", other)], seed=0))
+
+
+def test_a_difference_from_what_train_told_is_said() -> None:
+    report = make_report([run("one", BAD)], seed=0)
+    report["runs"][0]["told_by_train"] = {"uar": 0.5, "war": 0.5}
+    assert "train.py found" not in markdown(report)
+    report["runs"][0]["told_by_train"] = {"uar": 0.5, "war": 0.625}
+    assert "one: train.py found UAR 50.00, WAR 62.50 on its test clips" in markdown(report)
+
+
+def test_other_classes_are_refused() -> None:
+    with pytest.raises(
+        BadInput, match="two answers a, b, c, one dark, grey, bright; evaluate nets of the same classes"
+    ):
+        make_report([run("one", BAD), run("two", BAD, classes=("a", "b", "c"))], seed=0)
