@@ -1,6 +1,7 @@
 """AGDTNet with a small backbone of its own, for faces of 64 x 64 on any machine: 1.5 MB of weights."""
 
 from functools import partial
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -28,12 +29,13 @@ class Stage(nn.Module):
 
 
 def narrow_agdtnet(num_classes: int, num_frames: int, *, dropout: float = 0.0) -> AGDTNet:
-    """AGA after the second and third of four stages, as in AGDTNet, then two encoder layers of 96 channels.
+    """A stem and three stages, AGA after the first two, then two encoder layers of 96 channels.
 
     AGA looks back only (`causal`), so that AGDTStream runs the net exactly, frame by frame.
     """
     attention = partial(AdaptiveGlobalAttention, context_window=num_frames)
-    one, two, three, four = (Stage(*pair) for pair in zip((3, *WIDTHS), WIDTHS, strict=False))
-    backbone = nn.Sequential(one, two, attention(WIDTHS[1]), three, attention(WIDTHS[2]), four)
+    stem = nn.Sequential(nn.Conv2d(3, WIDTHS[0], 3, 2, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU())
+    one, two, three = (Stage(*pair) for pair in pairwise(WIDTHS))
+    backbone = nn.Sequential(stem, one, attention(WIDTHS[1]), two, attention(WIDTHS[2]), three)
     temporal = DTFormer(WIDTHS[-1], depth=2, heads=4, mlp_channels=192, max_frames=num_frames, dropout=dropout)
     return AGDTNet(backbone, temporal, num_classes=num_classes)
