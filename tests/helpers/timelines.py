@@ -17,22 +17,22 @@ CLASSES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 
 def made_facts(classes: Sequence[str] = CLASSES, **changes: Any) -> TrainedFacts:
     recall = tuple(None if index == 5 else 0.98 - 0.07 * index for index in range(len(classes)))
-    facts = dict(
-        classes=tuple(classes),
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-        size=64,
-        frames=8,
-        frames_per_segment=1,
-        net={"model": "agdtnet", "dropout": 0.1},
-        trained_on="drawings",
-        epoch=7,
-        epoch_selected_on="validation",
-        uar=0.812,
-        war=0.834,
-        recall=recall,
-    )
-    return TrainedFacts(**{**facts, **changes})
+    facts: dict[str, Any] = {
+        "classes": tuple(classes),
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "size": 64,
+        "frames": 8,
+        "frames_per_segment": 1,
+        "net": {"model": "agdtnet", "dropout": 0.1},
+        "trained_on": "drawings",
+        "epoch": 7,
+        "epoch_selected_on": "validation",
+        "uar": 0.812,
+        "war": 0.834,
+        "recall": recall,
+    }
+    return TrainedFacts(**(facts | changes))
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ class Stretch:
 
     end: float
     starts: list[float] = field(default_factory=list)
-    _sums: list[list[float]] = field(default_factory=list)
-    _seconds: list[float] = field(default_factory=list)
-    _last_bin: int = -1
+    _sums: list[list[float]] = field(default_factory=list, init=False)
+    _seconds: list[float] = field(default_factory=list, init=False)
+    _last_bin: int = field(default=-1, init=False)
 
     def add(self, start: float, end: float, values: Sequence[float], bin_number: int) -> None:
         if bin_number != self._last_bin:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 
 from dfer.training.trained_file import TrainedFacts
-from dfer.video.face_series import MOST_POINTS, FaceSeries, Room
+from dfer.video.face_series import MOST_POINTS, Room
 from dfer.video.notice import LAW, NOT_MEASURED, WHAT_IT_IS, weights_in_words
 from dfer.video.timeline import CLEAR_LEAD, Timeline
 
@@ -41,8 +41,8 @@ def paragraphs(*lines: str) -> str:
 def heading(timeline: Timeline, room: Room) -> str:
     faces = f"{len(room.faces) or 'no'} face{'' if len(room.faces) == 1 else 's'}"
     rate = f", {timeline.fps:.4g} frames/s" if timeline.fps else ""
-    facts = f"{clock(timeline.duration)}, {timeline.width} × {timeline.height} pixels{rate}, {faces} found"
-    problem = f'<p class="problem">{escape(timeline.problem)}</p>' if timeline.problem else ""
+    facts = f"{clock(timeline.duration)}, {timeline.width} x {timeline.height} pixels{rate}, {faces} found"
+    problem = f'<p class="problem">Problem: {escape(timeline.problem)}</p>' if timeline.problem else ""
     return f"<h1>{escape(timeline.video.name)}</h1>\n<p>{escape(facts)}</p>\n{problem}"
 
 
@@ -92,7 +92,7 @@ def _section(
             )
         rows.append(
             f'<tr><th scope="row" title="{escape(name)}"><i class="{hue}"></i>{escape(name)}</th>{drawn}'
-            f"<td>{_share(own, seconds)}</td><td>{'none' if recall is None else f'{recall:.0%}'}</td></tr>"
+            f"<td>{_share(own, seconds)}</td><td>{'&ndash;' if recall is None else f'{recall:.0%}'}</td></tr>"
         )
     rows.append(
         f'<tr><th scope="row"><i class="unsure"></i>uncertain</th><td>{_share(uncertain, seconds)}</td><td></td></tr>'
@@ -114,17 +114,17 @@ def reading(timeline: Timeline) -> str:
     """How the figures came about."""
     frames = timeline.facts.frames
     return paragraphs(
-        f"The net answers for each analysed frame, from that frame and up to {frames - 1} before it, with a probability "
-        "for each class. A band is as high as its class is probable. The bar above the bands shows the most probable "
-        "class.",
-        f"Uncertain: the most probable class leads the second by less than {CLEAR_LEAD:.2f}. There the bar is thin, and "
-        "the time counts for no class.",
+        f"The net answers for each analysed frame, from that frame and up to {frames - 1} before it, with a "
+        "probability for each class. A band is as high as its class is probable. The bar above the bands shows the "
+        "most probable class.",
+        f"Uncertain: the most probable class leads the second by less than {CLEAR_LEAD:.2f}. There the bar is thin, "
+        "and the time counts for no class.",
         "Hatched: the face was not seen. It counts as seen from each frame in which it was found to the next analysed "
         "frame.",
         "Share of time: of the time in which the face was seen, from every frame. Test recall: of the clips of this "
-        "class in the weights' test set, how many were recognised.",
-        f"The drawing has at most {MOST_POINTS:,} points a face: in a video with more frames, each point is the mean of "
-        f"the frames in one of {MOST_POINTS:,} equal parts of the video, and shorter gaps are not drawn.",
+        "class in the weights' test set, how many were recognised; a dash where there was none.",
+        f"The drawing has at most {MOST_POINTS:,} points a face: in a video with more frames, each point is the mean "
+        f"of the frames in one of {MOST_POINTS:,} equal parts of the video, and shorter gaps are not drawn.",
     )
 
 
@@ -137,7 +137,7 @@ def weights_table(facts: TrainedFacts) -> str:
         "Test set": f"UAR {facts.uar:.1%} (mean of the recalls), WAR {facts.war:.1%} (accuracy)",
         "Epoch": f"{facts.epoch}, chosen on the {facts.epoch_selected_on} clips",
         "Net": settings,
-        "Input": f"{facts.frames} frames of {facts.size} × {facts.size} pixels",
+        "Input": f"{facts.frames} frames of {facts.size} x {facts.size} pixels",
         "Normalised by": f"mean {numbers[0]}; standard deviation {numbers[1]}",
     } | {
         f"Recall of {name}": "no test clip" if recall is None else f"{recall:.1%}"
