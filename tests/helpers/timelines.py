@@ -76,4 +76,4 @@ def made_timeline(
 
 
 def made_thumbnails(times: Sequence[float], size: int = 64) -> list[tuple[float, Tensor]]:
-    return [(time, torch.full((3, size, size), 40 + 8 * index, dtype=torch.uint8)) for index, time in enumerate(times)]
+    return [(time, torch.full((3, size, size), (40 + 8 * index) % 256, dtype=torch.uint8)) for index, time in enumerate(times)]

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
-from pytest import MonkeyPatch
 from torch import Tensor
 
 from dfer.rendering import framing
@@ -57,7 +57,7 @@ def test_the_points_are_where_the_eyes_are_painted() -> None:
     torch.testing.assert_close(irises(person, motion), (on_the_page + 1) / 2, rtol=0, atol=0.02)
 
 
-def test_aligned_eyes_lie_where_those_of_aligned_faces_lie(monkeypatch: MonkeyPatch) -> None:
+def test_aligned_eyes_lie_where_those_of_aligned_faces_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framing, "CLIP_NOISE", 0.0)
     monkeypatch.setattr(framing, "FRAME_NOISE", 0.0)
     person, motion = moving()

@@ -160,7 +160,7 @@ def test_keys_move_along_the_timeline(opened: Any) -> None:
     keys = webdriver.Keys
     drawn.send_keys(keys.END)
     assert cursor(opened) == pytest.approx([8.0] * 3)
-    drawn.send_keys(keys.HOME + keys.ARROW_LEFT + keys.PAGE_DOWN + keys.ARROW_LEFT)
+    drawn.send_keys(keys.HOME + keys.ARROW_LEFT + keys.PAGE_UP + keys.ARROW_LEFT)
     assert cursor(opened) == pytest.approx([9 * DURATION / 200] * 3)
     assert drawn.get_attribute("aria-valuetext").startswith("0.4 s: ")
     assert opened.find_element("id", "tip").is_displayed()
