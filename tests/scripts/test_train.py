@@ -97,7 +97,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--size", "1.5"], "--size: expected a whole number, got 1.5"),
         (["--dropout", "1"], "--dropout: expected a number from 0 to below 1, got 1.0"),
         (["--attention", "x"], "--attention: expected one of aga, aga-without-gate, cbam, se, none, got x"),
-        (["--labels", "x"], "--labels: expected one of expressions, direction, got x"),
+        (["--labels", "x"], "--labels: expected one of expressions, aligned-expressions, direction, got x"),
         (["--channels-last", "x"], "--channels-last: expected true or false, got x"),
         (["--recipe", "x"], "--recipe: expected one of rendered, dfew, ferv39k, daisee, got x"),
         (["--model", "x"], "--model: expected one of agdtnet, got x"),

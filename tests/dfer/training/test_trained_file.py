@@ -36,7 +36,7 @@ def test_a_run_tells_the_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         frames=2,
         frames_per_segment=1,
         net={"model": "tiny", "attention": "aga", "temporal": "dtformer", "dropout": 0.2},
-        trained_on="rendered faces (expressions)",
+        trained_on="drawings (rendered faces, expressions), so often wrong on real faces",
         epoch=1,
         epoch_selected_on="validation",
         uar=told.uar,
