@@ -76,4 +76,6 @@ def made_timeline(
 
 
 def made_thumbnails(times: Sequence[float], size: int = 64) -> list[tuple[float, Tensor]]:
-    return [(time, torch.full((3, size, size), (40 + 8 * index) % 256, dtype=torch.uint8)) for index, time in enumerate(times)]
+    shades = [(40 + 8 * index) % 256 for index in range(len(times))]
+    pictures = (torch.full((3, size, size), shade, dtype=torch.uint8) for shade in shades)
+    return list(zip(times, pictures, strict=True))

@@ -100,7 +100,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--labels", "x"], "--labels: expected one of expressions, aligned-expressions, direction, got x"),
         (["--channels-last", "x"], "--channels-last: expected true or false, got x"),
         (["--recipe", "x"], "--recipe: expected one of rendered, dfew, ferv39k, daisee, got x"),
-        (["--model", "x"], "--model: expected one of agdtnet, got x"),
+        (["--model", "x"], "--model: expected one of agdtnet, agdtnet-narrow, got x"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--test-list", "x.txt"], "--test-list belongs to --list; leave it out"),
         (["--frames-root", "x"], "--frames-root belongs to --list, --dfew, --ferv39k, --daisee; leave it out"),
