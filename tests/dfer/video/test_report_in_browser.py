@@ -147,12 +147,13 @@ def test_the_cursor_follows_the_video(opened: Any) -> None:
     start = "const video = document.querySelector('video'), done = arguments[0];"
     opened.execute_async_script(start + "video.currentTime = 3; video.onseeked = () => done()")
     assert cursor(opened) == pytest.approx([3.0] * 3, abs=0.05)
-    opened.execute_async_script(
-        start + "video.muted = true; video.play(); setTimeout(() => { video.pause(); setTimeout(done, 100) }, 700)"
+    middle = "requestAnimationFrame(() => { done([video.currentTime, parseFloat(line.style.left)]); video.pause() })"
+    played, left = opened.execute_async_script(
+        f"{start} const line = document.querySelector('.cursor'); video.muted = true; video.play();"
+        f"setTimeout(() => {middle}, 900)"
     )
-    time = opened.execute_script("return document.querySelector('video').currentTime")
-    assert time > 3.1
-    assert cursor(opened) == pytest.approx([time] * 3, abs=0.05)
+    assert played > 3.1
+    assert left * DURATION / 100 == pytest.approx(played, abs=0.2), "while it plays"
 
 
 def test_keys_move_along_the_timeline(opened: Any) -> None:
