@@ -25,7 +25,9 @@ def hues(classes: Sequence[str]) -> list[str]:
 
 
 def clock(seconds: float) -> str:
-    """>>> clock(7.25), clock(75), clock(3675)
+    """A time or a length of time for people.
+
+    >>> clock(7.25), clock(75), clock(3675)
     ('7.2 s', '1:15', '1:01:15')
     """
     if seconds < 60:
