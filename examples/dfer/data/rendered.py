@@ -6,11 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dfer.rendering.framing import aligned
 from dfer.rendering.identity import Identity, Scene, draw_identities, draw_scenes, select
 from dfer.rendering.motion import DIRECTIONS, EXPRESSIONS, Motion, draw_motion
 from dfer.rendering.painting import paint_faces
 
-LABEL_SETS = {"expressions": EXPRESSIONS, "direction": DIRECTIONS}
+LABEL_SETS = {"expressions": EXPRESSIONS, "aligned-expressions": EXPRESSIONS, "direction": DIRECTIONS}
 
 
 class RenderedClips(NamedTuple):
@@ -24,7 +25,8 @@ class RenderedClips(NamedTuple):
 def render_clips(label_set: str, *, people: int, frames: int, size: int, seed: int) -> RenderedClips:
     """Every person shows every class once.
 
-    "expressions": the seven basic ones. "direction": each person goes from rest to an expression (onset), and the
+    "expressions": the seven basic ones; "aligned-expressions": framed as prepare_videos.py frames faces, so that a net
+    trained on them can be tried on videos. "direction": each person goes from rest to an expression (onset), and the
     very same frames come once more in reverse order (offset): no single frame tells the two apart.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -32,9 +34,11 @@ def render_clips(label_set: str, *, people: int, frames: int, size: int, seed: i
     classes = len(LABEL_SETS[label_set])
     person = torch.arange(people).repeat_interleave(classes)
     labels = torch.arange(classes).repeat(people)
-    if label_set == "expressions":
+    if label_set != "direction":
         scenes = draw_scenes(len(labels), generator)
         motion = draw_motion(labels, frames, monotone=False, generator=generator)
+        if label_set == "aligned-expressions":
+            motion = aligned(select(identities, person), motion, generator)
         return RenderedClips(_render(select(identities, person), scenes, motion, size), labels, person)
     moving = torch.tensor([i for i, name in enumerate(EXPRESSIONS) if name != "neutral"])
     shown = moving[torch.randint(len(moving), (people,), generator=generator)]

@@ -76,7 +76,7 @@ def _facts(settings: Settings, results: Results, scores: Scores) -> TrainedFacts
 
 def trained_on(clips: ClipSettings) -> str:
     names = {
-        "labels": f"rendered faces ({clips.labels})",
+        "labels": f"drawings (rendered faces, {clips.labels}), so often wrong on real faces",
         "dfew": f"DFEW, fold {clips.fold}",
         "ferv39k": "FERV39k",
         "daisee": "DAiSEE, one label a clip",

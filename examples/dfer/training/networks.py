@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-from agdt_layers import build_agdtnet
+from agdt_layers import build_agdtnet, load_weights
 from dfer.bad_input import BadInput
+from dfer.models.narrow_agdtnet import narrow_agdtnet
 from dfer.training.settings import NetSettings
 
 
@@ -20,7 +21,17 @@ def agdtnet(settings: NetSettings, classes: int, frames: int) -> nn.Module:
     )
 
 
-MODELS: dict[str, Callable[[NetSettings, int, int], nn.Module]] = {"agdtnet": agdtnet}
+def agdtnet_narrow(settings: NetSettings, classes: int, frames: int) -> nn.Module:
+    net = narrow_agdtnet(classes, frames, dropout=settings.dropout)
+    if settings.weights is not None:
+        load_weights(net, settings.weights)
+    return net
+
+
+MODELS: dict[str, Callable[[NetSettings, int, int], nn.Module]] = {
+    "agdtnet": agdtnet,
+    "agdtnet-narrow": agdtnet_narrow,
+}
 
 
 def check_model(settings: NetSettings) -> None:

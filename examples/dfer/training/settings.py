@@ -50,7 +50,9 @@ def flag(name: str) -> str:
 class ClipSettings:
     """Clips: rendered faces, or frames on disk"""
 
-    labels: Literal["expressions", "direction"] | None = field(metadata=described("what rendered faces are asked for"))
+    labels: Literal["expressions", "aligned-expressions", "direction"] | None = field(
+        metadata=described("what rendered faces are asked for; aligned: framed as the faces of prepared videos")
+    )
     list: Path | None = field(
         default=None,
         metadata=described("training clips: lines of `<frame folder> <number of frames> <label>`", may_change=True),

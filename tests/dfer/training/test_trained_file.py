@@ -36,7 +36,7 @@ def test_a_run_tells_the_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         frames=2,
         frames_per_segment=1,
         net={"model": "tiny", "attention": "aga", "temporal": "dtformer", "dropout": 0.2},
-        trained_on="rendered faces (expressions)",
+        trained_on="drawings (rendered faces, expressions), so often wrong on real faces",
         epoch=1,
         epoch_selected_on="validation",
         uar=told.uar,
@@ -80,5 +80,5 @@ def test_what_is_no_trained_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             read_facts(bare)
     monkeypatch.setitem(networks.MODELS, "tiny", lambda net, classes, frames: TinyNet(classes, net.dropout))
     write_trained(bare, TinyNet(2, 0.0), facts(net={"model": "gone", "dropout": 0.0}))
-    with pytest.raises(BadInput, match="--model: expected one of agdtnet, tiny, got gone"):
+    with pytest.raises(BadInput, match="--model: expected one of agdtnet, agdtnet-narrow, tiny, got gone"):
         load_trained(bare)

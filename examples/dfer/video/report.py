@@ -1,0 +1,124 @@
+"""One HTML page that shows a timeline, alone: no script, font or picture is fetched, and no one is told of it."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import quote
+
+from PIL import Image
+from torch import Tensor
+
+from dfer.atomic_files import whole_file
+from dfer.video.face_series import Room, Series, read_room
+from dfer.video.report_parts import full_band, heading, hues, notices, player, reading, sections, weights_table
+from dfer.video.timeline import CLEAR_LEAD, Timeline
+
+TEMPLATE = Path(__file__).with_name("report_page.html")
+MOST_THUMBNAILS, THUMBNAIL_SIDE = 24, 72
+
+
+class _Page(Template):
+    """Its places are %%{name}: the dollar sign belongs to the page's script."""
+
+    delimiter = "%%"
+
+
+def write_report(path: Path, timeline: Timeline, *, video_beside: str | None) -> None:
+    """Write the page; with the file's name or relative path in `video_beside` it plays the video, which lies there.
+
+    Raises BadInput where the place cannot be written; then nothing changed there.
+    """
+    room = read_room(timeline)
+    template = TEMPLATE.read_text(encoding="utf-8")
+    address = None if video_beside is None else quote(video_beside)
+    page = _Page(template).substitute(
+        policy=_policy(template, plays=video_beside is not None),
+        title=escape(timeline.video.name),
+        heading=heading(timeline, room),
+        notices=notices(timeline.facts),
+        player=player(address),
+        sections=sections(timeline, room),
+        reading=reading(timeline),
+        weights=weights_table(timeline.facts),
+        data=_for_script(_data(timeline, room)),
+    )
+    with whole_file(path) as beside:
+        beside.write_text(page, encoding="utf-8")
+
+
+def _policy(template: str, *, plays: bool) -> str:
+    """A content security policy that allows the page's own script and style, by their digests, and nothing else."""
+    allowed = {}
+    for tag in ("script", "style"):
+        found = re.search(rf"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
+        assert found is not None
+        digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
+        allowed[f"{tag}-src"] = f"'sha256-{digest}'"
+    if plays:
+        allowed["media-src"] = "'self' file:"
+    rules = {"default-src": "'none'", "img-src": "data:", "base-uri": "'none'", "form-action": "'none'"} | allowed
+    return "; ".join(f"{rule} {value}" for rule, value in rules.items())
+
+
+def _for_script(data: Any) -> str:
+    """JSON that no browser can take for the end of its script element."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _data(timeline: Timeline, room: Room) -> dict[str, Any]:
+    """What the script draws; the series are in the order of the page's sections."""
+    series = [
+        {
+            "name": f"Face {number}",
+            "all": False,
+            "top": 1,
+            "stretches": _stretches(face),
+            "thumbnails": _thumbnails(timeline.thumbnails.get(number, ())),
+        }
+        for number, face in room.faces.items()
+    ]
+    if len(series) > 1:
+        together = _stretches(room.together)
+        series.insert(
+            0, {"name": "All faces", "all": True, "top": full_band(room), "stretches": together, "thumbnails": []}
+        )
+    return {
+        "duration": round(timeline.duration, 3),
+        "classes": timeline.facts.classes,
+        "hues": hues(timeline.facts.classes),
+        "lead": CLEAR_LEAD,
+        "series": series,
+    }
+
+
+def _stretches(series: Series) -> list[dict[str, Any]]:
+    """Thousandths, since digits are most of the page's size."""
+    return [
+        {
+            "end": round(stretch.end, 3),
+            "starts": [round(start, 3) for start in stretch.starts],
+            "values": [[round(1000 * value) for value in row] for row in stretch.means()],
+        }
+        for stretch in series.stretches
+    ]
+
+
+def _thumbnails(pictures: Sequence[tuple[float, Tensor]]) -> list[dict[str, Any]]:
+    step = max(1, -(-len(pictures) // MOST_THUMBNAILS))
+    return [{"time": round(time, 3), "picture": _address(picture)} for time, picture in pictures[::step]]
+
+
+def _address(picture: Tensor) -> str:
+    image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    file = BytesIO()
+    image.save(file, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,153 @@
+"""The page as text: what it says, what it must not hold, and how it is written."""
+
+import json
+import re
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dfer.bad_input import BadInput
+from dfer.video.notice import LAW, WHAT_IT_IS
+from dfer.video.report import write_report
+from dfer.video.timeline import Timeline
+from helpers.timelines import CLASSES, made_thumbnails, made_timeline
+
+SEEN = {1: [(0.0, 6.0)], 2: [(2.0, 4.0)]}
+
+
+class Page(HTMLParser):
+    """Every element with its attributes, and the text outside style and script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.data: Any = None
+        self._inside: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside.append("data" if dict(attrs).get("id") == "data" else tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self._inside[-1:] == ["data"]:
+            self.data = json.loads(data)
+        elif self._inside[-1:] not in (["script"], ["style"]):
+            self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def written(folder: Path, timeline: Timeline, video_beside: str | None = None) -> str:
+    path = folder / "page.html"
+    write_report(path, timeline, video_beside=video_beside)
+    assert [file.name for file in folder.iterdir()] == ["page.html"]
+    return path.read_text(encoding="utf-8")
+
+
+def test_nothing_is_fetched(tmp_path: Path) -> None:
+    text = written(tmp_path, made_timeline(SEEN, duration=6, thumbnails={1: made_thumbnails([1, 2])}), "clip.mp4")
+    assert "http" not in text.replace("http-equiv", "")
+    assert not re.search(r"""["'(=]//|@import|url\((?!#hatch\))|fetch\(|XMLHttp|WebSocket|sendBeacon|import\(""", text)
+    page = Page(text)
+    addresses = [e[k] for _, e in page.elements for k in ("src", "href", "srcset", "action", "poster") if k in e]
+    assert addresses == ["data:,", "clip.mp4"]
+    assert all(thumbnail["picture"].startswith("data:image/jpeg") for thumbnail in page.data["series"][1]["thumbnails"])
+    (policy,) = (e["content"] for e in page.all("meta") if e.get("http-equiv") == "Content-Security-Policy")
+    assert (policy or "").startswith("default-src 'none'; img-src data:;")
+    assert "unsafe" not in (policy or "")
+
+
+def test_names_from_outside_stay_names(tmp_path: Path) -> None:
+    name = "</script><script>window.hacked=1</script>\"'&\u2028"
+    timeline = made_timeline(
+        SEEN,
+        duration=6,
+        classes=("happy", name),
+        video=Path(f"{name.replace('/', '')}.mp4"),
+        trained_on=name,
+        problem=name,
+    )
+    text = written(tmp_path, timeline)
+    page = Page(text)
+    assert len(page.all("script")) == 2
+    assert text.count("<script") == len(re.findall("</script", text)) == 2
+    assert page.data["classes"] == ["happy", name]
+    assert unescape(page.text).count("window.hacked=1") >= 5
+
+
+def test_without_thumbnails_there_is_no_face_in_the_page(tmp_path: Path) -> None:
+    text = written(tmp_path, made_timeline(SEEN, duration=6))
+    assert "data:image" not in text
+    assert not Page(text).all("img")
+
+
+def test_thumbnails_are_few_and_small(tmp_path: Path) -> None:
+    pictures = made_thumbnails([0.1 * index for index in range(100)], size=224)
+    page = Page(written(tmp_path, made_timeline({1: [(0, 20)]}, thumbnails={1: pictures})))
+    shown = page.data["series"][0]["thumbnails"]
+    assert 12 <= len(shown) <= 24
+    assert shown[0]["time"] == 0
+    assert max(len(each["picture"]) for each in shown) < 2000
+
+
+def test_the_player_is_there_only_where_a_video_is(tmp_path: Path) -> None:
+    timeline = made_timeline(SEEN, duration=6)
+    assert not Page(written(tmp_path, timeline)).all("video")
+    (video,) = Page(written(tmp_path, timeline, 'a"b/50% #1?.mp4')).all("video")
+    assert video["src"] == "a%22b/50%25%20%231%3F.mp4"
+
+
+def test_the_page_says_what_the_estimate_is_and_what_the_weights_are(tmp_path: Path) -> None:
+    text = Page(written(tmp_path, made_timeline(SEEN, duration=6, problem="the file ends early"))).text
+    for said in (
+        WHAT_IT_IS, LAW, "clip.mp4", "Problem: the file ends early", "Weights trained on drawings", "UAR 81.2%",
+        "WAR 83.4%", "8 frames of 64 x 64 pixels", "0.485, 0.456, 0.406", "less than 0.15",
+        "Epoch 7, chosen on the validation clips",
+        "Recall of happy 98.0%", "Recall of disgust no test clip", "In view for 2.0 s of 6.0 s.", "at most 2 at once",
+    ):  # fmt: skip
+        assert said in text
+
+
+def test_the_shares_of_a_face_stand_beside_its_classes_and_add_up(tmp_path: Path) -> None:
+    text = written(tmp_path, made_timeline({1: [(0, 20)]}))
+    (table,) = re.findall(r"<tbody>(.*?)</tbody>", text)
+    rows = re.findall(r'scope="row".*?</i>([^<]+)</th>.*?<td>(\d+)%</td>', table)
+    assert [name for name, _ in rows] == [*CLASSES, "uncertain"]
+    assert sum(int(share) for _, share in rows) == pytest.approx(100, abs=4)
+
+
+def test_one_face_has_no_section_for_all_and_no_face_has_a_sentence(tmp_path: Path) -> None:
+    assert "All faces" not in written(tmp_path, made_timeline({1: [(0, 6)]}, duration=6))
+    page = Page(written(tmp_path, made_timeline({}, duration=600)))
+    assert "No face was found in this video." in page.text
+    assert page.data["series"] == []
+
+
+def test_an_hour_stays_a_small_page(tmp_path: Path) -> None:
+    text = written(tmp_path, made_timeline({1: [(0, 3600)]}, duration=3600, fps=2))
+    assert len(text) < 150_000
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("before")
+    unreadable = replace(made_timeline(SEEN, duration=6), rows=map(int, ["no number"]))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no number"):
+        write_report(page, unreadable, video_beside=None)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("page.html", "before")]
+    with pytest.raises(BadInput, match=r"absent.*cannot be written"):
+        write_report(tmp_path / "absent" / "page.html", made_timeline(SEEN, duration=6), video_beside=None)
