@@ -68,8 +68,6 @@ def _sample(maps: Tensor, start: Tensor, steps: Tensor, fine: int) -> Tensor:
     across, down = ticks * steps[:, 0] + start, ticks * steps[:, 1]
     size = torch.tensor(maps.shape[:1:-1])
     grid = (across * 2 / size - 1) + (down * 2 / size)[:, None]
-    sampled = nn.functional.grid_sample(
-        maps, grid[None].to(maps.device), padding_mode="border", align_corners=False
-    )[0]
+    sampled = nn.functional.grid_sample(maps, grid[None].to(maps.device), padding_mode="border", align_corners=False)[0]
     rows = sampled[:, ::2] + sampled[:, 1::2]
     return (rows[..., ::2] + rows[..., 1::2]).div_(4).round_().clamp_(0, 255)
