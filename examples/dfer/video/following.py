@@ -20,8 +20,8 @@ from dfer.video.boxes import overlaps
 from dfer.video.faces import Faces
 from dfer.video.tracks import LONGEST_GAP, SAME_FACE
 
-# Correlations of two faces' looks. In one shot those of one person a fifth of a second apart are above 0.7, those of two
-# people mostly below 0.5.
+# Correlations of two faces' looks. Within one shot they are above 0.7 for one person a fifth of a second later, and
+# mostly below 0.5 for two people.
 ENTIRELY_DIFFERENT, SAME_LOOK = 0.25, 0.7
 # How far the newest detection moves what is known of a face's look and of its speed.
 NEWEST_LOOK, NEWEST_SPEED = 0.2, 0.5

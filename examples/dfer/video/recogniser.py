@@ -1,8 +1,8 @@
-"""The whole way from a video to the timeline of its faces: read, find, follow, align, score, write down."""
+"""The whole way from a video to the timeline of its faces: read, find, follow, align, score."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -17,7 +17,6 @@ from dfer.video.reading import Frame
 from dfer.video.stopwatch import Stopwatch
 from dfer.video.thumbnails import Thumbnails
 from dfer.video.timeline import Row
-from dfer.video.timeline_csv import RowWriter
 from dfer.video.tracks import LONGEST_GAP
 from dfer.video.watching import Sighting, Watched, Watcher
 
@@ -43,9 +42,10 @@ class RecognitionSettings:
 class Recognised:
     """What a run found out beside its rows."""
 
-    thumbnails: Thumbnails
+    thumbnails: Thumbnails = field(default_factory=Thumbnails)
     frames: int = 0
     """That were analysed."""
+    faces: int = 0
     size: tuple[int, int] = (0, 0)
     """Width and height of the first frame."""
     changed_size: Sequence[int] = ()
@@ -70,11 +70,8 @@ class Recogniser:
         self._shift = torch.tensor(facts.mean).view(3, 1, 1) / torch.tensor(facts.std).view(3, 1, 1)
 
     @torch.inference_mode()
-    def run(self, source: Source, rows: RowWriter, found: Recognised) -> None:
-        """Write the rows of the source's frames as they come; `found` is filled on the way.
-
-        However the source ends, what was written and found before stays so. Raises UnreadableVideo.
-        """
+    def rows(self, source: Source, found: Recognised) -> Iterator[list[Row]]:
+        """The rows of each analysed frame, as they come; `found` is filled on the way. Raises UnreadableVideo."""
         settings, stopwatch = self._settings, self.stopwatch
         watcher = Watcher(FaceDetector(), self._facts.size, settings.detect_every, stopwatch)
         frames = stopwatch.iterate("decode", source.numbered(settings.every))
@@ -86,13 +83,12 @@ class Recogniser:
             found.frames += len(run)
             scored = self._score(run)
             for frame in run:
-                faces = [(face, next(scored[face.face_id])) for face in frame.faces]
-                for row in _rows(frame, faces):
-                    rows.write(row)
-                for face, _ in faces:
+                for face in frame.faces:
                     last_seen[face.face_id] = frame.time
+                    found.faces = max(found.faces, face.face_id)
                     if settings.thumbnails:
                         found.thumbnails.add(face.face_id, frame.time, face.aligned)
+                yield _rows(frame, [next(scored[face.face_id]) for face in frame.faces])
             last_seen = {face: time for face, time in last_seen.items() if run[-1].time - time <= LONGEST_GAP}
             self._streams.keep_only(last_seen)
 
@@ -107,20 +103,15 @@ class Recogniser:
             return {face: iter(own) for face, own in self._streams.push(pushed).items()}
 
 
-def _rows(frame: Watched, faces: Sequence[tuple[Sighting, Tensor]]) -> Iterator[Row]:
-    if not faces:
-        yield Row(frame.number, None, frame.time, 0.0, False, None, None)
-    for face, probabilities in faces:
+def _rows(frame: Watched, probabilities: Sequence[Tensor]) -> list[Row]:
+    if not frame.faces:
+        return [Row(frame.number, None, frame.time, 0.0, False, None, None)]
+    rows = []
+    for face, own in zip(frame.faces, probabilities, strict=True):
         left, top, right, bottom = face.box.tolist()
-        yield Row(
-            frame.number,
-            face.face_id,
-            frame.time,
-            face.confidence,
-            True,
-            (left, top, right - left, bottom - top),
-            tuple(probabilities.tolist()),
-        )
+        box = (left, top, right - left, bottom - top)
+        rows.append(Row(frame.number, face.face_id, frame.time, face.confidence, True, box, tuple(own.tolist())))
+    return rows
 
 
 def in_words(stopwatch: Stopwatch, duration: float, took: float) -> str:

@@ -10,6 +10,7 @@ from dfer.training.trained_file import TrainedFacts
 
 # The smallest lead of the best class, as a probability, that is more than a guess between two.
 CLEAR_LEAD = 0.15
+UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,14 @@ def is_uncertain(probabilities: Sequence[float]) -> bool:
     """
     best = sorted(probabilities, reverse=True)[:2]
     return len(best) == 2 and best[0] - best[1] < CLEAR_LEAD
+
+
+def label_of(probabilities: Sequence[float], classes: Sequence[str]) -> str:
+    """The class that is displayed, or "uncertain".
+
+    >>> label_of((0.6, 0.4), ("happy", "sad")), label_of((0.55, 0.45), ("happy", "sad"))
+    ('happy', 'uncertain')
+    """
+    if is_uncertain(probabilities):
+        return UNCERTAIN
+    return max(zip(probabilities, classes, strict=True))[1]

@@ -12,14 +12,12 @@ COLUMNS = ("frame", "face_id", "timestamp", "confidence", "success", "box_x", "b
 
 
 class RowWriter:
-    """Writes rows to an open file as they come; `rows` and `faces` count them."""
+    """Writes rows to an open file as they come; in the end that is a file for RowFile."""
 
     def __init__(self, file: TextIO, classes: Sequence[str]) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
         self._writer.writerow((*COLUMNS, *classes))
         self._empty = [""] * (4 + len(classes))
-        self.rows = 0
-        self.faces = 0
 
     def write(self, row: Row) -> None:
         start = [row.frame, row.face_id or 0, f"{row.timestamp:.3f}", f"{row.confidence:.3f}", int(row.success)]
@@ -28,8 +26,6 @@ class RowWriter:
         else:
             box, probabilities = (f"{x:.1f}" for x in row.box), (f"{p:.4f}" for p in row.probabilities)
             self._writer.writerow((*start, *box, *probabilities))
-        self.rows += 1
-        self.faces = max(self.faces, row.face_id or 0)
 
 
 class RowFile:

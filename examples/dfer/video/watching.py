@@ -122,8 +122,8 @@ class Watcher:
                 )
                 last = self._last
                 if inner and not steady:
-                    for one, its_look, cut in zip(inner, self._look(inner), cuts[start:place], strict=True):
-                        self._see(one, its_look, cut)
+                    for one, its_look, its_cut in zip(inner, self._look(inner), cuts[start:place], strict=True):
+                        self._see(one, its_look, its_cut)
                 self._see(frame, look, cuts[place])
                 if inner and steady and last is not None:
                     between += [(one, face) for one in inner for face in _between(last, frame, one.time)]
