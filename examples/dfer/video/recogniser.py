@@ -18,7 +18,7 @@ from dfer.video.stopwatch import Stopwatch
 from dfer.video.thumbnails import Thumbnails
 from dfer.video.timeline import Row
 from dfer.video.tracks import LONGEST_GAP
-from dfer.video.watching import Sighting, Watched, Watcher
+from dfer.video.watching import Watched, Watcher
 
 
 class Source(Protocol):
