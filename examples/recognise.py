@@ -4,8 +4,8 @@ Finds every face, follows each, and writes OUT/VIDEO.csv (one row a face and fra
 at); with --eaf annotations for ELAN, with --video the video with boxes and labels. Faces get numbers, not names, and
 nothing leaves this machine. Without --weights it takes the net that comes with it, which was trained on drawings.
 
-Exit code: 0, the video was read to its end; 3, it was damaged and what could be read is in the timeline; 2, wrong input,
-or the output cannot be written; 130, interrupted (a camera's timeline is kept).
+Exit code: 0, the video was read to its end; 3, it was damaged and what could be read is in the timeline; 2, wrong
+input, or the output cannot be written; 130, interrupted (a camera's timeline is kept).
 """
 
 import argparse
@@ -133,9 +133,8 @@ def tell(found: Recognised, timeline: Timeline) -> None:
     if timeline.problem:
         print(f"the file is damaged, and the timeline holds what could be read: {timeline.problem}")
     if found.changed_size:
-        print(
-            f"the picture's size changes at frame {', '.join(map(str, found.changed_size))}: new face numbers from there"
-        )
+        where = ", ".join(map(str, found.changed_size))
+        print(f"the picture's size changes at frame {where}: the numbers of faces are new from there on")
 
 
 def write_others(args: argparse.Namespace, outputs: Outputs, timeline: Timeline) -> None:

@@ -24,6 +24,8 @@ class Film(NamedTuple):
     """(T, 3, H, W) uint8."""
     truth: list[dict[int, tuple[float, float]]]
     """For each frame, by person: the centre of each head of which more than half is seen."""
+    cuts: list[int]
+    """Numbers of the frames with which a shot begins."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,6 @@ class Shot:
     seconds: float
     people: Mapping[int, Place]
     wall: tuple[int, int, int] = (150, 160, 170)
-    pillar: tuple[int, int] | None = None
-    """Columns from, to: everybody is behind it."""
 
 
 def standing(x: float, y: float, start: float = 0.0, end: float = 1e9) -> Place:
@@ -53,8 +53,10 @@ def film(shots: list[Shot], seed: int = 7, people: int = 5, noise: float = 2.0) 
     """The shots one after the other; each person goes from rest to an expression and back, over and over."""
     generator = torch.Generator().manual_seed(seed)
     cast = _render(people, generator)
-    frames, truth = [], []
+    frames: list[Tensor] = []
+    truth, cuts = [], []
     for shot in shots:
+        cuts.append(len(frames))
         for number in range(round(shot.seconds * RATE)):
             picture = torch.tensor(shot.wall, dtype=torch.float32)[:, None, None].expand(3, HEIGHT, WIDTH).clone()
             picture *= torch.linspace(0.8, 1.1, WIDTH)
@@ -65,13 +67,11 @@ def film(shots: list[Shot], seed: int = 7, people: int = 5, noise: float = 2.0) 
                 if centre is not None:
                     seen[person] = centre
                     _paste(picture, owner, cast[person][len(frames) % len(cast[person])], person, centre)
-            if shot.pillar is not None:
-                picture[:, :, slice(*shot.pillar)], owner[:, slice(*shot.pillar)] = 90.0, -1
             whole = float((_head() > 0.5).sum())
             truth.append({who: at for who, at in seen.items() if float((owner == who).sum()) > whole / 2})
             picture += noise * torch.randn(picture.shape, generator=generator)
             frames.append(picture.round().clamp(0, 255).byte())
-    return Film(torch.stack(frames), truth)
+    return Film(torch.stack(frames), truth, cuts[1:])
 
 
 def _render(people: int, generator: torch.Generator) -> list[Tensor]:
@@ -111,15 +111,15 @@ def _paste(picture: Tensor, owner: Tensor, person: Tensor, name: int, centre: tu
 
 
 def crowd() -> Film:
-    """Five people in nine seconds: two cross twice, one leaves and comes back, one is hidden, and a cut at the end."""
+    """Five people in nine seconds: one comes, two enter, cross and leave, one is away for 0.7 s, and a cut."""
     return film(
         [
             Shot(
                 7.0,
                 {
                     0: standing(90, 100),
-                    1: lambda t: (walking(-60, 230, 700, 230, 0.5, 5.5))(t),
-                    2: lambda t: (walking(700, 250, -60, 250, 0.5, 5.5))(t),
+                    1: walking(-60, 230, 700, 230, 0.5, 5.5),
+                    2: walking(700, 250, -60, 250, 0.5, 5.5),
                     3: lambda t: None if 3.0 <= t < 3.7 else (240, 90),
                     4: standing(540, 100, 1.0),
                 },

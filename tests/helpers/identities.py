@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+# In pixels, between a head's centre and that of its box.
+NEAR = 30.0
+
 
 @dataclass(frozen=True)
 class Agreement:
