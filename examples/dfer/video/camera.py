@@ -18,6 +18,10 @@ SYSTEMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), 
 # In seconds without a frame: the camera was unplugged or is in use.
 PATIENCE = 10.0
 
+# A frame's number, and the second at which it came.
+Taken = tuple[int, float, av.VideoFrame]
+Newest = Queue[Taken]
+
 
 class Camera:
     """Frames until it is interrupted or the camera ends; `duration` is the time of the last one."""
@@ -35,23 +39,30 @@ class Camera:
         except (FFmpegError, OSError, ValueError) as error:
             raise BadInput(f"--camera: {self.name} cannot be opened ({error.strerror or error})") from None
         self.fps = float(container.streams.video[0].average_rate or 0)
-        newest: Queue[tuple[int, float, av.VideoFrame]] = Queue(maxsize=1)
+        newest: Newest = Queue(maxsize=1)
         stop = Event()
         reading = Thread(target=_read, args=(container, step, newest, stop), daemon=True)
         reading.start()
         try:
-            while reading.is_alive() or not newest.empty():
-                try:
-                    number, self.duration, frame = newest.get(timeout=PATIENCE)
-                except Empty:
-                    self.problem = f"no frame for {PATIENCE:.0f} s: the camera has gone, or something else uses it"
-                    return
+            while (item := self._wait(newest, reading)) is not None:
+                number, self.duration, frame = item
                 pixels = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
                 yield number, Frame(self.duration, pixels)
         finally:
             stop.set()
             reading.join(PATIENCE)
             container.close()
+
+    def _wait(self, newest: Newest, reading: Thread) -> Taken | None:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                return newest.get(timeout=0.1)
+            except Empty:
+                if not reading.is_alive() and newest.empty():
+                    return None
+        self.problem = f"no frame for {PATIENCE:.0f} s: the camera has gone, or something else uses it"
+        return None
 
 
 def find_camera(number: int) -> Camera:
@@ -61,7 +72,7 @@ def find_camera(number: int) -> Camera:
 
 
 def _read(
-    container: av.container.InputContainer, step: int, newest: Queue[tuple[int, float, av.VideoFrame]], stop: Event
+    container: av.container.InputContainer, step: int, newest: Newest, stop: Event
 ) -> None:
     began = time.monotonic()
     try:
@@ -74,7 +85,7 @@ def _read(
         return
 
 
-def _put_newest(newest: Queue[tuple[int, float, av.VideoFrame]], item: tuple[int, float, av.VideoFrame]) -> None:
+def _put_newest(newest: Newest, item: Taken) -> None:
     while True:
         try:
             newest.put_nowait(item)
