@@ -99,7 +99,8 @@ def recognise(args: argparse.Namespace) -> int:
         thumbnails=found.thumbnails.by_face,
         problem=source.problem,
     )
-    print(in_words(recogniser.stopwatch, timeline.duration, took))
+    if args.camera is None:
+        print(in_words(recogniser.stopwatch, timeline.duration, took))
     tell(found, timeline)
     write_others(args, outputs, timeline)
     for path in outputs.all():

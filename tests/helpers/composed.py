@@ -111,19 +111,19 @@ def _paste(picture: Tensor, owner: Tensor, person: Tensor, name: int, centre: tu
 
 
 def crowd() -> Film:
-    """Five people in nine seconds: one comes, two enter, cross and leave, one is away for 0.7 s, and a cut."""
+    """Five people in seven seconds: one comes, two enter, cross and leave, one is away for 0.7 s, and a cut."""
     return film(
         [
             Shot(
-                7.0,
+                5.5,
                 {
                     0: standing(90, 100),
-                    1: walking(-60, 230, 700, 230, 0.5, 5.5),
-                    2: walking(700, 250, -60, 250, 0.5, 5.5),
-                    3: lambda t: None if 3.0 <= t < 3.7 else (240, 90),
+                    1: walking(-60, 230, 700, 230, 0.2, 4.2),
+                    2: walking(700, 250, -60, 250, 0.2, 4.2),
+                    3: lambda time: None if 2.5 <= time < 3.2 else (240, 90),
                     4: standing(540, 100, 1.0),
                 },
             ),
-            Shot(2.0, {1: standing(200, 200), 0: standing(440, 180)}, wall=(90, 60, 50)),
+            Shot(1.5, {1: standing(200, 200), 0: standing(440, 180)}, wall=(90, 60, 50)),
         ]
     )

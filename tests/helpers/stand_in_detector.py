@@ -20,12 +20,12 @@ def pattern(person: int) -> Tensor:
     return torch.nn.functional.interpolate(coarse, SIDE, mode="bilinear")[0].byte()
 
 
-def paint(places: Places, height: int = 96, width: int = 160, background: int = 40) -> Tensor:
+def paint(places: Places, height: int = 96, width: int = 160, background: int = 40, light: float = 1.0) -> Tensor:
     frame = torch.full((3, height, width), background, dtype=torch.uint8)
     frame[:, : height // 2] += 60
     for person, (x, y) in places.items():
         frame[:, round(y) : round(y) + SIDE, round(x) : round(x) + SIDE] = pattern(person)
-    return frame
+    return (frame * light).byte()
 
 
 class StandInDetector:

@@ -14,7 +14,7 @@ from dfer.bad_input import BadInput
 from dfer.video.reading import Frame
 
 # How FFmpeg calls the cameras of a system, and its n-th one.
-SYSTEMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
+SYSTEMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 # In seconds without a frame: the camera was unplugged or is in use.
 PATIENCE = 10.0
 
@@ -66,14 +66,14 @@ class Camera:
 
 
 def find_camera(number: int) -> Camera:
-    """The n-th camera of this machine, from 0; it is opened when its frames are asked for."""
-    driver, name = SYSTEMS.get(sys.platform, SYSTEMS["linux"])
+    """The n-th camera of this machine, from 0; it is opened when its frames are asked for. BadInput: no driver."""
+    if sys.platform not in SYSTEMS:
+        raise BadInput("--camera works on Linux and macOS; elsewhere record a file first")
+    driver, name = SYSTEMS[sys.platform]
     return Camera(name.format(number), driver)
 
 
-def _read(
-    container: av.container.InputContainer, step: int, newest: Newest, stop: Event
-) -> None:
+def _read(container: av.container.InputContainer, step: int, newest: Newest, stop: Event) -> None:
     began = time.monotonic()
     try:
         for number, frame in enumerate(container.decode(video=0)):

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pytest
 from torch import Tensor
 
+from dfer.video.faces import FaceDetector
 from dfer.video.stopwatch import Stopwatch
 from dfer.video.watching import RUN_FRAMES, Watched, Watcher
-from helpers.composed import crowd
+from helpers.composed import Film, crowd
 from helpers.identities import agreement
 from helpers.stand_in_detector import Places, StandInDetector, numbered, paint
 
@@ -105,12 +106,14 @@ def test_no_frame_at_all() -> None:
     assert watch([])[0] == []
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_a_crowd_keeps_its_numbers(live: bool) -> None:
-    """Real detection in a film of five people: two cross, one leaves and comes back within a second, and a cut."""
-    from dfer.video.faces import FaceDetector
+@pytest.fixture(scope="module")
+def film() -> Film:
+    return crowd()
 
-    film = crowd()
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_crowd_keeps_its_numbers(film: Film, live: bool) -> None:
+    """Real detection in a film of five people: two cross, one leaves and comes back within a second, and a cut."""
     watcher = Watcher(FaceDetector(), 112, 5, Stopwatch())
     source = numbered(list(film.frames), 24)
     runs = watcher.one_by_one(source) if live else watcher.in_runs(source)
