@@ -42,7 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("source", metavar="VIDEO", nargs="?", type=Path)
     parser.add_argument("--camera", nargs="?", type=partial(whole, least=0), const=0, metavar="N",
                         help="the camera of this number (0) instead of a video, until Ctrl-C")  # fmt: skip
-    parser.add_argument("--weights", type=Path, default=SHIPPED, metavar="RUN_OR_FILE",
+    parser.add_argument("--weights", type=Path, metavar="RUN_OR_FILE",
                         help="a run of train.py, or its weights.safetensors")  # fmt: skip
     parser.add_argument("--every", type=partial(whole, least=1), default=1, metavar="N",
                         help="analyse every N-th frame (1)")  # fmt: skip
@@ -68,8 +68,9 @@ def whole(text: str, least: int) -> int:
 
 
 def load_recogniser(args: argparse.Namespace) -> tuple[Recogniser, TrainedFacts]:
-    path = args.weights / WEIGHTS if args.weights.is_dir() else args.weights
-    if path == SHIPPED and not path.exists():
+    path = args.weights or SHIPPED
+    path = path / WEIGHTS if path.is_dir() else path
+    if args.weights is None and not path.exists():
         raise BadInput(f"{path}: the weights that come with this script are missing; name others with --weights")
     net, facts = load_trained(path)
     settings = RecognitionSettings(args.every, args.detect_every, args.camera is None, not args.no_thumbnails)
@@ -128,9 +129,8 @@ def write_rows(
 
 def tell(found: Recognised, timeline: Timeline) -> None:
     """Print what a person should know of the timeline before using it."""
-    print(
-        f"{found.frames} frames analysed, {found.faces} faces" if found.faces else f"no face in {found.frames} frames"
-    )
+    faces = f"{found.faces} face" + "s" * (found.faces > 1)
+    print(f"{found.frames} frames analysed, {faces}" if found.faces else f"no face in {found.frames} frames")
     if timeline.problem:
         print(f"the file is damaged, and the timeline holds what could be read: {timeline.problem}")
     if found.changed_size:
