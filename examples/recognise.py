@@ -32,7 +32,7 @@ from dfer.video.recogniser import Recognised, Recogniser, RecognitionSettings, i
 from dfer.video.timeline import Timeline
 from dfer.video.timeline_csv import RowFile, RowWriter
 
-SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.pt"
+SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.safetensors"
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

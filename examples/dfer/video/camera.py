@@ -37,7 +37,8 @@ class Camera:
         try:
             container = av.open(self.name, format=self._driver)
         except (FFmpegError, OSError, ValueError) as error:
-            raise BadInput(f"--camera: {self.name} cannot be opened ({error.strerror or error})") from None
+            reason = getattr(error, "strerror", None) or error
+            raise BadInput(f"--camera: {self.name} cannot be opened ({reason})") from None
         self.fps = float(container.streams.video[0].average_rate or 0)
         newest: Newest = Queue(maxsize=1)
         stop = Event()

@@ -118,5 +118,6 @@ def in_words(stopwatch: Stopwatch, duration: float, took: float) -> str:
     """One line: how much faster than the video it went, and where the time was spent."""
     ratio = duration / took if took > 0 else 0.0
     pace = f"{ratio:.2f} x real time" if ratio >= 1 else f"{ratio:.2f} x real time, slower than the video"
-    spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in stopwatch.seconds.most_common())
+    stages = sorted(stopwatch.seconds.items(), key=lambda stage: -stage[1])
+    spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in stages)
     return f"{duration:.1f} s of video in {took:.1f} s: {pace}. Seconds by stage: {spent}."
