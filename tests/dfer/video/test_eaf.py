@@ -7,7 +7,7 @@ import pytest
 
 from dfer.bad_input import BadInput
 from dfer.video.eaf import Stretch, stretches, write_eaf
-from helpers.timelines import CLASSES, row, timeline
+from helpers.made_rows import CLASSES, row, timeline
 
 ROWS = [
     row(0, None),

@@ -20,8 +20,8 @@ from dfer.video.stopwatch import Stopwatch
 from dfer.video.thumbnails import MOST_OF_A_FACE
 from dfer.video.timeline import Row
 from dfer.video.watching import RUN_FRAMES
+from helpers.made_rows import facts
 from helpers.stand_in_detector import SIDE, TEMPLATE, Places, StandInDetector, numbered, paint
-from helpers.timelines import facts
 from helpers.tiny_runs import TinyNet
 
 

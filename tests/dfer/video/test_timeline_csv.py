@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dfer.video.timeline_csv import RowFile, RowWriter
-from helpers.timelines import CLASSES, row
+from helpers.made_rows import CLASSES, row
 
 
 def written(path: Path, classes: tuple[str, ...] = CLASSES) -> Path:
