@@ -1,5 +1,7 @@
 """The sound of one file into another, in step with the picture."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +28,7 @@ class Sound:
             self._packets = self._prepare(streams[0])
         self._next = next(self._packets, None)
 
-    def __enter__(self) -> "Sound":
+    def __enter__(self) -> Sound:
         return self
 
     def __exit__(
