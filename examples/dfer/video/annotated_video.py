@@ -91,7 +91,7 @@ def draw_faces(picture: Image.Image, rows: Sequence[Row], classes: Sequence[str]
         length = max(width, draw.textlength(label, font=font) + 2 * spare)
         left = max(0.0, min(left, picture.width - length))
         draw.rectangle((left, upper, left + length, upper + high - 1), fill="#000000")
-        draw.text((left + spare, upper), label, font=font, fill=colour)
+        draw.text((left + spare, upper), label, font=font, fill="#FFFFFF")
         full = left + spare, upper + high - spare - bar // 2, left + length - spare, upper + high - spare
         share = (full[2] - full[0]) * max(row.probabilities)
         draw.rectangle(full, fill="#444444")
