@@ -12,25 +12,22 @@ import argparse
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
 from dfer.training.run_folder import WEIGHTS
 from dfer.training.trained_file import TrainedFacts, load_trained
 from dfer.video.annotated_video import write_annotated
-from dfer.video.camera import Camera, find_camera
+from dfer.video.camera import find_camera
 from dfer.video.eaf import write_eaf
-from dfer.video.live import Live
 from dfer.video.notice import notice
 from dfer.video.outputs import Outputs, plan_outputs
 from dfer.video.reading import UnreadableVideo, VideoReader
-from dfer.video.recogniser import Recognised, Recogniser, RecognitionSettings, in_words
+from dfer.video.recogniser import Recogniser, RecognitionSettings
+from dfer.video.recording import record
 from dfer.video.timeline import Timeline
-from dfer.video.timeline_csv import RowFile, RowWriter
 
 SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.safetensors"
 
@@ -85,57 +82,12 @@ def recognise(args: argparse.Namespace) -> int:
     recogniser, facts = load_recogniser(args)
     print(*notice(facts), sep="\n")
     source = VideoReader(args.source) if args.camera is None else find_camera(args.camera)
-    found, took = Recognised(), time.monotonic()
-    with whole_file(outputs.table) as beside:
-        write_rows(beside, recogniser, source, found, facts.classes)
-    took = time.monotonic() - took
-    timeline = Timeline(
-        video=args.source or Path(name),
-        duration=source.duration,
-        fps=source.fps,
-        width=found.size[0],
-        height=found.size[1],
-        rows=RowFile(outputs.table),
-        facts=facts,
-        thumbnails=found.thumbnails.by_face,
-        problem=source.problem,
-    )
-    if args.camera is None:
-        print(in_words(recogniser.stopwatch, timeline.duration, took))
-    tell(found, timeline)
+    timeline, words = record(args.source or Path(name), source, recogniser, facts, outputs.table)
+    print(*words, sep="\n")
     write_others(args, outputs, timeline)
     for path in outputs.all():
         print(path)
     return 3 if timeline.problem else 0
-
-
-def write_rows(
-    path: Path, recogniser: Recogniser, source: VideoReader | Camera, found: Recognised, classes: Sequence[str]
-) -> None:
-    live = Live(classes) if isinstance(source, Camera) else None
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = RowWriter(file, classes)
-        try:
-            for rows in recogniser.rows(source, found):
-                with recogniser.stopwatch.stage("write"):
-                    for row in rows:
-                        writer.write(row)
-                    if live is not None:
-                        live.show(rows)
-        except KeyboardInterrupt:
-            if live is None or not found.frames:
-                raise
-
-
-def tell(found: Recognised, timeline: Timeline) -> None:
-    """Print what a person should know of the timeline before using it."""
-    faces = f"{found.faces} face" + "s" * (found.faces > 1)
-    print(f"{found.frames} frames analysed, {faces}" if found.faces else f"no face in {found.frames} frames")
-    if timeline.problem:
-        print(f"the file is damaged, and the timeline holds what could be read: {timeline.problem}")
-    if found.changed_size:
-        where = ", ".join(map(str, found.changed_size))
-        print(f"the picture's size changes at frame {where}: the numbers of faces are new from there on")
 
 
 def write_others(args: argparse.Namespace, outputs: Outputs, timeline: Timeline) -> None:
@@ -164,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"recognise.py: {named}{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("recognise.py: interrupted; nothing was written", file=sys.stderr)
+        print("recognise.py: interrupted; no file is half-written", file=sys.stderr)
         return 130
     finally:
         signal.signal(signal.SIGTERM, before)
