@@ -2,7 +2,8 @@
 
 In a file the frames between two looks are known when they are needed: where the same faces are found in both, boxes and
 points are interpolated in time. Where they are not, because a face came or left, two are about to cross, or the shot
-changed, every frame between is looked at too. A camera's next look is not known: a face stays where it was last seen.
+changed, the frame in the middle is looked at, too, and so on until it is known where each face came or left. A camera's
+next look is not known: a face stays where it was last seen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -116,21 +117,28 @@ class Watcher:
         with self._stopwatch.stage("detect"):
             start = 0
             for place, look in zip(due, self._look([run[place] for place in due]), strict=True):
-                frame, inner = run[place], run[start:place]
-                steady = not any(cuts[start : place + 1]) and self._follower.is_steady(
-                    frame.time, look.faces, look.looks
-                )
-                last = self._last
-                if inner and not steady:
-                    for one, its_look, its_cut in zip(inner, self._look(inner), cuts[start:place], strict=True):
-                        self._see(one, its_look, its_cut)
-                self._see(frame, look, cuts[place])
-                if inner and steady and last is not None:
-                    between += [(one, face) for one in inner for face in _between(last, frame, one.time)]
+                between += self._settle(run, cuts, start, place, look)
                 start = place + 1
         with self._stopwatch.stage("align"):
             self._align(between)
         return run
+
+    def _settle(
+        self, run: list[Watched], cuts: list[bool], start: int, place: int, look: _Look
+    ) -> list[tuple[Watched, Sighting]]:
+        """Follow the faces from the last look, just before `start`, to the one at `place`.
+
+        Returns the faces of the frames between that are carried. Where those of the two looks are not the same, the
+        frame in the middle is looked at, and then each half in the same way.
+        """
+        frame, inner = run[place], run[start:place]
+        cut, last = any(cuts[start : place + 1]), self._last
+        if inner and (cut or not self._follower.is_steady(frame.time, look.faces, look.looks)):
+            middle = (start + place) // 2
+            between = self._settle(run, cuts, start, middle, self._look([run[middle]])[0])
+            return between + self._settle(run, cuts, middle + 1, place, look)
+        self._see(frame, look, cuts[place])
+        return [(one, face) for one in inner for face in _between(last, frame, one.time)] if last else []
 
     def _cuts(self, run: Sequence[Watched]) -> list[bool]:
         """Whether another shot begins with each frame; a frame of another size begins one."""

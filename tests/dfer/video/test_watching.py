@@ -56,12 +56,12 @@ def test_the_last_frame_is_looked_at_whatever_its_number() -> None:
     assert (corners(watched), sum(detector.looked)) == (places, 3)
 
 
-def test_where_a_face_comes_or_goes_every_frame_between_is_looked_at() -> None:
+def test_where_a_face_comes_or_goes_it_is_looked_closer() -> None:
     places = [{1: (10.0, 10.0)} | ({2: (90.0, 40.0)} if 8 <= n < 17 else {}) for n in range(26)]
     watched, detector, _ = watch(places)
     assert corners(watched) == places
-    # At 0, 5 ... 25, at 6 to 9, and at 16 to 19.
-    assert sum(detector.looked) == 6 + 4 + 4
+    # At 0, 5 ... 25; at 8 and 7; at 18, 17 and 16.
+    assert sum(detector.looked) == 6 + 2 + 3
 
 
 def test_a_cut_gives_new_numbers_from_its_very_frame() -> None:
