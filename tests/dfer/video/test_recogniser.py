@@ -93,6 +93,14 @@ def test_probabilities_are_those_of_a_stream_of_the_aligned_faces(
         torch.testing.assert_close(torch.stack(got[face]), expected, atol=2e-3, rtol=0)
 
 
+def test_a_face_that_is_gone_for_long_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[set[int]] = []
+    monkeypatch.setattr(recogniser.FaceStreams, "keep_only", lambda self, faces: kept.append(set(faces)))
+    run(Film([*PLACES, *[{1: (51.0, 10.0)}] * 20], monkeypatch))
+    assert kept[0] == kept[1] == {1, 2}
+    assert kept[-1] == {1}
+
+
 def test_thumbnails_only_if_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     _, with_them, _ = run(Film(PLACES, monkeypatch))
     assert {face: [time for time, _ in own] for face, own in with_them.thumbnails.by_face.items()} == {
