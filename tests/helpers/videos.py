@@ -19,13 +19,18 @@ def write_video(
     rotation: int | None = None,
     pixel_aspect: Fraction | None = None,
     container: dict[str, str] | None = None,
+    sound: str | None = None,
 ) -> Path:
-    """(T, 3, H, W) uint8 to a file; `times` in seconds makes the frame rate variable."""
+    """(T, 3, H, W) uint8 to a file; `times` in seconds makes the frame rate variable.
+
+    sound: a codec, for a tone as long as the frames at their rate.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=container or {}) as output:
         stream = output.add_stream(codec, rate=rate)
         stream.height, stream.width = frames.shape[-2:]
         stream.pix_fmt = pixels
+        tone = None if sound is None else output.add_stream(sound, rate=48000, layout="mono")
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation is not None:
@@ -38,6 +43,13 @@ def write_video(
                 picture.pts, picture.time_base = round(times[number] * 1000), Fraction(1, 1000)
             output.mux(stream.encode(picture))
         output.mux(stream.encode(None))
+        if tone is not None:
+            samples = torch.arange(round(48000 * len(frames) / rate)) / 48000
+            wave = (torch.sin(2 * torch.pi * 440 * samples) * 8000).to(torch.int16)
+            heard = av.AudioFrame.from_ndarray(wave[None].numpy(), format="s16", layout="mono")
+            heard.sample_rate, heard.pts = 48000, 0
+            output.mux(tone.encode(heard))
+            output.mux(tone.encode(None))
     return path
 
 

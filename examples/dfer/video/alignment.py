@@ -24,32 +24,50 @@ def similarity(points: Tensor, target: Tensor) -> Tensor:
     return torch.cat([turn, (goal - (turn @ centre[..., None])[..., 0])[..., None]], 2)
 
 
-def align(frames: Tensor, points: Tensor, size: int = 112) -> Tensor:
-    """One face of each frame: (B, 3, H, W) uint8 and its points (B, 5, 2) in pixels -> (B, 3, size, size) uint8.
+def align(frames: Tensor, points: Tensor, size: int = 112, owner: Tensor | None = None) -> Tensor:
+    """Faces of frames: (B, 3, H, W) uint8 and points (n, 5, 2) in pixels -> (n, 3, size, size) uint8.
 
-    Sampled bilinearly at twice the size, then every 2 x 2 pixels averaged; with the default that is 224, then 112.
-    What lies outside the frame repeats its border.
+    owner: (n,), the frame of each face; by default each frame has one. Sampled bilinearly at twice the size, then
+    every 2 x 2 pixels averaged; with the default that is 224, then 112. What lies outside the frame repeats its border.
     """
-    points = points.to(frames.device)
-    aligned = torch.empty(len(frames), 3, size, size, dtype=torch.uint8, device=frames.device)
+    fine = 2 * size
+    frame_of = range(len(frames)) if owner is None else owner.tolist()
+    transforms = similarity(points.float(), TEMPLATE.to(points) * fine).cpu()
+    inverses = transforms[:, :, :2].inverse()
     # A face larger than the sampled picture is shrunk first, by whole pixels: sampling alone would skip pixels.
-    shrinking = (1 / _scale(similarity(points, TEMPLATE.to(points) * 2 * size))).floor().clamp(1, 64).int()
-    for factor in shrinking.unique().tolist():
-        own = (shrinking == factor).nonzero()[:, 0]
-        maps = nn.functional.avg_pool2d(frames[own].float(), factor, ceil_mode=True)
-        aligned[own] = _sample(maps, points[own] / factor, 2 * size).round_().clamp_(0, 255).byte()
+    shrinking = inverses.det().clamp(min=1e-12).sqrt().floor().clamp(1, 64).int().tolist()
+    aligned = torch.empty(len(points), 3, size, size, dtype=torch.uint8, device=frames.device)
+    for number, frame in enumerate(frame_of):
+        inverse, factor = inverses[number], shrinking[number]
+        start = -(inverse @ transforms[number, :, 2])
+        maps, corner = _cut_out(frames[frame], start, inverse * fine, factor)
+        aligned[number] = _sample(maps, (start - corner) / factor, inverse / factor, fine)
     return aligned
 
 
-def _scale(transform: Tensor) -> Tensor:
-    return transform[:, :, :2].det().clamp(min=1e-12).sqrt()
+def _cut_out(frame: Tensor, start: Tensor, sides: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """The part of a frame under a square, shrunk by the factor, and where it begins in the frame, (x, y).
+
+    start: the square's corner; sides (2, 2): as columns, its two sides.
+    """
+    limit = torch.tensor(frame.shape[:0:-1])
+    corners = start + torch.stack([torch.zeros(2), sides[:, 0], sides[:, 1], sides.sum(1)])
+    # Two shrunk pixels more on every side, for those between which is sampled. The part begins at a whole shrunk pixel
+    # of the frame, and holds at least one.
+    low = (corners.amin(0) / factor - 2).floor().mul(factor).clamp(min=torch.zeros(2), max=(limit - 1).float())
+    left, top = (low // factor * factor).int().tolist()
+    high = (corners.amax(0) / factor + 2).ceil().mul(factor)
+    right, bottom = torch.minimum(high.clamp(min=torch.tensor([left + 1, top + 1])), limit).int().tolist()
+    part = frame[None, :, top:bottom, left:right].float()
+    part = nn.functional.avg_pool2d(part, factor, ceil_mode=True) if factor > 1 else part
+    return part, torch.tensor([left, top])
 
 
-def _sample(maps: Tensor, points: Tensor, fine: int) -> Tensor:
-    transform = similarity(points, TEMPLATE.to(points) * fine)
-    ticks = torch.arange(fine, device=points.device) + 0.5
-    target = torch.stack([ticks.expand(fine, fine), ticks[:, None].expand(fine, fine)], -1).view(1, -1, 2)
-    source = (target - transform[:, None, :, 2]) @ transform[:, :, :2].inverse().transpose(1, 2)
-    grid = source / source.new_tensor([maps.shape[-1], maps.shape[-2]]) * 2 - 1
-    sampled = nn.functional.grid_sample(maps, grid.view(-1, fine, fine, 2), padding_mode="border", align_corners=False)
-    return nn.functional.avg_pool2d(sampled, 2)
+def _sample(maps: Tensor, start: Tensor, steps: Tensor, fine: int) -> Tensor:
+    ticks = torch.arange(fine)[:, None] + 0.5
+    across, down = ticks * steps[:, 0] + start, ticks * steps[:, 1]
+    size = torch.tensor(maps.shape[:1:-1])
+    grid = (across * 2 / size - 1) + (down * 2 / size)[:, None]
+    sampled = nn.functional.grid_sample(maps, grid[None].to(maps.device), padding_mode="border", align_corners=False)[0]
+    rows = sampled[:, ::2] + sampled[:, 1::2]
+    return (rows[..., ::2] + rows[..., 1::2]).div_(4).round_().clamp_(0, 255)

@@ -67,7 +67,12 @@ class VideoReader:
             yield shown
             number += 1
 
-    def _decode(self) -> Iterator[Frame]:
+    def numbered(self, step: int = 1) -> Iterator[tuple[int, Frame]]:
+        """Every `step`-th frame with its number from 0; the others cost their decoding only. Raises UnreadableVideo."""
+        for taken, frame in enumerate(self._decode(step)):
+            yield taken * step, frame
+
+    def _decode(self, step: int = 1) -> Iterator[Frame]:
         self.frames_read, self.duration, self.problem = 0, 0.0, None
         try:
             container = av.open(str(self.path))
@@ -96,15 +101,17 @@ class VideoReader:
                 time = end if stamp is None else stamp * tick - start
                 if self.frames_read and time <= last:  # a stamp that goes back is none
                     time = end
+                wanted = self.frames_read % step == 0
                 try:
-                    pixels = _upright(frame, stream.sample_aspect_ratio)
+                    pixels = _upright(frame, stream.sample_aspect_ratio) if wanted else None
                 except (FFmpegError, ValueError) as error:
                     damaged, reason = damaged + 1, reason or _reason(error)
                     continue
                 last = time
                 end = time + (frame.duration * tick or usual)
                 self.frames_read, self.duration = self.frames_read + 1, end
-                yield Frame(time, pixels)
+                if pixels is not None:
+                    yield Frame(time, pixels)
             if not self.frames_read:
                 raise UnreadableVideo(f"no frame could be decoded{': ' + reason if reason else ''}")
             self.problem = self._what_is_missing(container, stream, damaged, reason)

@@ -85,3 +85,44 @@ def test_large_faces_are_averaged_not_skipped() -> None:
     noise = torch.randint(0, 256, (1, 3, 1600, 1600), dtype=torch.uint8)
     aligned = align(noise, (TEMPLATE * 1500 + 50)[None])
     assert float(aligned.float().std()) < 12
+
+
+def literal(frame: Tensor, points: Tensor, size: int) -> Tensor:
+    """One face out of the whole frame, in float64: (3, size, size)."""
+    fine = 2 * size
+    transform = similarity(points[None].double(), TEMPLATE.double() * fine)[0]
+    inverse = transform[:, :2].inverse()
+    factor = max(1, math.floor(math.sqrt(float(inverse.det()))))
+    maps = torch.nn.functional.avg_pool2d(frame[None].double(), factor, ceil_mode=True)
+    ticks = torch.arange(fine, dtype=torch.float64) + 0.5
+    target = torch.stack([ticks.expand(fine, fine), ticks[:, None].expand(fine, fine)], -1)
+    source = (target - transform[:, 2]) @ inverse.T / factor
+    grid = source / torch.tensor([maps.shape[-1], maps.shape[-2]]) * 2 - 1
+    sampled = torch.nn.functional.grid_sample(maps, grid[None], padding_mode="border", align_corners=False)
+    return torch.nn.functional.avg_pool2d(sampled, 2)[0]
+
+
+@given(
+    st.integers(0, 2**31), st.integers(3, 200), st.integers(3, 200), st.floats(5, 700), st.floats(-3, 3),
+    st.floats(-0.4, 1.4), st.floats(-0.4, 1.4),
+)  # fmt: skip
+def test_the_part_of_a_frame_does_as_the_whole_would(
+    seed: int, height: int, width: int, side: float, angle: float, x: float, y: float
+) -> None:
+    """Also where the face hangs over the frame's edge, or is outside."""
+    generator = torch.Generator().manual_seed(seed)
+    frame = torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator)
+    cosine, sine = side * math.cos(angle), side * math.sin(angle)
+    points = (TEMPLATE - 0.5) @ torch.tensor([[cosine, sine], [-sine, cosine]]) + torch.tensor([x * width, y * height])
+    difference = align(frame[None], points[None], 24)[0] - literal(frame, points, 24)
+    # Half a level of rounding, and what float32 does to a place.
+    assert float(difference.abs().max()) < 0.6
+
+
+def test_several_faces_of_a_frame() -> None:
+    frames = torch.randint(0, 256, (3, 3, 90, 120), dtype=torch.uint8)
+    points = torch.stack([TEMPLATE * side + side / 3 for side in (30.0, 60.0, 45.0, 20.0)])
+    owner = torch.tensor([2, 0, 2, 1])
+    for face, one, frame in zip(align(frames, points, 32, owner), points, owner, strict=True):
+        assert torch.equal(face, align(frames[frame][None], one[None], 32)[0])
+    assert align(frames, points[:0], 32, owner[:0]).shape == (0, 3, 32, 32)

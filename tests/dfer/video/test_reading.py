@@ -208,3 +208,14 @@ def test_reading_again_gives_the_same(variable: Path) -> None:
     assert [frame.time for frame in first] == [frame.time for frame in second]
     assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(first, second, strict=True))
     assert reader.frames_read == 6
+
+
+def test_every_so_many_frames_with_their_numbers(variable: Path) -> None:
+    reader = VideoReader(variable)
+    every = list(reader.frames())
+    for step in (1, 2, 4, 9):
+        taken = list(reader.numbered(step))
+        assert [number for number, _ in taken] == list(range(0, 6, step))
+        assert all(frame.time == every[n].time and torch.equal(frame.pixels, every[n].pixels) for n, frame in taken)
+        assert (reader.frames_read, reader.problem) == (6, None)
+        assert reader.duration > VARIABLE[-1]

@@ -1,0 +1,96 @@
+"""A timeline as ELAN annotations: one tier a face, one annotation for each stretch of one displayed expression."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, groupby, pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+from dfer.atomic_files import whole_file
+from dfer.video.notice import notice
+from dfer.video.timeline import Row, Timeline, label_of
+
+KIND = "displayed expression"
+
+
+@dataclass
+class Stretch:
+    """One label of one face, from a time to a time, in seconds."""
+
+    face_id: int
+    label: str
+    start: float
+    end: float
+
+
+def stretches(rows: Iterable[Row], classes: Sequence[str], duration: float) -> list[Stretch]:
+    """The stretches in which a face is seen without a break under one label, by the time at which they begin.
+
+    Each frame lasts until the next one, the last until `duration`. Where the two best classes are close the label is
+    "uncertain".
+    """
+    found: list[Stretch] = []
+    latest: dict[int, Stretch] = {}
+    frames = (list(group) for _, group in groupby(rows, key=lambda row: row.frame))
+    for frame, after in pairwise(chain(frames, [None])):
+        assert frame is not None
+        start = frame[0].timestamp
+        end = max(duration, start) if after is None else after[0].timestamp
+        for row in frame:
+            if row.face_id is None or row.probabilities is None:
+                continue
+            label = label_of(row.probabilities, classes)
+            last = latest.get(row.face_id)
+            if last is None or last.label != label or last.end < start:
+                last = latest[row.face_id] = Stretch(row.face_id, label, start, end)
+                found.append(last)
+            last.end = end
+    return found
+
+
+def write_eaf(path: Path, timeline: Timeline) -> None:
+    """The file opens in ELAN 6 and in whatever reads EAF 3.0. BadInput: it cannot be written."""
+    found = stretches(timeline.rows, timeline.facts.classes, timeline.duration)
+    root = ElementTree.Element(
+        "ANNOTATION_DOCUMENT",
+        {
+            "AUTHOR": "",
+            "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
+            "FORMAT": "3.0",
+            "VERSION": "3.0",
+            "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
+            "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
+        },
+    )
+    header = ElementTree.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
+    media = {"MEDIA_URL": timeline.video.resolve().as_uri(), "MIME_TYPE": "video/*"}
+    ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
+    ElementTree.SubElement(header, "PROPERTY", {"NAME": "notice"}).text = " ".join(notice(timeline.facts))
+    moments = sorted({_milliseconds(time) for stretch in found for time in (stretch.start, stretch.end)})
+    slots = {moment: f"ts{number}" for number, moment in enumerate(moments, start=1)}
+    order = ElementTree.SubElement(root, "TIME_ORDER")
+    for moment, slot in slots.items():
+        ElementTree.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(moment)})
+    tiers: dict[int, ElementTree.Element] = {}
+    for number, stretch in enumerate(found, start=1):
+        if stretch.face_id not in tiers:
+            naming = {"LINGUISTIC_TYPE_REF": KIND, "TIER_ID": f"face {stretch.face_id}"}
+            tiers[stretch.face_id] = ElementTree.SubElement(root, "TIER", naming)
+        span = {
+            "ANNOTATION_ID": f"a{number}",
+            "TIME_SLOT_REF1": slots[_milliseconds(stretch.start)],
+            "TIME_SLOT_REF2": slots[_milliseconds(stretch.end)],
+        }
+        annotation = ElementTree.SubElement(tiers[stretch.face_id], "ANNOTATION")
+        value = ElementTree.SubElement(annotation, "ALIGNABLE_ANNOTATION", span)
+        ElementTree.SubElement(value, "ANNOTATION_VALUE").text = stretch.label
+    kind = {"GRAPHIC_REFERENCES": "false", "LINGUISTIC_TYPE_ID": KIND, "TIME_ALIGNABLE": "true"}
+    ElementTree.SubElement(root, "LINGUISTIC_TYPE", kind)
+    ElementTree.indent(root)
+    with whole_file(path) as beside:
+        ElementTree.ElementTree(root).write(beside, encoding="UTF-8", xml_declaration=True)
+
+
+def _milliseconds(time: float) -> int:
+    return round(1000 * time)

