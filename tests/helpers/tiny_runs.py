@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -30,6 +30,19 @@ class TinyNet(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         frames = self.norm(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
         return self.classifier(self.dropout(torch.tanh(self.temporal(frames.mean(dim=(1, 3, 4))))))
+
+
+class FrozenNormNet(TinyNet):
+    """The same with batch norm in eval mode: then a clip's scores do not depend on the clips beside it."""
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+
+def tiny(net: NetSettings, classes: int, frames: int, size: int) -> TinyNet:
+    return TinyNet(classes, net.dropout or 0.0)
 
 
 def coloured_clips(labels: Sequence[int], seed: int = 0, *, frames: int = 2, size: int = 16) -> ClipsInMemory:
@@ -63,7 +76,7 @@ def tiny_settings(out: Path, *, resume: bool = False, dropout: float = 0.2, **tr
 
 
 def use_tiny_model(monkeypatch: pytest.MonkeyPatch, data: RunData | None = None) -> None:
-    monkeypatch.setitem(networks.MODELS, "tiny", lambda net, classes, frames: TinyNet(classes, net.dropout))
+    monkeypatch.setitem(networks.MODELS, "tiny", tiny)
     clips = data or tiny_data()
     monkeypatch.setattr(run, "load_data", lambda settings: clips)
 
@@ -95,4 +108,5 @@ def tiny_flags(root: Path, out: Path, *more: str, epochs: int = 2, recipe: str =
 
 
 def add_tiny_model() -> None:
-    networks.MODELS["tiny"] = lambda net, classes, frames: TinyNet(classes, net.dropout)
+    networks.MODELS["tiny"] = tiny
+    networks.MODELS["tiny-frozen-norm"] = lambda net, classes, frames, size: FrozenNormNet(classes, net.dropout or 0.0)

@@ -100,7 +100,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--labels", "x"], "--labels: expected one of expressions, direction, got x"),
         (["--channels-last", "x"], "--channels-last: expected true or false, got x"),
         (["--recipe", "x"], "--recipe: expected one of rendered, dfew, ferv39k, daisee, got x"),
-        (["--model", "x"], "--model: expected one of agdtnet, got x"),
+        (["--model", "x"], "agdtnet, got x"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--test-list", "x.txt"], "--test-list belongs to --list; leave it out"),
         (["--frames-root", "x"], "--frames-root belongs to --list, --dfew, --ferv39k, --daisee; leave it out"),
@@ -120,9 +120,9 @@ def test_bad_files(footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "nowhere.txt: cannot be read" in refused([*flags, "--list", str(tmp_path / "nowhere.txt")], capsys)
     assert "--resume: there is no checkpoint" in refused([*flags, "--resume"], capsys)
     assert "labels 0 to 2, so 3 names are expected; got 2" in refused([*flags, "--class-names", "a,b"], capsys)
-    assert "--weights" in refused([*flags, "--weights", str(tmp_path / "none.pt")], capsys)
+    assert "--pretrained" in refused([*flags, "--pretrained", str(tmp_path / "none.pt")], capsys)
     (tmp_path / "text.pt").write_text("not weights")
-    assert "--weights" in refused([*flags, "--weights", str(tmp_path / "text.pt")], capsys)
+    assert "--pretrained" in refused([*flags, "--pretrained", str(tmp_path / "text.pt")], capsys)
     (tmp_path / "file").touch()
     assert "--out" in refused([*flags, "--out", str(tmp_path / "file")], capsys)
 
