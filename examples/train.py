@@ -10,7 +10,7 @@ from io import TextIOWrapper
 
 from dfer.bad_input import BadInput
 from dfer.training.command_line import parse
-from dfer.training.processes import this_process
+from dfer.training.processes import OtherProcessLost, this_process
 from dfer.training.run_folder import CHECKPOINT
 from dfer.training.stopping import Stopped, stoppable
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A loader's worker hands its error on inside a traceback, whose last line it is.
         print(f"{name}: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 2
-    except Stopped as stop:
+    except (Stopped, OtherProcessLost) as stop:
         begun = (settings.out / CHECKPOINT).exists()
         advice = "the same command with --resume goes on from the last epoch" if begun else "no epoch was finished"
         print(f"{name}: {stop}; {advice}", file=sys.stderr)

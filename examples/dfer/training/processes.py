@@ -1,6 +1,8 @@
 """The processes of a run that torchrun started; without torchrun there is one."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +28,21 @@ def this_process() -> Processes:
     if not distributed.is_torchelastic_launched():
         return Processes()
     return Processes(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
+
+
+class OtherProcessLost(Exception):
+    exit_code = 1
+
+
+@contextmanager
+def naming_lost_processes() -> Iterator[None]:
+    """Say in a line what torch says in a page: gloo with a RuntimeError, NCCL with one of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "/gloo/" not in str(error):
+            raise
+        raise OtherProcessLost("another process of the run has ended or cannot be reached") from error
 
 
 def check_processes(processes: Processes, batch_size: int) -> None:

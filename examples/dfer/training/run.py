@@ -26,7 +26,7 @@ from dfer.training.load_data import load_data
 from dfer.training.loading import make_loaders, read_once
 from dfer.training.module import Recognition
 from dfer.training.networks import build_net, check_model, load_pretrained
-from dfer.training.processes import Processes, check_processes, this_process
+from dfer.training.processes import Processes, check_processes, naming_lost_processes, this_process
 from dfer.training.run_folder import CHANGES, CHECKPOINT, SETTINGS, run_folder
 from dfer.training.settings import Settings
 from dfer.training.shares import smallest_share
@@ -49,6 +49,7 @@ def run(settings: Settings) -> None:
             stack.enter_context(run_folder(settings.out, resume=settings.resume))
         else:
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        stack.enter_context(naming_lost_processes())
         _run(settings, processes)
 
 
