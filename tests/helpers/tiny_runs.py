@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import torch
@@ -32,17 +32,15 @@ class TinyNet(nn.Module):
         return self.classifier(self.dropout(torch.tanh(self.temporal(frames.mean(dim=(1, 3, 4))))))
 
 
-class FrozenNormNet(TinyNet):
-    """The same with batch norm in eval mode: then a clip's scores do not depend on the clips beside it."""
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.norm.eval()
-        return self
-
-
 def tiny(net: NetSettings, classes: int, frames: int, size: int) -> TinyNet:
     return TinyNet(classes, net.dropout or 0.0)
+
+
+def tiny_with_frozen_norm(net: NetSettings, classes: int, frames: int, size: int) -> TinyNet:
+    """Batch norm in eval mode, in which Lightning leaves it: a clip's scores do not depend on those beside it."""
+    made = tiny(net, classes, frames, size)
+    made.norm.eval()
+    return made
 
 
 def coloured_clips(labels: Sequence[int], seed: int = 0, *, frames: int = 2, size: int = 16) -> ClipsInMemory:
@@ -109,4 +107,4 @@ def tiny_flags(root: Path, out: Path, *more: str, epochs: int = 2, recipe: str =
 
 def add_tiny_model() -> None:
     networks.MODELS["tiny"] = tiny
-    networks.MODELS["tiny-frozen-norm"] = lambda net, classes, frames, size: FrozenNormNet(classes, net.dropout or 0.0)
+    networks.MODELS["tiny-frozen-norm"] = tiny_with_frozen_norm
