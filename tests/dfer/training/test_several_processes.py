@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dfer.bad_input import BadInput
-from dfer.data.clips import EvaluationClips
+from dfer.data.clips import ClipsOnDisk, EvaluationClips
 from dfer.data.lists import read_clip_list
 from dfer.data.packing import open_place
 from dfer.training.processes import Processes, check_processes
@@ -80,8 +80,6 @@ def test_with_batch_norm_the_written_weights_give_the_written_scores(clips: Path
     net.load_state_dict(load_file(tmp_path / "out" / "weights.safetensors"))
     listed = read_clip_list(clips / "test.txt", open_place(clips)).clips
     confusion = torch.zeros(3, 3, dtype=torch.int64)
-    from dfer.data.clips import ClipsOnDisk
-
     test = EvaluationClips(ClipsOnDisk(listed, size=16, segments=1, per_segment=2))
     with torch.no_grad():
         for i in range(len(test)):
