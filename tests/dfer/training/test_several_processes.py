@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsOnDisk, EvaluationClips
@@ -138,9 +137,3 @@ def test_a_batch_that_cannot_be_divided_and_missing_gpus(monkeypatch: pytest.Mon
     check_processes(Processes(0, 4, 1), 40)
     with pytest.raises(BadInput, match="--nproc-per-node 2: this machine has 1 GPUs"):
         check_processes(Processes(0, 4, 2), 40)
-
-
-def test_synchronised_batch_norm_does_not_run_on_a_cpu() -> None:
-    """Why no flag offers it: it could not be tested here, and the docs say so."""
-    with pytest.raises(ValueError, match="GPU"):
-        nn.SyncBatchNorm(3).train()(torch.zeros(2, 3, 4, 4))
