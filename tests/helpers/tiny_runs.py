@@ -32,6 +32,17 @@ class TinyNet(nn.Module):
         return self.classifier(self.dropout(torch.tanh(self.temporal(frames.mean(dim=(1, 3, 4))))))
 
 
+def tiny(net: NetSettings, classes: int, frames: int, size: int) -> TinyNet:
+    return TinyNet(classes, net.dropout or 0.0)
+
+
+def tiny_with_frozen_norm(net: NetSettings, classes: int, frames: int, size: int) -> TinyNet:
+    """Batch norm in eval mode, in which Lightning leaves it: a clip's scores do not depend on those beside it."""
+    made = tiny(net, classes, frames, size)
+    made.norm.eval()
+    return made
+
+
 def coloured_clips(labels: Sequence[int], seed: int = 0, *, frames: int = 2, size: int = 16) -> ClipsInMemory:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randint(0, 60, (len(labels), frames, 3, size, size), generator=generator)
@@ -63,7 +74,7 @@ def tiny_settings(out: Path, *, resume: bool = False, dropout: float = 0.2, **tr
 
 
 def use_tiny_model(monkeypatch: pytest.MonkeyPatch, data: RunData | None = None) -> None:
-    monkeypatch.setitem(networks.MODELS, "tiny", lambda net, classes, frames: TinyNet(classes, net.dropout))
+    monkeypatch.setitem(networks.MODELS, "tiny", tiny)
     clips = data or tiny_data()
     monkeypatch.setattr(run, "load_data", lambda settings: clips)
 
@@ -95,4 +106,5 @@ def tiny_flags(root: Path, out: Path, *more: str, epochs: int = 2, recipe: str =
 
 
 def add_tiny_model() -> None:
-    networks.MODELS["tiny"] = lambda net, classes, frames: TinyNet(classes, net.dropout)
+    networks.MODELS["tiny"] = tiny
+    networks.MODELS["tiny-frozen-norm"] = tiny_with_frozen_norm

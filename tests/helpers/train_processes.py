@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -30,8 +31,10 @@ def _start_server() -> None:
             os.environ["PYTHONPATH"] = before
 
 
-def _train(arguments: list[str], printed: Path, largest_file: int | None) -> None:
+def _train(arguments: list[str], printed: Path, largest_file: int | None, environment: dict[str, str]) -> None:
     import train
+
+    os.environ.update(environment)
 
     # A shell that starts its children with & lets them ignore Ctrl-C; a terminal does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,12 +48,32 @@ def _train(arguments: list[str], printed: Path, largest_file: int | None) -> Non
     sys.exit(train.main(arguments))
 
 
-def start(arguments: list[str], printed: Path, *, largest_file: int | None = None) -> BaseProcess:
+def start(
+    arguments: list[str],
+    printed: Path,
+    *,
+    largest_file: int | None = None,
+    environment: dict[str, str] | None = None,
+) -> BaseProcess:
     """What it prints goes into a file. With `largest_file` it cannot write more bytes than that, as on a full disk."""
     _start_server()
-    process = CONTEXT.Process(target=_train, args=(arguments, printed, largest_file))
+    process = CONTEXT.Process(target=_train, args=(arguments, printed, largest_file, environment or {}))
     process.start()
     return process
+
+
+def start_together(arguments: list[str], printed: list[Path]) -> list[BaseProcess]:
+    """One process for each file, with what torchrun puts into their environment; nobody watches over them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    count = str(len(printed))
+    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": count, "GROUP_RANK": "0"}
+    environment |= {"LOCAL_WORLD_SIZE": count, "TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": "1"}
+    return [
+        start(arguments, file, environment={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank, file in enumerate(printed)
+    ]
 
 
 def finished(process: BaseProcess) -> int:

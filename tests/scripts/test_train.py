@@ -100,7 +100,12 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--labels", "x"], "--labels: expected one of expressions, aligned-expressions, direction, got x"),
         (["--channels-last", "x"], "--channels-last: expected true or false, got x"),
         (["--recipe", "x"], "--recipe: expected one of rendered, dfew, ferv39k, daisee, got x"),
-        (["--model", "x"], "--model: expected one of agdtnet, agdtnet-narrow, got x"),
+        (["--model", "x"], "agdtnet, agdtnet-narrow, got x"),
+        (["--learning-rate", "x"], "--learning-rate: expected a number, got x"),
+        (["--balanced", "x"], "--balanced: expected true or false, got x"),
+        (["--momentum", "0.9"], "--momentum belongs to the recipes dfew, ferv39k, daisee, not to rendered"),
+        (["--model", "c3d", "--causal"], "--causal: c3d is built as published; leave it out"),
+        (["--model", "vgg11-lstm", "--size", "24"], "Frames need at least 32 x 32 pixels."),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--test-list", "x.txt"], "--test-list belongs to --list; leave it out"),
         (["--frames-root", "x"], "--frames-root belongs to --list, --dfew, --ferv39k, --daisee; leave it out"),
@@ -120,9 +125,9 @@ def test_bad_files(footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "nowhere.txt: cannot be read" in refused([*flags, "--list", str(tmp_path / "nowhere.txt")], capsys)
     assert "--resume: there is no checkpoint" in refused([*flags, "--resume"], capsys)
     assert "labels 0 to 2, so 3 names are expected; got 2" in refused([*flags, "--class-names", "a,b"], capsys)
-    assert "--weights" in refused([*flags, "--weights", str(tmp_path / "none.pt")], capsys)
+    assert "--pretrained" in refused([*flags, "--pretrained", str(tmp_path / "none.pt")], capsys)
     (tmp_path / "text.pt").write_text("not weights")
-    assert "--weights" in refused([*flags, "--weights", str(tmp_path / "text.pt")], capsys)
+    assert "--pretrained" in refused([*flags, "--pretrained", str(tmp_path / "text.pt")], capsys)
     (tmp_path / "file").touch()
     assert "--out" in refused([*flags, "--out", str(tmp_path / "file")], capsys)
 

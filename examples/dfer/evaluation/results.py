@@ -64,7 +64,7 @@ def _facts(settings: Settings, results: Results, scores: Scores) -> TrainedFacts
         size=clips.size,
         frames=clips.frames,
         frames_per_segment=clips.per_segment,
-        net={name: value for name, value in asdict(settings.net).items() if name != "weights"},
+        net={name: value for name, value in asdict(settings.net).items() if name != "pretrained"},
         trained_on=trained_on(clips),
         epoch=results.epoch,
         epoch_selected_on=settings.training.select_on,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from agdt_layers import AdaptiveGlobalAttention, AGDTNet, DTFormer
 
+NARROW = "agdtnet-narrow"
 WIDTHS = (16, 32, 64, 96)
 
 

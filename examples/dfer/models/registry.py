@@ -63,10 +63,8 @@ def build_model(
         ValueError: another name, an option that the model does not have, or weights that do not fit.
     """
     if name in AGDTNET_ROWS:
-        attention, temporal = AGDTNET_ROWS[name]
-        return build_agdtnet(
-            num_classes, num_frames=num_frames, attention=attention, temporal=temporal, weights=weights, **options
-        )
+        row = dict(zip(("attention", "temporal"), AGDTNET_ROWS[name], strict=True))
+        return build_agdtnet(num_classes, num_frames=num_frames, weights=weights, **{**row, **options})
     if name not in COMPARISON_SYSTEMS:
         raise ValueError(f"build_model expects one of {', '.join(MODEL_NAMES)}; got {name!r}.")
     if options:

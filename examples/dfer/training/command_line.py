@@ -10,6 +10,7 @@ from typing import Any, NoReturn, get_type_hints
 from jsonargparse import ArgumentParser
 
 from dfer.bad_input import BadInput
+from dfer.models.registry import COMPARISON_SYSTEMS
 from dfer.training.recipes import RECIPES
 from dfer.training.settings import (
     BY_RECIPE,
@@ -45,8 +46,9 @@ def parser(prog: str, description: str | None) -> ArgumentParser:
     for settings in GROUPS:
         group, hints = made.add_argument_group(str(settings.__doc__)), get_type_hints(settings)
         for field in fields(settings):
+            kind = {"action": "store_true"} if field.default is False else {"type": hints[field.name]}
             group.add_argument(
-                flag_of(field.name), type=hints[field.name], help=field.metadata["help"] + _elsewhere(field.name),
+                flag_of(field.name), help=field.metadata["help"] + _elsewhere(field.name), **kind,
                 default=None if field.name in ON_DISK or field.name in BY_RECIPE else field.default,
             )  # fmt: skip
     run = made.add_argument_group("Run")
@@ -67,20 +69,23 @@ def _elsewhere(name: str) -> str:
     if ON_DISK.get(name) is not None:
         return f" (with clips on disk {ON_DISK[name]})"
     if name in BY_RECIPE:
-        return f" ({', '.join(f'{recipe} {getattr(RECIPES[recipe], name)}' for recipe in RECIPES)})"
+        values = {recipe: getattr(values, name) for recipe, values in RECIPES.items()}
+        return f" ({', '.join(f'{recipe} {value}' for recipe, value in values.items() if value is not None)})"
     return ""
 
 
 def parse(argv: Sequence[str] | None, *, prog: str, description: str | None) -> Settings:
-    """Read twice what decides defaults: where the clips come from, then the recipe."""
+    """Read twice what decides defaults: where the clips come from, then the recipe and the model."""
     reader = parser(prog, description)
     given = reader.parse_args(argv)
     for source, recipe in SOURCES.items():
         if given[source] is not None:
             reader.set_defaults(ON_DISK | {"recipe": recipe})
-    recipe = reader.parse_args(argv).recipe
-    if recipe in RECIPES:
-        reader.set_defaults(recipe_defaults(recipe))
+    given = reader.parse_args(argv)
+    if given.recipe in RECIPES:
+        reader.set_defaults(recipe_defaults(given.recipe))
+    if given.model in COMPARISON_SYSTEMS:
+        reader.set_defaults({"dropout": None})
     given = reader.parse_args(argv)
     clips, net, training = (group(**{f.name: given[f.name] for f in fields(group)}) for group in GROUPS)
     return Settings(

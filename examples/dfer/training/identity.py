@@ -8,11 +8,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import agdt_layers
 from dfer.data.clips import ClipSource
 from dfer.data.parts import RunData
+from dfer.training.device import choose_device
+from dfer.training.networks import sha256
+from dfer.training.processes import this_process
 from dfer.training.settings import Settings, flag
 
-PACKAGES = ("agdt-layers", "einops", "lightning", "numpy", "pillow", "safetensors", "torch", "torchmetrics")
+PACKAGES = ("einops", "lightning", "numpy", "pillow", "safetensors", "torch", "torchmetrics")
 
 
 def identity(settings: Settings, data: RunData) -> dict[str, Any]:
@@ -42,11 +46,18 @@ def digest(source: ClipSource) -> str:
 
 
 def record(settings: Settings) -> dict[str, Any]:
-    """All settings with their values, the versions of the packages, and the commit where there is one."""
+    """All settings with their values, what they came to on this machine, the versions, the commit if there is one."""
+    pretrained = settings.net.pretrained
     return {
         **{group: plain(values) for group, values in asdict(settings).items() if isinstance(values, dict)},
         "out": str(settings.out),
-        "versions": {"python": sys.version.split()[0], **{name: installed(name) for name in PACKAGES}},
+        "pretrained_sha256": sha256(pretrained) if pretrained is not None and pretrained.is_file() else None,
+        "device": str(choose_device(settings.training, this_process())),
+        "versions": {
+            "python": sys.version.split()[0],
+            "agdt-layers": agdt_layers.__version__,
+            **{name: installed(name) for name in PACKAGES},
+        },
         "commit": commit(),
     }
 

@@ -3,13 +3,14 @@
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
 from dfer.data.clips import DrawnClips, EpochOrder, PlainClips
 from dfer.data.parts import RunData
 from dfer.training.balanced_order import BalancedOrder
-from dfer.training.recipes import RECIPES
+from dfer.training.processes import Processes
 from dfer.training.settings import TrainingSettings
+from dfer.training.shares import SharedBatches, WeightedClips
 from dfer.training.stopping import leave_signals_to_the_run
 
 
@@ -19,26 +20,26 @@ class Loaders(NamedTuple):
     test: DataLoader[Any]
 
 
-def make_loaders(data: RunData, settings: TrainingSettings, *, epochs_done: int) -> Loaders:
-    def loader(clips: Dataset[Any], **order: Any) -> DataLoader[Any]:
+def make_loaders(data: RunData, settings: TrainingSettings, processes: Processes, *, epochs_done: int) -> Loaders:
+    def loader(clips: Dataset[Any], order: Sampler[Any]) -> DataLoader[Any]:
         return DataLoader(
-            clips,
-            batch_size=settings.batch_size,
+            WeightedClips(clips),
+            batch_sampler=SharedBatches(order, settings.batch_size, processes),
             num_workers=settings.workers,
             persistent_workers=settings.workers > 0,
             worker_init_fn=leave_signals_to_the_run,
             pin_memory=torch.cuda.is_available(),
-            **order,
         )
 
-    labels, balanced = data.training.labels, RECIPES[settings.recipe].balanced
-    order = BalancedOrder(labels, settings.seed) if balanced else EpochOrder(len(labels), settings.seed)
+    labels = data.training.labels
+    order = BalancedOrder(labels, settings.seed) if settings.balanced else EpochOrder(len(labels), settings.seed)
     # Lightning tells the order its epoch, but in a resumed run only after it has asked for the first clips.
     order.set_epoch(epochs_done)
+    validation, test = PlainClips(data.validation), PlainClips(data.test)
     return Loaders(
-        loader(DrawnClips(data.training, settings.seed), sampler=order),
-        loader(PlainClips(data.validation)),
-        loader(PlainClips(data.test)),
+        loader(DrawnClips(data.training, settings.seed), order),
+        loader(validation, SequentialSampler(validation)),
+        loader(test, SequentialSampler(test)),
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,33 +15,38 @@ from dfer.bad_input import BadInput
 from dfer.data.augmentation import prepare
 from dfer.data.clips import seeded
 from dfer.evaluation.scores import scores_of
-from dfer.training.recipes import Recipe
+from dfer.training.optimisation import make_optimiser, make_schedule
+from dfer.training.settings import TrainingSettings
 
 # Steps between two looks at the training loss: to look makes a GPU wait.
 LOOK_EVERY = 20
 
 
 class MeanOverClips:
-    """Of losses that are means over batches. NaN comes through: torchmetrics' mean drops it, or drops the weights."""
+    """Of losses of clips. NaN comes through: torchmetrics' mean drops it, or drops the weights."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        self.total, self.clips = torch.zeros(()), 0
+        self.total_and_clips = torch.zeros(2)
 
-    def update(self, loss: Tensor, clips: int) -> None:
-        self.total = self.total.to(loss.device) + loss * clips
-        self.clips += clips
+    def update(self, losses: Tensor, counted: Tensor) -> None:
+        """Without a look at a number, which would make a GPU wait."""
+        added = torch.stack([(losses * counted).sum(), counted.sum()])
+        self.total_and_clips = self.total_and_clips.to(losses.device) + added
 
-    def compute(self) -> Tensor:
-        return self.total / self.clips
+    def compute(self, sum_up: Callable[[Tensor], Tensor]) -> Tensor:
+        """The mean over the clips of all processes, whose numbers `sum_up` adds."""
+        total, clips = sum_up(self.total_and_clips)
+        return total / clips
 
 
 class Recognition(LightningModule):
     """Any model of clips (B, T, 3, H, W) with scores (B, classes). `history` holds one row an epoch.
 
-    `identity` travels in the checkpoint, so that another run's is not resumed.
+    A batch ends with labels and weights, those of SharedBatches: 0 for a clip that another process counts. `identity`
+    travels in the checkpoint, so that another run's is not resumed.
     """
 
     def __init__(
@@ -48,55 +54,65 @@ class Recognition(LightningModule):
         net: nn.Module,
         *,
         classes: int,
-        recipe: Recipe,
+        settings: TrainingSettings,
         steps: int,
-        seed: int,
         identity: dict[str, Any],
         augmented: bool,
     ) -> None:
         super().__init__()
         self.augmented = augmented
         self.net = net
-        self.recipe, self.steps, self.seed, self.identity = recipe, steps, seed, identity
+        # A function, no module: the checkpoint knows the net by one name, compiled or not.
+        self.compiled = torch.compile(net.forward) if settings.compile else None
+        self.settings, self.steps, self.identity = settings, steps, identity
         self.history: list[dict[str, float]] = []
         self.training_loss, self.evaluation_loss = MeanOverClips(), MeanOverClips()
         self.confusion = MulticlassConfusionMatrix(classes)
 
     def configure_optimizers(self) -> Any:
-        optimiser = self.recipe.optimiser(self.net)
-        schedule = self.recipe.schedule(optimiser, self.steps, int(self.trainer.max_epochs or 1))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": self.recipe.steps_every}}
+        optimiser = make_optimiser(self.settings, self.net)
+        schedule, interval = make_schedule(self.settings, optimiser, steps=self.steps)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
 
-    def on_after_batch_transfer(self, batch: tuple[Tensor, ...], _: int) -> tuple[Tensor, Tensor]:
-        """Augment a training batch (clips, draws, labels), and normalise; on the device."""
-        clips, *draws, labels = batch
-        return prepare(clips, draws[0] if draws and self.augmented else None), labels
+    def on_after_batch_transfer(self, batch: tuple[Tensor, ...], _: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Augment a training batch (clips, draws, labels, weights), and normalise; on the device."""
+        clips, *draws, labels, weights = batch
+        return prepare(clips, draws[0] if draws and self.augmented else None), labels, weights
+
+    def scores(self, clips: Tensor) -> Tensor:
+        return self.net(clips) if self.compiled is None else self.compiled(clips)
 
     def on_train_epoch_start(self) -> None:
         self.started = time.monotonic()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
-        clips, labels = batch
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> Tensor:
+        clips, labels, weights = batch
         # Dropout draws from the global generator, as others do: tie it to the step, so that a resumed run draws alike.
-        torch.manual_seed(seeded(self.seed, "dropout", self.current_epoch, step))
-        loss = cross_entropy(self.net(clips), labels)
-        self.training_loss.update(loss.detach(), len(labels))
+        torch.manual_seed(seeded(self.settings.seed, "dropout", self.current_epoch, step, self.global_rank))
+        losses = cross_entropy(self.scores(clips), labels, reduction="none")
+        self.training_loss.update(losses.detach(), weights > 0)
+        loss = (losses * weights).sum()
         if step % LOOK_EVERY == 0:
-            self._stop_unless_finite(loss.detach())
+            self._stop_unless_finite(self.sum_up(loss.detach()))
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
-        clips, labels = batch
-        logits = self.net(clips)
-        self.evaluation_loss.update(cross_entropy(logits, labels), len(labels))
-        self.confusion.update(logits, labels)
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        clips, labels, weights = batch
+        logits, counted = self.scores(clips), weights > 0
+        self.evaluation_loss.update(cross_entropy(logits, labels, reduction="none"), counted)
+        self.confusion.update(logits[counted], labels[counted])
+
+    def sum_up(self, value: Tensor) -> Tensor:
+        """Over all processes; each of them gets the sum."""
+        # Of a copy: the processes add their numbers in place.
+        return torch.as_tensor(self.trainer.strategy.reduce(value.clone(), reduce_op="sum"))
 
     def on_train_epoch_end(self) -> None:
         scores = scores_of(self.confusion.compute())
         row = {
             "epoch": self.current_epoch + 1,
-            "training_loss": self._stop_unless_finite(self.training_loss.compute()),
-            "validation_loss": self._stop_unless_finite(self.evaluation_loss.compute()),
+            "training_loss": self._stop_unless_finite(self.training_loss.compute(self.sum_up)),
+            "validation_loss": self._stop_unless_finite(self.evaluation_loss.compute(self.sum_up)),
             "validation_uar": scores.uar,
             "validation_war": scores.war,
             "seconds": time.monotonic() - self.started,
@@ -121,7 +137,7 @@ class Recognition(LightningModule):
             )
         return value
 
-    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
         self.validation_step(batch, index)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,47 +1,80 @@
 """The models that a run can train, by name: each maps clips (B, T, 3, H, W) to scores (B, classes)."""
 
+import hashlib
+import re
 from collections.abc import Callable
+from pathlib import Path
 
+import torch
 from torch import nn
 
-from agdt_layers import build_agdtnet, load_weights
+from agdt_layers import ResNet18, WeightsReport, load_weights
 from dfer.bad_input import BadInput
-from dfer.models.narrow_agdtnet import narrow_agdtnet
+from dfer.models.narrow_agdtnet import NARROW, narrow_agdtnet
+from dfer.models.registry import AGDTNET_ROWS, MODEL_NAMES, build_model
 from dfer.training.settings import NetSettings
 
-
-def agdtnet(settings: NetSettings, classes: int, frames: int) -> nn.Module:
-    return build_agdtnet(
-        classes,
-        num_frames=frames,
-        attention=settings.attention,
-        temporal=settings.temporal,
-        weights=settings.weights,
-        dropout=settings.dropout,
-    )
+Builder = Callable[[NetSettings, int, int, int], nn.Module]
+"""From the settings, the number of classes, the frames of a clip and their side."""
 
 
-def agdtnet_narrow(settings: NetSettings, classes: int, frames: int) -> nn.Module:
-    net = narrow_agdtnet(classes, frames, dropout=settings.dropout)
-    if settings.weights is not None:
-        load_weights(net, settings.weights)
-    return net
+def registered(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Module:
+    if settings.model not in AGDTNET_ROWS:
+        return build_model(settings.model, classes, frames, size=size)
+    options = {name: getattr(settings, name) for name in ("attention", "temporal", "dropout", "causal")}
+    return build_model("agdtnet", classes, frames, **options)
 
 
-MODELS: dict[str, Callable[[NetSettings, int, int], nn.Module]] = {
-    "agdtnet": agdtnet,
-    "agdtnet-narrow": agdtnet_narrow,
-}
+def narrow(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Module:
+    return narrow_agdtnet(classes, frames, dropout=settings.dropout or 0.0)
 
 
-def check_model(settings: NetSettings) -> None:
+MODELS: dict[str, Builder] = {**dict.fromkeys(MODEL_NAMES, registered), NARROW: narrow}
+
+
+def check_model(settings: NetSettings, *, frames: int, size: int, batch: int | None = None) -> None:
+    """Refuse a name, and clips that the model cannot take; with `batch`, also those that batch norm cannot train on.
+
+    A model of the registry is run on the meta device: without numbers, in a moment.
+    """
     if settings.model not in MODELS:
         raise BadInput(f"--model: expected one of {', '.join(MODELS)}, got {settings.model}")
+    if settings.model not in MODEL_NAMES:
+        return
+    with torch.device("meta"), torch.no_grad():
+        net = MODELS[settings.model](settings, 2, frames, size).train(batch is not None)
+        try:
+            net(torch.empty(batch or 1, frames, 3, size, size))
+        except ValueError as error:
+            advice = "" if batch is None else f"; the smallest batch has {batch} clips: give another --batch-size"
+            raise BadInput(f"--model {settings.model} --frames {frames} --size {size}: {error}{advice}") from None
 
 
-def build_net(settings: NetSettings, classes: int, frames: int) -> nn.Module:
-    check_model(settings)
+def build_net(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Module:
+    return MODELS[settings.model](settings, classes, frames, size)
+
+
+def load_pretrained(net: nn.Module, settings: NetSettings) -> WeightsReport:
+    """Load --pretrained into the net or into its backbone, or say in a line why it does not fit."""
+    path = settings.pretrained
+    assert path is not None
     try:
-        return MODELS[settings.model](settings, classes, frames)
+        check_hash(path)
+        return load_weights(net, path)
     except (OSError, ValueError) as error:
-        raise BadInput(f"--weights {settings.weights}: {' '.join(str(error).split())}") from None
+        line = " ".join(str(error).split())
+        if not isinstance(getattr(net, "backbone", None), ResNet18):
+            line += f" {settings.model} has no ResNet18 inside; expected weights of a whole {settings.model}."
+        raise BadInput(f"--pretrained {path}: {line}") from None
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_hash(path: Path) -> None:
+    """Files of torchvision are named after their SHA-256, resnet18-f37072fd.pth: one with another was cut short."""
+    named = re.search(r"-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$", path.name)  # With a letter: else it may be a date.
+    if named and not sha256(path).startswith(named[1]):
+        raise ValueError(f"its name promises a SHA-256 that begins with {named[1]}; download it again, or rename it")

@@ -2,42 +2,58 @@
 
 import json
 import logging
+import os
 import sys
 import time
 import warnings
+from contextlib import ExitStack, redirect_stdout
+from datetime import timedelta
+from typing import Any
 
-import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.strategies import DDPStrategy
 
 from dfer.atomic_files import whole_file
 from dfer.data.contact_sheet import draw_contact_sheet
+from dfer.data.parts import RunData
 from dfer.data.questions import check_frames
 from dfer.evaluation.results import Results, write_results
 from dfer.training.checkpoints import BestAndLast, WholeFiles, epochs_done, read_checkpoint
-from dfer.training.device import choose_device
+from dfer.training.device import check_compiler, choose_device, to_channels_last
 from dfer.training.identity import identity, record
 from dfer.training.load_data import load_data
 from dfer.training.loading import make_loaders, read_once
 from dfer.training.module import Recognition
-from dfer.training.networks import build_net, check_model
-from dfer.training.recipes import RECIPES
+from dfer.training.networks import build_net, check_model, load_pretrained
+from dfer.training.processes import Processes, check_processes, naming_lost_processes, this_process
 from dfer.training.run_folder import CHANGES, CHECKPOINT, SETTINGS, run_folder
 from dfer.training.settings import Settings
+from dfer.training.shares import smallest_share
+
+# How long a process waits for another: longer than their disks differ, shorter than anyone would look at a hung run.
+PATIENCE = timedelta(minutes=10)
 
 
 def run(settings: Settings) -> None:
-    """Everything is checked before anything is written."""
+    """Everything is checked before anything is written; the first of several processes alone prints and writes."""
     # The library's adverts and the notes it has for its own developers are not for the person who trains.
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    check_model(settings.net)
-    with run_folder(settings.out, resume=settings.resume):
-        _run(settings)
+    processes = this_process()
+    check_processes(processes, settings.training.batch_size)
+    check_model(settings.net, frames=settings.clips.frames, size=settings.clips.size)
+    with ExitStack() as stack:
+        if processes.first:
+            stack.enter_context(run_folder(settings.out, resume=settings.resume))
+        else:
+            stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        stack.enter_context(naming_lost_processes())
+        _run(settings, processes)
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, processes: Processes) -> None:
     began, out, training = time.monotonic(), settings.out, settings.training
     checkpoint = read_checkpoint(out / CHECKPOINT) if settings.resume else None
     data = load_data(settings)
@@ -49,33 +65,39 @@ def _run(settings: Settings) -> None:
         print(f"{check_frames(data.training, data.validation, data.test)} frames decoded, none is broken")
     run_identity = identity(settings, data)
     done = 0 if checkpoint is None else epochs_done(checkpoint, run_identity, training.epochs)
+    loaders = make_loaders(data, training, processes, epochs_done=done)
+    smallest = smallest_share(len(data.training.labels), training.batch_size, processes)
+    check_model(settings.net, frames=settings.clips.frames, size=settings.clips.size, batch=smallest)
+    device = choose_device(training, processes)
+    if device.compiled:
+        check_compiler(device.accelerator)
     seed_everything(training.seed, verbose=False)
-    net, device = build_net(settings.net, len(data.names), settings.clips.frames), choose_device(training)
+    net = build_net(settings.net, len(data.names), settings.clips.frames, settings.clips.size)
+    if settings.net.pretrained is not None and checkpoint is None:
+        print(f"{settings.net.pretrained}: {load_pretrained(net, settings.net)}")
     if device.channels_last:
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        to_channels_last(net)
     parts = (data.training, data.validation, data.test)
     print(
         f"{' + '.join(str(len(part.labels)) for part in parts)} clips to train, choose and test on; "
         f"{settings.clips.frames} frames of {settings.clips.size} x {settings.clips.size}\n"
         f"{sum(p.numel() for p in net.parameters()) / 1e6:.1f} M parameters, {device}"
     )
-    loaders = make_loaders(data, training, epochs_done=done)
     read_once(loaders)
     module = Recognition(
         net,
         classes=len(data.names),
-        recipe=RECIPES[training.recipe],
+        settings=training,
         steps=len(loaders.training),
-        seed=training.seed,
         identity=run_identity,
         augmented=data.augmented,
     )
     best_and_last = BestAndLast(out / CHECKPOINT)
-    watched = sys.stdout.isatty()
+    watched = processes.first and sys.stdout.isatty()
     trainer = Trainer(
         max_epochs=training.epochs,
         accelerator=device.accelerator,
-        devices=1,
+        **distribution(processes),
         precision="bf16-mixed" if device.bfloat16 else "32-true",
         callbacks=[best_and_last, *([RichProgressBar()] if watched else [])],
         plugins=[WholeFiles()],
@@ -84,15 +106,8 @@ def _run(settings: Settings) -> None:
         num_sanity_val_steps=0,
         logger=False,
     )
-    with whole_file(out / SETTINGS) as path:
-        path.write_text(json.dumps(record(settings), indent=2) + "\n")
-    if data.changes:
-        with whole_file(out / CHANGES) as path:
-            path.write_text("\n".join(data.changes) + "\n")
-    if settings.contact_sheet:
-        sheet = out / "contact_sheet.png"
-        draw_contact_sheet(sheet, data.training, data.names, augmented=data.augmented, seed=training.seed)
-        print(f"contact sheet: {sheet.resolve()}")
+    if processes.first:
+        _write_before(settings, data)
     trainer.fit(
         module,
         loaders.training,
@@ -102,5 +117,34 @@ def _run(settings: Settings) -> None:
     )
     net.load_state_dict(best_and_last.weights)
     trainer.test(module, loaders.test, verbose=False)
-    write_results(settings, Results(net, data, module.history, module.confusion.compute().cpu(), best_and_last.epoch))
+    # Every process takes part in the count.
+    confusion = module.confusion.compute().cpu()
+    if processes.first:
+        write_results(settings, Results(net, data, module.history, confusion, best_and_last.epoch))
     print(f"{time.monotonic() - began:.0f} s in all; pictures, metrics.json, weights.safetensors: {out.resolve()}")
+
+
+def distribution(processes: Processes) -> dict[str, Any]:
+    """Lightning's arguments; the environment of torchrun tells it the rest. The clips are divided by SharedBatches."""
+    if processes.count == 1:
+        return {"devices": 1}
+    return {
+        "devices": processes.local,
+        "num_nodes": processes.count // processes.local,
+        "strategy": DDPStrategy(timeout=PATIENCE),
+        "use_distributed_sampler": False,
+    }
+
+
+def _write_before(settings: Settings, data: RunData) -> None:
+    """What the folder of a run holds before its first epoch."""
+    out = settings.out
+    with whole_file(out / SETTINGS) as path:
+        path.write_text(json.dumps(record(settings), indent=2) + "\n")
+    if data.changes:
+        with whole_file(out / CHANGES) as path:
+            path.write_text("\n".join(data.changes) + "\n")
+    if settings.contact_sheet:
+        sheet = out / "contact_sheet.png"
+        draw_contact_sheet(sheet, data.training, data.names, augmented=data.augmented, seed=settings.training.seed)
+        print(f"contact sheet: {sheet.resolve()}")

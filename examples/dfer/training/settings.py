@@ -1,11 +1,15 @@
 """What a run can be told: every setting once, with its default and its help."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from dfer.bad_input import BadInput
 from dfer.data.workers import default_workers
+from dfer.models.narrow_agdtnet import NARROW
+from dfer.models.registry import AGDTNET_ROWS, COMPARISON_SYSTEMS, MODEL_NAMES
 from dfer.training.recipes import RECIPES
 
 # What depends on the clips. Rendered faces: what two CPU cores learn in minutes. On disk: the paper's protocol.
@@ -28,7 +32,10 @@ ON_DISK: dict[str, Any] = {
 # The data sets on disk, each named by a flag that says where it is, and the recipe of each.
 SOURCES = {"list": "dfew", "dfew": "dfew", "ferv39k": "ferv39k", "daisee": "daisee"}
 # What depends on the recipe; it holds the values.
-BY_RECIPE = ("epochs", "batch_size", "dropout")
+BY_RECIPE = (
+    *("epochs", "batch_size", "dropout", "balanced", "learning_rate", "temporal_learning_rate", "momentum"),
+    *("weight_decay", "step_size", "gamma", "restart_after", "restart_factor"),
+)
 
 
 def described(text: str, *, may_change: bool = False) -> dict[str, Any]:
@@ -40,6 +47,17 @@ def at_least(least: int, **values: int | None) -> None:
     for name, value in values.items():
         if value is not None and value < least:
             raise BadInput(f"{flag(name)}: expected a whole number from {least}, got {value}")
+
+
+def expect(wanted: str, fits: Callable[[float], bool], **values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not (math.isfinite(value) and fits(value)):
+            raise BadInput(f"{flag(name)}: expected {wanted}, got {value}")
+
+
+def settle(settings: object, name: str, value: Any) -> None:
+    """Replace a None of frozen settings while they are made."""
+    object.__setattr__(settings, name, value)
 
 
 def flag(name: str) -> str:
@@ -114,19 +132,40 @@ class ClipSettings:
 class NetSettings:
     """Net"""
 
-    model: str = field(default="agdtnet", metadata=described("the network, by name"))
-    attention: Literal["aga", "aga-without-gate", "cbam", "se", "none"] = field(
-        default="aga", metadata=described("after the second and third stage")
+    model: str = field(default="agdtnet", metadata=described(f"one of {', '.join((*MODEL_NAMES, NARROW))}"))
+    attention: Literal["aga", "aga-without-gate", "cbam", "se", "none"] | None = field(
+        default=None, metadata=described("of agdtnet: after the second and third stage (aga)")
     )
-    temporal: Literal["dtformer", "tformer", "mean"] = field(default="dtformer", metadata=described("temporal encoder"))
-    dropout: float = field(metadata=described("in the temporal encoder"))
-    weights: Path | None = field(
-        default=None, metadata=described("start from these weights, of a ResNet18 or of the whole net", may_change=True)
+    temporal: Literal["dtformer", "tformer", "mean"] | None = field(
+        default=None, metadata=described("of agdtnet: temporal encoder (dtformer)")
+    )
+    dropout: float | None = field(
+        default=None, metadata=described("in the temporal encoder of agdtnet and the other rows of its ablation")
+    )
+    causal: bool = field(
+        default=False,
+        metadata=described("of the same: no frame sees a later one before the temporal encoder; for streaming"),
+    )
+    pretrained: Path | None = field(
+        default=None,
+        metadata=described("start from the weights in this file, of a ResNet18 or of the whole net", may_change=True),
     )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise BadInput(f"--dropout: expected a number from 0 to below 1, got {self.dropout}")
+        expect("a number from 0 to below 1", lambda value: 0 <= value < 1, dropout=self.dropout)
+        if self.model in COMPARISON_SYSTEMS:
+            for name in ("attention", "temporal", "dropout", "causal"):
+                if getattr(self, name) not in (None, False):
+                    raise BadInput(f"{flag(name)}: {self.model} is built as published; leave it out")
+        rows = {**AGDTNET_ROWS, NARROW: ("aga", "dtformer")}
+        if self.model in rows:
+            for name, own in zip(("attention", "temporal"), rows[self.model], strict=True):
+                given = getattr(self, name)
+                if self.model != "agdtnet" and given not in (None, own):
+                    raise BadInput(f"{flag(name)} {given}: {self.model} has {own}; leave it out, or give agdtnet")
+                settle(self, name, given or own)
+            settle(self, "dropout", self.dropout or 0.0)
+            settle(self, "causal", self.causal or self.model == NARROW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +174,25 @@ class TrainingSettings:
 
     recipe: str = field(metadata=described(f"optimiser and schedule: {', '.join(RECIPES)}"))
     epochs: int = field(metadata=described("passes over the training clips", may_change=True))
-    batch_size: int = field(metadata=described("clips of a step"))
-    workers: int = field(metadata=described("processes that load clips", may_change=True))
+    batch_size: int = field(metadata=described("clips of a step, over all processes together"))
+    learning_rate: float | None = field(default=None, metadata=described("at the start, or at the peak of one cycle"))
+    temporal_learning_rate: float | None = field(
+        default=None, metadata=described("of parameters under `temporal.`, where it is another")
+    )
+    momentum: float | None = field(default=None, metadata=described("of SGD"))
+    weight_decay: float | None = field(default=None, metadata=described("of every parameter"))
+    step_size: int | None = field(
+        default=None, metadata=described("epochs after which the learning rate is multiplied by --gamma")
+    )
+    gamma: float | None = field(default=None, metadata=described("the factor of --step-size"))
+    restart_after: int | None = field(default=None, metadata=described("epochs to the first warm restart, T_0"))
+    restart_factor: int | None = field(
+        default=None, metadata=described("how much longer every cosine is than the one before, T_mult")
+    )
+    balanced: bool | None = field(
+        default=None, metadata=described("draw clips with replacement, every class equally often")
+    )
+    workers: int = field(metadata=described("processes that load clips, for each that trains", may_change=True))
     select_on: Literal["validation", "test"] = field(
         default="validation",
         metadata=described("which clips choose the epoch; `test` is common practice, and flatters"),
@@ -145,15 +201,28 @@ class TrainingSettings:
         default="auto", metadata=described("autocast to bfloat16 or not; auto: on a GPU that has it")
     )
     channels_last: bool = field(default=True, metadata=described("memory format of the feature maps"))
+    compile: bool = field(default=False, metadata=described("run the net through torch.compile"))
     seed: int = field(
         default=0, metadata=described("decides the start weights, the order, the augmentation, the dropout")
     )
 
     def __post_init__(self) -> None:
+        """What is None takes the recipe's value; after this, None means that the recipe has no such value."""
         if self.recipe not in RECIPES:
             raise BadInput(f"--recipe: expected one of {', '.join(RECIPES)}, got {self.recipe}")
+        for name in {f.name for f in fields(self)}.intersection(BY_RECIPE):
+            own, given = getattr(RECIPES[self.recipe], name), getattr(self, name)
+            if own is None and given is not None and name != "temporal_learning_rate":
+                owners = ", ".join(recipe for recipe, values in RECIPES.items() if getattr(values, name) is not None)
+                raise BadInput(f"{flag(name)} belongs to the recipes {owners}, not to {self.recipe}; leave it out")
+            settle(self, name, own if given is None else given)
         at_least(1, epochs=self.epochs, batch_size=self.batch_size)
+        at_least(1, step_size=self.step_size, restart_after=self.restart_after, restart_factor=self.restart_factor)
         at_least(0, workers=self.workers, seed=self.seed)
+        rates = {name: getattr(self, name) for name in ("learning_rate", "temporal_learning_rate", "gamma")}
+        expect("a number above 0", lambda value: value > 0, **rates)
+        expect("a number from 0", lambda value: value >= 0, weight_decay=self.weight_decay)
+        expect("a number from 0 to below 1", lambda value: 0 <= value < 1, momentum=self.momentum)
 
 
 @dataclass(frozen=True, kw_only=True)

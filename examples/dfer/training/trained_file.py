@@ -9,9 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from agdt_layers import load_weights
 from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
-from dfer.training.networks import build_net
+from dfer.training.networks import build_net, check_model
 from dfer.training.settings import NetSettings
 
 # The key under which the file's metadata, which are strings by name, hold the facts as JSON.
@@ -30,7 +31,7 @@ class TrainedFacts:
     frames_per_segment: int
     """Of the sampling protocol: frames / frames_per_segment segments."""
     net: dict[str, Any]
-    """The model's name and settings."""
+    """The model's name and settings; of an AGDTNet also whether it is causal."""
     trained_on: str
     epoch: int
     epoch_selected_on: str
@@ -41,7 +42,7 @@ class TrainedFacts:
 
 
 def write_trained(path: Path, net: nn.Module, facts: TrainedFacts) -> None:
-    """Readable by :func:`load_trained`, and by `build_agdtnet(weights=path)` alone."""
+    """Readable by :func:`load_trained`; that of an AGDTNet by `build_agdtnet(weights=path)` alone too."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     content = save(tensors, metadata={KEY: json.dumps(asdict(facts))})
     with whole_file(path) as beside:
@@ -69,5 +70,13 @@ def read_facts(path: Path) -> TrainedFacts:
 def load_trained(path: Path) -> tuple[nn.Module, TrainedFacts]:
     """The net, in eval mode on the CPU, and the facts."""
     facts = read_facts(path)
-    settings = NetSettings(**facts.net, weights=path)
-    return build_net(settings, len(facts.classes), facts.frames).eval(), facts
+    settings = NetSettings(**facts.net)
+    check_model(settings, frames=facts.frames, size=facts.size)
+    net = build_net(settings, len(facts.classes), facts.frames, facts.size)
+    try:
+        report = load_weights(net, path)
+    except (OSError, ValueError) as error:
+        raise BadInput(" ".join(str(error).split())) from None
+    if report.missing:
+        raise BadInput(f"{path} lacks {len(report.missing)} tensors of its {settings.model}, {report.missing[0]} first")
+    return net.eval(), facts

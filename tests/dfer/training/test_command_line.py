@@ -8,6 +8,8 @@ import pytest
 
 from dfer.bad_input import BadInput
 from dfer.training.command_line import GROUPS, parse
+from dfer.training.device import choose_device
+from dfer.training.processes import Processes
 from dfer.training.recipes import RECIPES
 from dfer.training.run import run
 from dfer.training.settings import Settings, flag
@@ -51,6 +53,9 @@ def test_the_recipe_brings_its_defaults_and_a_flag_beats_them() -> None:
     assert (settings.training.epochs, settings.net.dropout, settings.training.batch_size) == (3, 0.1, 5)
     assert parsed("--recipe daisee").training.epochs == 100
     assert parsed("--recipe daisee --epochs 7").training.epochs == 7
+    training = parsed(f"{LISTS} --learning-rate 0.01 --balanced true --gamma 0.1").training
+    assert (training.learning_rate, training.balanced, training.gamma, training.momentum) == (0.01, True, 0.1, 0.9)
+    assert parsed("--momentum 0.5 --recipe dfew").training.momentum == 0.5
 
 
 def test_every_setting_has_a_flag_and_help_and_help_tells_every_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,4 +110,8 @@ def test_a_run_writes_all_of_them_down(tmp_path: Path, monkeypatch: pytest.Monke
     assert written["versions"].keys() >= {"python", "torch", "agdt-layers", "lightning"}
     assert all(written["versions"].values())
     assert "commit" in written
+    # What "auto" and the recipe came to.
+    assert written["device"] == str(choose_device(settings.training, Processes()))
+    assert (written["training"]["learning_rate"], written["training"]["balanced"]) == (4e-4, False)
+    assert written["pretrained_sha256"] is None
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["settings"] == written

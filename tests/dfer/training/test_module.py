@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dfer.bad_input import BadInput
 from dfer.training import device, module, networks
+from dfer.training.processes import Processes
 from dfer.training.run import run
 from dfer.training.settings import TrainingSettings
 from helpers.tiny_runs import NAMES, TinyNet, tiny_settings, use_tiny_model
@@ -53,7 +54,8 @@ def test_precision_and_memory_format_are_as_asked_for_and_said(
 def test_a_gpu_computes_in_bfloat16_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     def chosen(precision: str) -> device.Device:
         return device.choose_device(
-            TrainingSettings(recipe="dfew", epochs=1, batch_size=1, workers=0, precision=precision)  # type: ignore
+            TrainingSettings(recipe="dfew", epochs=1, batch_size=1, workers=0, precision=precision),  # type: ignore
+            Processes(),
         )
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -63,7 +65,7 @@ def test_a_gpu_computes_in_bfloat16_unless_told_otherwise(monkeypatch: pytest.Mo
         assert chosen("auto").bfloat16 is has_it
         assert not chosen("float32").bfloat16
         assert chosen("bfloat16").bfloat16
-    assert str(chosen("bfloat16")) == "on a GPU, bfloat16 autocast, channels_last"
+    assert str(chosen("bfloat16")) == "on a GPU, bfloat16 autocast, channels_last, pinned memory"
 
 
 class BreakingNet(TinyNet):

@@ -2,26 +2,33 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, AdamW
 
-from dfer.training.recipes import RECIPES, parameter_groups
+from dfer.bad_input import BadInput
+from dfer.training.optimisation import make_optimiser, make_schedule, parameter_groups
+from dfer.training.recipes import RECIPES
 from dfer.training.run import run
+from dfer.training.settings import TrainingSettings
 from helpers.tiny_runs import TinyNet, tiny_settings, use_tiny_model
 
 PAPER = ("dfew", "ferv39k", "daisee")
 
 
-def learning_rates(name: str, *, steps: int, epochs: int) -> list[list[float]]:
+def of_recipe(name: str, *, epochs: int = 100, **overridden: Any) -> TrainingSettings:
+    return TrainingSettings(recipe=name, epochs=epochs, batch_size=40, workers=0, **overridden)
+
+
+def learning_rates(settings: TrainingSettings, *, steps: int) -> list[list[float]]:
     """Of every group, before each move of the schedule."""
-    recipe = RECIPES[name]
-    optimiser = recipe.optimiser(TinyNet(3, 0.0))
-    schedule = recipe.schedule(optimiser, steps, epochs)
+    optimiser = make_optimiser(settings, TinyNet(3, 0.0))
+    schedule, interval = make_schedule(settings, optimiser, steps=steps)
     rates = []
-    for _ in range(epochs if recipe.steps_every == "epoch" else steps * epochs):
+    for _ in range(settings.epochs if interval == "epoch" else steps * settings.epochs):
         rates.append([group["lr"] for group in optimiser.param_groups])
         optimiser.step()
         schedule.step()
@@ -31,7 +38,7 @@ def learning_rates(name: str, *, steps: int, epochs: int) -> list[list[float]]:
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_optimiser(name: str) -> None:
     recipe, net = RECIPES[name], TinyNet(3, 0.0)
-    optimiser = recipe.optimiser(net)
+    optimiser = make_optimiser(of_recipe(name), net)
     assert type(optimiser) is SGD
     (group,) = optimiser.param_groups
     assert {k: group[k] for k in ("lr", "momentum", "weight_decay", "nesterov", "dampening")} == {
@@ -48,12 +55,12 @@ def test_the_papers_optimiser(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["dfew", "ferv39k"])
 def test_the_papers_steps(name: str) -> None:
-    rates = [rate for (rate,) in learning_rates(name, steps=5, epochs=100)]
+    rates = [rate for (rate,) in learning_rates(of_recipe(name), steps=5)]
     assert rates == pytest.approx([1e-3 * 0.5 ** (epoch // 7) for epoch in range(100)])
 
 
 def test_the_papers_warm_restarts() -> None:
-    rates = [rate for (rate,) in learning_rates("daisee", steps=5, epochs=100)]
+    rates = [rate for (rate,) in learning_rates(of_recipe("daisee"), steps=5)]
     expected = []
     for length in (10, 20, 40, 80):
         expected += [0.5e-3 * (1 + math.cos(math.pi * epoch / length)) for epoch in range(length)]
@@ -62,17 +69,56 @@ def test_the_papers_warm_restarts() -> None:
 
 def test_from_scratch_the_temporal_encoder_takes_smaller_steps() -> None:
     net = TinyNet(3, 0.0)
-    optimiser = RECIPES["rendered"].optimiser(net)
+    optimiser = make_optimiser(of_recipe("rendered"), net)
     assert type(optimiser) is AdamW
     temporal, rest = optimiser.param_groups
     assert [id(p) for p in temporal["params"]] == [id(p) for p in net.temporal.parameters()]
     assert [id(p) for p in rest["params"]] == [id(p) for part in (net.norm, net.classifier) for p in part.parameters()]
     assert temporal["weight_decay"] == rest["weight_decay"] == 0.05
-    rates = learning_rates("rendered", steps=50, epochs=2)
+    rates = learning_rates(of_recipe("rendered", epochs=2), steps=50)
     assert rates[0] == pytest.approx([1e-4 / 25, 4e-4 / 25])
     assert rates[19] == pytest.approx([1e-4, 4e-4])
     assert rates[-1] == pytest.approx([1e-4 / 25e4, 4e-4 / 25e4])
     assert max(rates) == rates[19]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_value_of_a_recipe_can_be_overridden(name: str) -> None:
+    given = {"learning_rate": 0.5, "temporal_learning_rate": 0.25, "weight_decay": 0.125}
+    optional = {"momentum": 0.75, "step_size": 2, "gamma": 0.1, "restart_after": 3, "restart_factor": 1}
+    given |= {field: value for field, value in optional.items() if getattr(RECIPES[name], field) is not None}
+    settings = of_recipe(name, epochs=6, **given)
+    temporal, rest = make_optimiser(settings, TinyNet(3, 0.0)).param_groups
+    assert (temporal["lr"], rest["lr"]) == (0.25, 0.5)
+    assert temporal["weight_decay"] == rest["weight_decay"] == 0.125
+    rates = [rate for _, rate in learning_rates(settings, steps=2)]
+    if name == "rendered":
+        assert max(rates) == pytest.approx(0.5, rel=0.1)
+        return
+    assert temporal["momentum"] == rest["momentum"] == 0.75
+    cosine = [0.25 * (1 + math.cos(math.pi * epoch / 3)) for epoch in range(3)]
+    assert rates == pytest.approx(2 * cosine if name == "daisee" else [0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "message"),
+    [
+        ("rendered", {"momentum": 0.9}, "--momentum belongs to the recipes dfew, ferv39k, daisee, not to rendered"),
+        ("dfew", {"restart_after": 5}, "--restart-after belongs to the recipes daisee, not to dfew; leave it out"),
+        ("daisee", {"gamma": 0.5}, "--gamma belongs to the recipes dfew, ferv39k, not to daisee"),
+        ("dfew", {"learning_rate": 0.0}, "--learning-rate: expected a number above 0, got 0.0"),
+        ("dfew", {"learning_rate": math.nan}, "--learning-rate: expected a number above 0, got nan"),
+        ("dfew", {"temporal_learning_rate": -1.0}, "--temporal-learning-rate: expected a number above 0, got -1.0"),
+        ("dfew", {"gamma": math.inf}, "--gamma: expected a number above 0, got inf"),
+        ("dfew", {"momentum": 1.0}, "--momentum: expected a number from 0 to below 1, got 1.0"),
+        ("dfew", {"weight_decay": -0.1}, "--weight-decay: expected a number from 0, got -0.1"),
+        ("dfew", {"step_size": 0}, "--step-size: expected a whole number from 1, got 0"),
+        ("daisee", {"restart_factor": 0}, "--restart-factor: expected a whole number from 1, got 0"),
+    ],
+)
+def test_a_value_that_a_recipe_cannot_have(recipe: str, given: dict[str, float], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        of_recipe(recipe, **given)
 
 
 def test_a_model_without_such_parts_has_one_group_and_frozen_parameters_are_left_out() -> None:

@@ -1,0 +1,58 @@
+"""The processes of a run that torchrun started; without torchrun there is one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed
+
+from dfer.bad_input import BadInput
+
+
+@dataclass(frozen=True)
+class Processes:
+    rank: int = 0
+    count: int = 1
+    local: int = 1
+    """On this machine."""
+
+    @property
+    def first(self) -> bool:
+        """The one that prints and writes."""
+        return self.rank == 0
+
+
+def this_process() -> Processes:
+    if not distributed.is_torchelastic_launched():
+        return Processes()
+    return Processes(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
+
+
+class OtherProcessLost(Exception):
+    exit_code = 1
+
+
+@contextmanager
+def naming_lost_processes() -> Iterator[None]:
+    """Say in a line what torch says in a page: gloo with a RuntimeError, NCCL with one of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "/gloo/" not in str(error):
+            raise
+        raise OtherProcessLost("another process of the run has ended or cannot be reached") from error
+
+
+def check_processes(processes: Processes, batch_size: int) -> None:
+    if batch_size % processes.count:
+        raise BadInput(
+            f"--batch-size {batch_size} cannot be divided among {processes.count} processes; "
+            f"give a multiple of {processes.count}"
+        )
+    if torch.cuda.is_available() and torch.cuda.device_count() < processes.local:
+        raise BadInput(
+            f"torchrun --nproc-per-node {processes.local}: this machine has {torch.cuda.device_count()} GPUs; "
+            "start one process for each"
+        )
