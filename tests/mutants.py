@@ -143,15 +143,18 @@ def tests_pass(copy: Path, tests: Sequence[str]) -> bool:
 
 
 def groups_of_tests(file: Path, tests: Sequence[str]) -> list[tuple[str, ...]]:
-    """Give all tests of a part in the order in which they may find a change: the nearest, then folder by folder."""
-    near = tuple(nearest_tests(file, tests))
-    groups: dict[Path, list[str]] = {}
+    """Give all tests of a part in the order in which they find a change soonest.
+
+    First those named after the file, then those that name it or what it defines, then the others folder by folder.
+    """
+    near = nearest_tests(file, tests)
+    named_after = tuple(path for path in near if file.stem in Path(path).stem)
+    groups = {"named after": named_after, "near": tuple(path for path in near if path not in named_after)}
     for place in map(ROOT.joinpath, tests):
         for path in sorted(place.rglob("test_*.py")) if place.is_dir() else [place]:
-            name = str(path.relative_to(ROOT))
-            if name not in near:
-                groups.setdefault(path.parent, []).append(name)
-    return [near, *map(tuple, groups.values())] if near else list(map(tuple, groups.values()))
+            if (name := str(path.relative_to(ROOT))) not in near:
+                groups[str(path.parent)] = (*groups.get(str(path.parent), ()), name)
+    return list(filter(None, groups.values()))
 
 
 def survives(mutant: Mutant, copy: Path, tests: Sequence[str], passing: set[tuple[str, ...]]) -> bool:
