@@ -1,7 +1,7 @@
 """Convolution to few channels as a matrix product.
 
-torch's convolutions are made for many output channels: with only one, the backward pass takes up to twice as long on
-a CPU, and inductor ties a compiled graph to N through its choice of algorithm. Here rows are cut into strips of 16
+torch's convolutions are made for many output channels: with only one, the backward pass takes longer on a CPU, and
+inductor ties a compiled graph to N through its choice of algorithm. Here rows are cut into strips of 16
 positions; the outputs of a strip are the inputs around it times the banded (Toeplitz) matrix of the kernel.
 """
 
