@@ -1,6 +1,6 @@
 """The rendered faces are those of faces.png: every figure that was measured on them rests on the same pictures.
 
-After a wanted change `PYTHONPATH=src:examples python tests/dfer/rendering/test_faces.py` writes it anew; look at it.
+After a wanted change `PYTHONPATH=src:examples python tests/dfer/rendering/test_painting.py` writes it anew; look at it.
 """
 
 from dataclasses import fields, replace
