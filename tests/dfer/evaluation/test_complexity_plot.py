@@ -45,3 +45,4 @@ def test_labels_point_at_their_discs_and_all_fits_in(axes: Axes) -> None:
     low, high = axes.get_xlim()
     assert low < 2
     assert high > 8
+    assert [tick for tick in axes.get_xticks() if low < tick < high] == [2, 5, 10]
