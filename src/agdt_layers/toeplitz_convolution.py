@@ -42,5 +42,5 @@ def _around(x: Tensor, rows: int, columns: int) -> Tensor:
 
 def _rest(width: int) -> int:
     """Positions from the end of a row to the end of its last strip."""
-    # Not -width % 16: torch 2.6 compiles for every width, and would take a row of whole strips to be shorter.
+    # Not -width % 16: of a symbolic width an older compiler takes that remainder to be less than it is.
     return (width + _STRIP - 1) // _STRIP * _STRIP - width
