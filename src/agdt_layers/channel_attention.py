@@ -81,7 +81,7 @@ class AdaptiveChannelAttention(NotScriptable, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Weight the channels of images or frames: (N, C, H, W) -> (N, C, H, W)."""
         checks.images(type(self).__name__, x, self.channels)
-        checks.same_device(type(self).__name__, x, next(self.parameters(), None))
+        checks.module_device(type(self).__name__, x, self)
         if x.shape[0] == 0:
             return x.clone()
         with full_precision(x):

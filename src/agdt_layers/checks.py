@@ -260,7 +260,9 @@ def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames:
             f"got {x.ndim} axes, {tuple(x.shape)}."
         )
     images(layer, x, channels)
-    frames = num_frames or made_for or 1
+    # By None and not by `or`: an older compiler specialises on the T whose truth it reads.
+    frames = made_for if num_frames is None else num_frames
+    frames = 1 if frames is None else frames
     if not is_jit_tracing() and x.shape[0] % frames:
         raise ValueError(
             f"{layer} expects folded frames (B*T, C, H, W) with T = num_frames = {frames}; got {tuple(x.shape)}: "

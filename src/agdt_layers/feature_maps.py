@@ -54,7 +54,7 @@ def _windows_derivative(
 
 def _where_equal(x: Tensor, peak: Tensor) -> Tensor:
     """Mark where x equals its peak."""
-    # On a CPU, making a bool tensor and converting it in the next product takes ten times as long.
+    # On a CPU, making a bool tensor and converting it in the next product takes much longer.
     return x == peak if device_forms.prefers_few_launches(x) else x.clone().eq_(peak)
 
 

@@ -120,7 +120,7 @@ class ResNet18(NotScriptable, nn.Module):
         """Yield the four residual stages with their names, layer1 to layer4."""
         for index in range(1, 5):
             name = f"layer{index}"
-            yield name, self.get_submodule(name)
+            yield name, getattr(self, name)
 
     def forward(self, x: Tensor, num_frames: int | None = None, mask: Tensor | None = None) -> Tensor:
         """Compute the last feature map.

@@ -201,7 +201,7 @@ class DTFormer(NotScriptable, nn.Module):
         else:
             checks.real_frames(name, mask)
         tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
-        tokens = tokens + self.position[:, : num_frames + 1].to(x.dtype)
+        tokens = tokens + self.position.narrow(1, 0, num_frames + 1).to(x.dtype)
         for layer in self.layers[:-1]:
             tokens = layer(tokens, mask=may_attend)
         # Only the class token leaves the last layer, so only its row is computed there.

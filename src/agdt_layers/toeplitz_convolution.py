@@ -1,7 +1,7 @@
 """Convolution to few channels as a matrix product.
 
-torch's convolutions are made for many output channels: with only one, the backward pass takes up to twice as long on
-a CPU, and inductor ties a compiled graph to N through its choice of algorithm. Here rows are cut into strips of 16
+torch's convolutions are made for many output channels: with only one, the backward pass takes longer on a CPU, and
+inductor ties a compiled graph to N through its choice of algorithm. Here rows are cut into strips of 16
 positions; the outputs of a strip are the inputs around it times the banded (Toeplitz) matrix of the kernel.
 """
 
@@ -26,7 +26,7 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
 
 def weight_gradient(x: Tensor, d_out: Tensor, rows: int, columns: int) -> Tensor:
     """Return the gradient of the weight, (1, I, rows, columns), from that of the output, (N, 1, H, W)."""
-    strips = pad(d_out, (0, -d_out.shape[3] % _STRIP)).reshape(-1, _STRIP)
+    strips = pad(d_out, (0, _rest(d_out.shape[3]))).reshape(-1, _STRIP)
     band = (_around(x, rows, columns).T @ strips).view(x.shape[1] * rows, -1)
     # Tap j stands in the band's rows j + s, columns s: every (16 + 1)th entry of the part that begins at row j.
     return band.unfold(1, _STRIP**2, _STRIP)[:, :, :: _STRIP + 1].sum(dim=2).view(1, -1, rows, columns)
@@ -35,6 +35,12 @@ def weight_gradient(x: Tensor, d_out: Tensor, rows: int, columns: int) -> Tensor
 def _around(x: Tensor, rows: int, columns: int) -> Tensor:
     """Return the inputs around every strip of x (N, I, H, W), (N * H * strips, I * rows * (16 + columns - 1))."""
     length = _STRIP + columns - 1
-    padded = pad(x, (columns // 2, columns // 2 + -x.shape[3] % _STRIP, rows // 2, rows // 2))
+    padded = pad(x, (columns // 2, columns // 2 + _rest(x.shape[3]), rows // 2, rows // 2))
     windows = padded.unfold(3, length, _STRIP).unfold(2, rows, 1)
     return windows.permute(0, 2, 3, 1, 5, 4).reshape(-1, x.shape[1] * rows * length)
+
+
+def _rest(width: int) -> int:
+    """Positions from the end of a row to the end of its last strip."""
+    # Not -width % 16: of a symbolic width an older compiler takes that remainder to be less than it is.
+    return (width + _STRIP - 1) // _STRIP * _STRIP - width

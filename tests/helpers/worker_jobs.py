@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ def do(job: str) -> str:
         os.kill(os.getpid(), signal.SIGSEGV)
     if job == "leaves":
         os._exit(7)
+    if job == "quits":
+        sys.exit(8)
     if job == "bad input":
         raise BadInput("not this")
     if job == "disk full":

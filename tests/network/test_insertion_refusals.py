@@ -101,3 +101,19 @@ def test_inserting_twice_at_one_place_is_refused(name: str) -> None:
     model = inserted()
     with pytest.raises(ValueError, match=f"'{name}' has attention already"):
         insert_attention(model, [name], example_input=IMAGES)
+
+
+class Stubborn(nn.Module):
+    """Runs on no input, and says why in two lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError("wants sound\nand a long story")
+
+
+def test_why_a_model_does_not_run_is_said_in_its_first_line() -> None:
+    with pytest.raises(ValueError, match=r"on the example input \(2, 3, 16, 24\): RuntimeError: wants sound$"):
+        insert_attention(Stubborn(), ["conv"], example_input=IMAGES)

@@ -4,6 +4,7 @@ import argparse
 import gzip
 import pickle
 import re
+import sys
 import tarfile
 import types
 import zipfile
@@ -252,3 +253,11 @@ def test_several_state_dicts_are_named_and_the_advice_works(tmp_path: Path) -> N
     net = nn.Linear(2, 3)
     load_weights(net, torch.load(path, weights_only=True)["generator"])
     assert torch.equal(net.weight, STATE["weight"])
+
+
+def test_without_safetensors_its_files_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r"weights.safetensors needs safetensors: pip install safetensors\.$"):
+        load_weights(nn.Linear(1, 2), path)

@@ -49,7 +49,7 @@ class FaceDetector:
     def __init__(self, device: torch.device | str = "cpu", smallest: float | None = None) -> None:
         self.device = torch.device(device)
         self.smallest = smallest
-        # With the channels innermost these small nets are twice as fast; torch's types leave the argument out.
+        # With the channels innermost these small nets are faster; torch's types leave the argument out.
         self.pnet, self.rnet, self.onet = (
             net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             for net in load_nets()

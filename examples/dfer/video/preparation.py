@@ -25,7 +25,7 @@ from dfer.video.reading import UnreadableVideo, VideoReader
 from dfer.video.tracks import face_to_follow, nearest
 from dfer.video.workers import run_jobs
 
-# A batch is as many frames as fit this, at most 32: the maps of P-Net are some ten times as large.
+# A batch is as many frames as fit this, at most 32: the maps of P-Net are larger by far.
 BATCH_PIXELS = 4_000_000
 
 

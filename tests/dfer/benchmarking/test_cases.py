@@ -1,13 +1,15 @@
 """What the rows compare: which figure stands over which, and what is left out where timm is absent."""
 
 import importlib.util
+import json
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from dfer.benchmarking import layers, networks, peers
-from dfer.benchmarking.rows import Settings
+from dfer.benchmarking import growth, layers, networks, peers
+from dfer.benchmarking.rows import LAYOUTS, Settings, named
 from dfer.benchmarking.stream import stream
 
 
@@ -71,3 +73,48 @@ def test_what_is_not_installed_is_named(missing: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
     assert peers.skipped_peers() == ("timm's CbamModule", "timm's SEModule", "timm's EcaModule")
     assert list(peers.peers(8)) == ["this package's CBAM"]
+
+
+def test_dense_context_stands_over_its_equations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "SHAPES", ((2, 8, 5, 3),))
+    (row,) = layers.against_the_literal_form(Fixed(AGA=2.0, literal=16.0))
+    assert (row.case, row.peer, row.ratio, row.bound) == (
+        "AGA, dense context, 2 x 8 x 5 x 3 forward", "literal equations", 0.125, 0.25)  # fmt: skip
+
+
+def test_memory_is_measured_of_aga_and_of_both_cbams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "SHAPES", ((2, 8, 5, 3),))
+    # What the run itself holds, its input and that input's gradient, and three times as much.
+    monkeypatch.setattr(layers, "peak_bytes", lambda run, device: 5 * 2 * 8 * 5 * 3 * 4)
+    rows = list(layers.memory(Fixed()))
+    assert {row.ratio for row in rows} == {3.0}
+    cbams = {"this package's CBAM", *(() if peers.skipped_peers() else ("timm's CbamModule",))}
+    assert {row.group.split(",")[0] for row in rows} == {f"Extra memory of {name}" for name in ("AGA", *cbams)}
+    assert {row.bound for row in rows if "AGA" in row.group} == {2.0}
+
+
+REPORT = json.loads((Path(__file__).parents[3] / "docs/benchmark/benchmark.json").read_text())
+
+
+def test_the_documented_cases_are_those_of_the_code() -> None:
+    documented = {row["case"] for row in REPORT["rows"] if row["peer"] == "x * s" and row["case"].startswith("AGA ")}
+    assert documented == {
+        f"AGA {named(shape)} {layout} {way}" for shape in layers.SHAPES for layout in LAYOUTS for way in layers.WAYS
+    }
+
+
+def test_growth_varies_one_axis_of_square_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: dict[tuple[str, str], list[tuple[int, ...]]] = {}
+
+    def noted(settings: Settings, axis: str, sizes: dict[int, tuple[int, ...]]) -> list[growth.Curve]:
+        shapes["AGA", axis] = list(sizes.values())
+        return [growth.Curve("AGA", axis, list(sizes), [])]
+
+    monkeypatch.setattr(growth, "_attention", noted)
+    monkeypatch.setattr(growth, "_network", lambda *given: growth.Curve("AGDTNet", given[1], list(given[2]), []))
+    curves = {(curve.layer, curve.axis): curve.sizes for curve in growth.growth(Fixed())}
+    assert curves == {(c["layer"], c["axis"]): c["sizes"] for c in REPORT["growth"] if c["layer"] in ("AGA", "AGDTNet")}
+    for (_, axis), of_axis in shapes.items():
+        assert all(height == width for *_, height, width in of_axis), axis
+        varied = [len(set(lengths)) > 1 for lengths in zip(*of_axis, strict=True)]
+        assert varied == [axis == "T", axis == "C", axis == "H * W", axis == "H * W"]

@@ -64,3 +64,9 @@ def test_all_rows_say_what_is_missed() -> None:
     assert lines[4] == "| case | peer | **1.00** | 1.00 | 10.00 ms | 10.00 ms |"
     assert lines[6].endswith("| 9 | 10 |")
     assert body("profile.md") == ["| x | AGA | 1.00 | 2.00 | 3.00 | 4 |"]
+
+
+def test_every_line_of_a_table_has_as_many_cells() -> None:
+    for name, text in tables(REPORT).items():
+        assert len({line.count("|") for line in text.splitlines()}) == 1, name
+    assert tables(REPORT)["launches.md"].splitlines()[1] == "| --- | --: | --: |"

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from dfer.data.clips import ClipsInMemory
+from dfer.data.clips import ClipsInMemory, seeded
 from dfer.data.contact_sheet import draw_contact_sheet, some_of_each_label
 from dfer.data.rendered import LABEL_SETS, render_clips
 
@@ -24,3 +25,23 @@ def test_a_sheet_has_a_row_for_each_clip(tmp_path: Path, augmented: bool) -> Non
     with Image.open(path) as sheet:
         assert sheet.height == pytest.approx((8 if augmented else 4) * 0.95 * 150, abs=2)
     assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
+
+
+class Noting(ClipsInMemory):
+    """Notes the seed that each clip is drawn with."""
+
+    def __init__(self, clips: torch.Tensor, labels: torch.Tensor) -> None:
+        super().__init__(clips, labels)
+        self.drawn: list[int] = []
+
+    def frames(self, index: int, generator: torch.Generator | None) -> torch.Tensor:
+        if generator is not None:
+            self.drawn.append(generator.initial_seed())
+        return super().frames(index, generator)
+
+
+def test_the_second_row_of_a_clip_is_what_the_first_epoch_sees(tmp_path: Path) -> None:
+    source = Noting(*render_clips("direction", people=1, frames=2, size=16, seed=0)[:2])
+    draw_contact_sheet(tmp_path / "sheet.png", source, LABEL_SETS["direction"], augmented=True, seed=3)
+    # As DrawnClips(source, 3)[epoch 0, index].
+    assert source.drawn == [seeded(3, 0, index) for index in (0, 1)]

@@ -27,3 +27,11 @@ def test_recipe_and_flag_decide_the_order(tmp_path: Path, recipe: str, balanced:
     # What a resumed run asks for first is of the epoch in which it goes on.
     assert {key[0] for batch in loaders.training.batch_sampler for key, _ in batch} == {4}
     assert [len(batch) for batch in loaders.training.batch_sampler] == [8, 8, 4]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_the_processes_that_load_are_kept_for_the_next_epoch(tmp_path: Path, workers: int) -> None:
+    # One epoch of a small set is over sooner than a process has started.
+    training = tiny_settings(tmp_path, recipe="dfew", workers=workers).training
+    loaders = make_loaders(tiny_data(), training, Processes(), epochs_done=0)
+    assert all(loader.persistent_workers == (workers > 0) for loader in loaders)

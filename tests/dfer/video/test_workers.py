@@ -14,12 +14,13 @@ from helpers.worker_jobs import refuse, start
 
 
 def test_results_failures_and_deaths_are_all_accounted_for() -> None:
-    jobs = ["a", "killed", "b", "crashes", "leaves", "bad input", "disk full", "awkward", "c"]
+    jobs = ["a", "killed", "b", "crashes", "leaves", "quits", "bad input", "disk full", "awkward", "c"]
     outcomes = dict(run_jobs(start, jobs, workers=2))
     assert sorted(outcomes) == sorted(jobs)
     for name in "abc":
         assert outcomes[name] == f"{name} done"
-    for name, how in {"killed": "SIGKILL", "crashes": "SIGSEGV", "leaves": "exit code 7"}.items():
+    how_they_died = {"killed": "SIGKILL", "crashes": "SIGSEGV", "leaves": "exit code 7", "quits": "exit code 8"}
+    for name, how in how_they_died.items():
         assert isinstance(outcomes[name], WorkerDied)
         assert how in str(outcomes[name])
     assert isinstance(outcomes["bad input"], BadInput)

@@ -1,0 +1,19 @@
+"""How the paths of a list are found where the frames lie now."""
+
+from dfer.data.data_set import Entry, best_shortening
+
+
+class Lying:
+    """A place that holds the named folders."""
+
+    def __init__(self, *folders: str) -> None:
+        self.folders = folders
+
+    def has(self, path: str) -> bool:
+        return path in self.folders
+
+
+def test_a_long_list_is_judged_by_lines_from_all_of_it() -> None:
+    entries = [Entry(n, f"/written/elsewhere/clips/{n}", 0) for n in range(200)]
+    place = Lying(*(f"clips/{n}" for n in range(4, 200)))
+    assert best_shortening(entries, place) == (2, 49), "of every fourth line, all but the first"
