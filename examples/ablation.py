@@ -31,8 +31,8 @@ REFERENCE = "agdtnet"
 
 def ablate(args: argparse.Namespace) -> None:
     protocol = Protocol(**{entry.name: getattr(args, entry.name) for entry in fields(Protocol)})
-    if not 1 <= args.seeds <= MOST_SEEDS:
-        raise BadInput(f"--seeds: expected 1 to {MOST_SEEDS}, got {args.seeds}")
+    if not 2 <= args.seeds <= MOST_SEEDS:
+        raise BadInput(f"--seeds: expected 2 to {MOST_SEEDS}, for a spread and an exact test; got {args.seeds}")
     if args.workers < 1:
         raise BadInput(f"--workers: expected a whole number from 1, got {args.workers}")
     folder, runs = args.out / "runs", all_runs(args.rows, args.seeds)

@@ -2,6 +2,9 @@
 
 import json
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -52,7 +55,7 @@ def make_runs(folder: Path, runs: Sequence[Run], protocol: Protocol, workers: in
     folder.mkdir(parents=True, exist_ok=True)
     remove_partial_files(folder)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(runs)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(runs)), mp_context=context, initializer=_follow_the_parent) as pool:
         futures = [pool.submit(_make, folder, run, protocol) for run in runs]
         try:
             for future in as_completed(futures):
@@ -68,6 +71,19 @@ def make_runs(folder: Path, runs: Sequence[Run], protocol: Protocol, workers: in
             if not all(future.done() for future in futures):
                 for child in multiprocessing.active_children():
                     child.terminate()
+
+
+def _follow_the_parent() -> None:
+    """End with the process that started this one, however that ends, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _make(folder: Path, run: Run, protocol: Protocol) -> dict[str, Any]:

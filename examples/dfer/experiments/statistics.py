@@ -17,7 +17,7 @@ class Paired:
 
     Attributes:
         difference: mean over seeds.
-        interval: the 95 % interval of Student's t around it; infinite for a single seed.
+        interval: the 95 % interval of Student's t around it.
         p: of the sign-flip test, two-sided.
     """
 
@@ -27,14 +27,12 @@ class Paired:
 
 
 def standard_deviation(values: Sequence[float]) -> float:
-    """With n - 1 in the denominator; NaN for a single value."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    """With n - 1 in the denominator."""
+    return float(np.std(values, ddof=1))
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of the mean; infinite for a single value."""
-    if len(values) < 2:
-        return -math.inf, math.inf
+    """Student's t interval of the mean of two values or more."""
     mean = float(np.mean(values))
     half = t_quantile((1 + level) / 2, len(values) - 1) * standard_deviation(values) / math.sqrt(len(values))
     return mean - half, mean + half
@@ -59,6 +57,11 @@ def sign_flip(differences: Sequence[float]) -> float:
     sums = np.abs(signs @ values)
     # Sums of the same numbers in another order may differ in their last bits.
     return float(np.mean(sums >= sums[0] - 1e-12 * (1 + np.abs(values).sum())))
+
+
+def least_p(seeds: int) -> float:
+    """The smallest p that sign_flip can give for this many seeds."""
+    return min(1.0, 2 / 2**seeds)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
