@@ -46,13 +46,18 @@ def render_hard_clips(*, people: int, takes: int, frames: int, size: int, seed: 
 def hard_data(*, training: int, validation: int, test: int, takes: int, frames: int, size: int, seed: int) -> RunData:
     """Three parts by numbers of people; no person is seen in two. Nothing is augmented."""
     rendered = render_hard_clips(people=training + validation + test, takes=takes, frames=frames, size=size, seed=seed)
-    parts: list[ClipSource] = []
-    first = 0
-    for count in (training, validation, test):
+
+    def part(first: int, count: int) -> ClipSource:
         chosen = (rendered.people >= first) & (rendered.people < first + count)
-        parts.append(ClipsInMemory(rendered.clips[chosen], rendered.labels[chosen]))
-        first += count
-    return RunData(CLASSES, *parts, augmented=False)
+        return ClipsInMemory(rendered.clips[chosen], rendered.labels[chosen])
+
+    return RunData(
+        CLASSES,
+        part(0, training),
+        part(training, validation),
+        part(training + validation, test),
+        augmented=False,
+    )
 
 
 def _harder(scenes: Scene, generator: torch.Generator) -> Scene:

@@ -40,7 +40,7 @@ def finished_runs(folder: Path, runs: Sequence[Run], protocol: Protocol) -> dict
             continue
         try:
             result = json.loads(path.read_text())
-            settings, made = result["settings"], Run(result["row"], result["seed"])
+            settings, made = dict(result["settings"]), Run(result["row"], result["seed"])
         except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"{path} is not the result of a run; delete it, and the run is made again") from None
         other = protocol.difference(settings)

@@ -37,7 +37,7 @@ def digits(epochs: int) -> Comparison:
 
     def split(seed: int) -> tuple[Examples, Examples]:
         order = torch.randperm(len(pictures.labels), generator=torch.Generator().manual_seed(seed))
-        return pictures[order[:TRAINING_DIGITS]], pictures[order[TRAINING_DIGITS:]]
+        return pictures.take(order[:TRAINING_DIGITS]), pictures.take(order[TRAINING_DIGITS:])
 
     rest = len(pictures.labels) - TRAINING_DIGITS
     return Comparison(
@@ -80,7 +80,7 @@ def accuracies(comparison: Comparison, seeds: int) -> Iterator[tuple[str, int, f
 def costs(comparison: Comparison, seconds: float) -> dict[str, dict[str, Any]]:
     """Parameters, multiply-adds of one example, and milliseconds of a forward pass of several, timed in turn."""
     _, test = comparison.split(0)
-    together = test[torch.arange(min(TIMED_TOGETHER, len(test.labels)))]
+    together = test.take(torch.arange(min(TIMED_TOGETHER, len(test.labels))))
     nets = {name: make().eval() for name, make in comparison.nets.items()}
     with torch.no_grad():
         runs = {name: partial(scores, net, together) for name, net in nets.items()}
@@ -88,7 +88,7 @@ def costs(comparison: Comparison, seconds: float) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "parameters": parameters(net),
-            "multiply_adds": multiply_adds(net, test[torch.arange(1)]),
+            "multiply_adds": multiply_adds(net, test.take(torch.arange(1))),
             "milliseconds": times[name],
         }
         for name, net in nets.items()

@@ -31,7 +31,7 @@ def fit(net: nn.Module, examples: Examples, settings: Fit, seed: int) -> None:
     net.train()
     for _ in range(settings.epochs):
         for chosen in torch.randperm(count).split(settings.batch_size):
-            batch = examples[chosen]
+            batch = examples.take(chosen)
             loss = cross_entropy(scores(net, batch), batch.labels)
             optimiser.zero_grad()
             loss.backward()

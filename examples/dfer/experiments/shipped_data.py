@@ -7,9 +7,9 @@ frames, of aeon (M. Kudo, J. Toyama, M. Shimbo, "Multidimensional curve classifi
 """
 
 import gzip
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +19,15 @@ from torch.nn.utils.rnn import pad_sequence
 from dfer.bad_input import BadInput
 
 
-class Examples(NamedTuple):
+@dataclass(frozen=True)
+class Examples:
     """`inputs` (N, ...) float, `labels` (N,) from 0, and for series `mask` (N, T), True where a frame is real."""
 
     inputs: Tensor
     labels: Tensor
     mask: Tensor | None = None
 
-    def __getitem__(self, index: Tensor) -> "Examples":  # type: ignore[override]
+    def take(self, index: Tensor) -> "Examples":
         return Examples(self.inputs[index], self.labels[index], None if self.mask is None else self.mask[index])
 
 

@@ -78,7 +78,7 @@ def test_rows_are_paired_by_seed() -> None:
     assert result.difference == pytest.approx(0.01)
     assert result.interval == pytest.approx((0.01, 0.01))
     assert result.p == 1 / 16
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         paired([0.1, 0.2], [0.1])
 
 
