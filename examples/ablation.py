@@ -21,6 +21,7 @@ from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
 from dfer.experiments.ablation_report import draw_scores, markdown, summarise
 from dfer.experiments.campaign import all_runs, finished_runs, make_runs
+from dfer.experiments.example_clips import draw_example_clips
 from dfer.experiments.nets import ROWS
 from dfer.experiments.protocol import Protocol, flag
 from dfer.experiments.statistics import MOST_SEEDS
@@ -58,7 +59,8 @@ def ablate(args: argparse.Namespace) -> None:
     with whole_file(args.out / "ablation.md") as path:
         path.write_text(table)
     draw_scores(args.out / "ablation.png", summary)
-    print(f"\n{table}\ntable, numbers and picture: {args.out.resolve()}")
+    draw_example_clips(args.out / "clips.png", protocol)
+    print(f"\n{table}\ntable, numbers and pictures: {args.out.resolve()}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help=f"these alone, of {', '.join(ROWS)}")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=5, help="runs of each row, seeds 0, 1, 2, ... (5)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, of one thread each")
-    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder of runs, table and picture")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder of runs, table and pictures")
     for entry in fields(Protocol):
         parser.add_argument(flag(entry.name), type=int, default=entry.default,
                             help=f"{entry.metadata['help']} ({entry.default})")  # fmt: skip
