@@ -87,7 +87,7 @@ def _follow_the_parent() -> None:
 
 
 def _make(folder: Path, run: Run, protocol: Protocol) -> dict[str, Any]:
-    # Here, in the worker: the process that starts and reports does without Lightning.
+    # Here, in the worker: the process that starts and reports does without the nets.
     from dfer.experiments.one_run import train_and_test
 
     with (folder / f"{run.name}.log").open("w", buffering=1) as log, redirect_stdout(log):
