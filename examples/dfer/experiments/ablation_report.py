@@ -14,7 +14,7 @@ from dfer.data.hard_rendered import CLASSES
 from dfer.experiments.campaign import Run
 from dfer.experiments.dot_plot import draw_dots
 from dfer.experiments.statistics import holm, least_p, mean_interval, paired, standard_deviation
-from dfer.experiments.verdict import verdict
+from dfer.experiments.verdict import points, verdict
 
 DIRECTED = {name for name in CLASSES if " " in name}
 
@@ -81,7 +81,7 @@ def markdown(summary: dict[str, Any]) -> str:
             cells += [""] * 4
         else:
             low, high = test["interval"]
-            cells += [f"{100 * test['difference']:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"]
+            cells += [points(test["difference"], 1), f"{points(low, 1)} to {points(high, 1)}"]
             cells += [f"{test['p']:.3f}", f"{test['p_holm']:.3f}"]
         lines.append(cells)
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -94,8 +94,8 @@ def pairs_table(summary: dict[str, Any]) -> str:
     rows = [row["row"] for row in summary["rows"]]
     found = {}
     for pair in summary["pairs"]:
-        found[pair["row"], pair["other"]] = f"{100 * pair['difference']:+.1f} ({pair['p']:.3f})"
-        found[pair["other"], pair["row"]] = f"{-100 * pair['difference']:+.1f} ({pair['p']:.3f})"
+        found[pair["row"], pair["other"]] = f"{points(pair['difference'], 1)} ({pair['p']:.3f})"
+        found[pair["other"], pair["row"]] = f"{points(-pair['difference'], 1)} ({pair['p']:.3f})"
     lines = [["row minus column, UAR (p, not corrected)", *rows], ["---", *["--:"] * len(rows)]]
     lines += [[row, *(found.get((row, other), "") for other in rows)] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

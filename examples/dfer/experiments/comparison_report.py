@@ -12,7 +12,7 @@ from dfer.atomic_files import whole_file
 from dfer.experiments.comparison import TIMED_TOGETHER, Comparison
 from dfer.experiments.dot_plot import draw_dots
 from dfer.experiments.statistics import holm, paired, standard_deviation
-from dfer.experiments.verdict import verdict
+from dfer.experiments.verdict import points, verdict
 
 HEADER = ["", "parameters", "multiply-adds", f"ms, {TIMED_TOGETHER} examples", "accuracy, %", "sd"]
 
@@ -56,7 +56,7 @@ def markdown(summary: dict[str, Any]) -> str:
             cells += [""] * 4
         else:
             low, high = test["interval"]
-            cells += [f"{100 * test['difference']:+.2f}", f"{100 * low:+.2f} to {100 * high:+.2f}"]
+            cells += [points(test["difference"], 2), f"{points(low, 2)} to {points(high, 2)}"]
             cells += [f"{test['p']:.3f}", f"{test['p_holm']:.3f}"]
         lines.append(cells)
     corrected = {row["name"]: row["against_reference"]["p_holm"] for row in summary["rows"] if row["against_reference"]}

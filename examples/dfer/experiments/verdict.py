@@ -1,10 +1,16 @@
-"""What a set of tests says, in words, whatever came out."""
+"""What a set of tests says: differences in points, and a verdict in words, whatever came out."""
 
 from collections.abc import Mapping
 
 from dfer.experiments.statistics import least_p
 
 ALPHA = 0.05
+
+
+def points(fraction: float, digits: int) -> str:
+    """In per cent with its sign; what rounds to zero always has the same."""
+    # -0.0 + 0.0 is 0.0.
+    return f"{round(100 * fraction, digits) + 0.0:+.{digits}f}"
 
 
 def verdict(corrected: Mapping[str, float], reference: str, seeds: int) -> str:

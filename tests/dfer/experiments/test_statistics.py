@@ -18,7 +18,7 @@ from dfer.experiments.statistics import (
     t_distribution,
     t_quantile,
 )
-from dfer.experiments.verdict import verdict
+from dfer.experiments.verdict import points, verdict
 
 
 def literal_sign_flip(differences: list[int]) -> float:
@@ -99,3 +99,8 @@ def test_the_verdict_says_when_the_seeds_are_too_few() -> None:
     assert text.startswith("No significant difference from ours: a, b. With 5 seeds no p can be below 0.0625, nor")
     assert "below 0.125 after Holm's correction for 2 tests" in text
     assert "Nothing is tested" in verdict({}, "ours", 5)
+
+
+@pytest.mark.parametrize(("fraction", "text"), [(0.0123, "+1.2"), (-0.0123, "-1.2"), (-1e-9, "+0.0"), (1e-9, "+0.0")])
+def test_points_that_round_to_zero_show_no_direction(fraction: float, text: str) -> None:
+    assert points(fraction, 1) == text
