@@ -39,14 +39,12 @@ def train_best_epoch(
     """
     temporal = [p for name, p in net.named_parameters() if name.startswith("temporal.")]
     others = [p for name, p in net.named_parameters() if not name.startswith("temporal.")]
-    peaks = [TEMPORAL_LEARNING_RATE, LEARNING_RATE]
-    groups = [{"params": found, "lr": peak} for found, peak in zip((temporal, others), peaks, strict=True) if found]
+    peaks = [TEMPORAL_LEARNING_RATE, LEARNING_RATE] if temporal else [LEARNING_RATE]
+    groups: list[dict[str, Any]] = [{"params": group} for group in (temporal, others) if group]
     optimiser = AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
     order = EpochOrder(len(data.training.labels), seed)
     steps = -(-len(order) // batch_size)
-    schedule = OneCycleLR(
-        optimiser, max_lr=[group["lr"] for group in groups], total_steps=steps * epochs, pct_start=0.2
-    )
+    schedule = OneCycleLR(optimiser, peaks, total_steps=steps * epochs, pct_start=0.2)
     history: list[dict[str, Any]] = []
     kept: dict[str, Tensor] = {}
     for epoch in range(epochs):
