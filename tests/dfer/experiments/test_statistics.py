@@ -1,7 +1,7 @@
 """The statistics over seeds, beside published tables and the definitions written out."""
 
 import math
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 from hypothesis import given
@@ -31,8 +31,11 @@ def literal_sign_flip(differences: list[int]) -> float:
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=8))
 def test_sign_flip_is_the_share_of_sign_patterns_at_least_as_far_from_zero(differences: list[int]) -> None:
     assert sign_flip(differences) == literal_sign_flip(differences)
-    # In fractions the same sums differ in their last bits, and must still count as equal.
-    assert sign_flip([d / 1000 + 0.0 for d in differences]) == literal_sign_flip(differences)
+
+
+@pytest.mark.parametrize("tenths", list(permutations([1, 2, -3, 4])))
+def test_sums_that_differ_in_their_last_bits_count_as_equal(tenths: tuple[int, ...]) -> None:
+    assert sign_flip([0.1 * tenth for tenth in tenths]) == literal_sign_flip(list(tenths))
 
 
 def test_sign_flip_by_hand() -> None:
