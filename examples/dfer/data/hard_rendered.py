@@ -29,7 +29,7 @@ def render_hard_clips(*, people: int, takes: int, frames: int, size: int, seed: 
     expression = torch.tensor([EXPRESSIONS.index(name) for name in shown]).repeat(people * takes)
     scenes = _harder(draw_scenes(len(person), generator), generator)
     motion = _subtle(draw_motion(expression, frames, monotone=True, generator=generator), generator)
-    forwards = _filmed(paint_clips(select(identities, person), scenes, motion, size), generator)
+    forwards = filmed(paint_clips(select(identities, person), scenes, motion, size), generator)
     backwards = forwards.flip(1)
     either = torch.rand(len(person), generator=generator) < 0.5
     clips, labels, who = [], [], []
@@ -87,7 +87,7 @@ def _subtle(motion: Motion, generator: torch.Generator) -> Motion:
     return replace(motion, **muscles, **pose)
 
 
-def _filmed(clips: Tensor, generator: torch.Generator) -> Tensor:
+def filmed(clips: Tensor, generator: torch.Generator) -> Tensor:
     """A lamp that grows brighter or darker during the clip, and the noise of a sensor."""
     count, frames = clips.shape[:2]
     change = 0.4 * torch.rand(count, 1, generator=generator) - 0.2

@@ -1,9 +1,10 @@
 """The hard rendered faces: labels that need time, parts without common people."""
 
+import pytest
 import torch
 
 from dfer.data.clips import ClipsInMemory
-from dfer.data.hard_rendered import CLASSES, hard_data, render_hard_clips
+from dfer.data.hard_rendered import CLASSES, filmed, hard_data, render_hard_clips
 
 
 def rendered(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -33,12 +34,15 @@ def test_the_seed_decides_everything() -> None:
     assert not torch.equal(rendered(5)[0], rendered(6)[0])
 
 
-def test_the_lamp_and_the_noise_change_from_frame_to_frame() -> None:
-    """Shirt and wall, in the corners, do not move: what changes there is light and noise."""
-    clips, _, _ = rendered()
-    corners = clips[..., -1, [0, -1]].float()
-    assert float((corners[:, 1:] - corners[:, :-1]).abs().mean()) > 4
-    assert float(corners.mean(dim=(2, 3)).std(dim=1).mean()) > 2
+def test_a_film_adds_noise_and_a_lamp_that_changes_steadily_by_at_most_a_fifth() -> None:
+    grey = torch.full((50, 5, 3, 32, 32), 100, dtype=torch.uint8)
+    film = filmed(grey, torch.Generator().manual_seed(0)).float()
+    assert float((film - film.mean(dim=(2, 3, 4), keepdim=True)).std()) == pytest.approx(6, abs=0.2)
+    light = film.mean(dim=(2, 3, 4)) / 100
+    change = light[:, -1] - light[:, 0]
+    assert 0.12 < float(change.max()) < 0.21
+    assert -0.21 < float(change.min()) < -0.12
+    torch.testing.assert_close(light[:, 1:] - light[:, :-1], (change / 4)[:, None].expand(-1, 4), atol=0.01, rtol=0)
 
 
 def test_parts_have_the_people_asked_for_and_none_in_common() -> None:
