@@ -24,5 +24,5 @@ def draw_example_clips(path: Path, protocol: Protocol) -> None:
             panel.imshow(strip(clips[chosen].float() / 255).numpy())
             panel.set_title(name, fontsize=8, loc="left", pad=3)
             panel.axis("off")
-        figure.savefig(beside, facecolor="white", dpi=130, format="png")
+        figure.savefig(beside, facecolor="white", dpi=80, format="png")
     plt.close(figure)
