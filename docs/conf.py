@@ -30,7 +30,7 @@ extensions = [
     "mathml",
     "place_roles",
 ]
-exclude_patterns = ["_build", "gallery_src", "benchmark", "complexity"]
+exclude_patterns = ["_build", "gallery_src", "benchmark", "complexity", "experiments"]
 templates_path = ["_templates"]
 nitpicky = True
 # Objects of torch and of the standard library are documented elsewhere, and the build must not need the network.

@@ -39,17 +39,17 @@ def render_clips(label_set: str, *, people: int, frames: int, size: int, seed: i
         motion = draw_motion(labels, frames, monotone=False, generator=generator)
         if label_set == "aligned-expressions":
             motion = aligned(select(identities, person), motion, generator)
-        return RenderedClips(_render(select(identities, person), scenes, motion, size), labels, person)
+        return RenderedClips(paint_clips(select(identities, person), scenes, motion, size), labels, person)
     moving = torch.tensor([i for i, name in enumerate(EXPRESSIONS) if name != "neutral"])
     shown = moving[torch.randint(len(moving), (people,), generator=generator)]
     scenes = draw_scenes(people, generator)
     motion = draw_motion(shown, frames, monotone=True, generator=generator)
-    onset = _render(identities, scenes, motion, size)
+    onset = paint_clips(identities, scenes, motion, size)
     both = torch.stack([onset, onset.flip(1)], dim=1).flatten(0, 1)
     return RenderedClips(both, labels, person)
 
 
-def _render(people: Identity, scenes: Scene, motion: Motion, size: int) -> Tensor:
+def paint_clips(people: Identity, scenes: Scene, motion: Motion, size: int) -> Tensor:
     """Paint (B, T) frames, a few clips at a time so that the shapes of one batch stay in the processor's cache."""
     clips, frames = motion.jaw.shape
     together = max(1, 2**16 // (frames * size * size))

@@ -1,0 +1,1 @@
+"""Experiments of many runs: ablation over seeds, comparison of attention layers, and the statistics between them."""

@@ -1,0 +1,110 @@
+"""Train a net on clips in memory, keep its best epoch by the validation clips, and count what it answers."""
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+
+from dfer.bad_input import BadInput
+from dfer.data.augmentation import prepare
+from dfer.data.clips import ClipSource, EpochOrder, seeded
+from dfer.data.parts import RunData
+from dfer.evaluation.scores import scores_of
+
+# Peaks of one cycle, for narrow nets from scratch. No batch norm steadies a temporal encoder: it takes smaller steps.
+LEARNING_RATE, TEMPORAL_LEARNING_RATE, WEIGHT_DECAY = 2e-3, 7e-4, 0.05
+
+
+def train_best_epoch(
+    net: nn.Module, data: RunData, *, epochs: int, batch_size: int, seed: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Leave the net with the weights of its best epoch: the highest UAR on the validation clips, then the lowest loss.
+
+    Prints a line an epoch. On a GPU in bfloat16 autocast.
+
+    Args:
+        net: clips (B, T, 3, H, W) to scores, its temporal encoder in the child `temporal`.
+        data: clips to train on and to choose by.
+        epochs: passes over the training clips.
+        batch_size: clips of a step.
+        seed: of the order and of the dropout.
+
+    Returns:
+        A dictionary for each epoch, and the number of the best, from 1.
+    """
+    temporal = [p for name, p in net.named_parameters() if name.startswith("temporal.")]
+    others = [p for name, p in net.named_parameters() if not name.startswith("temporal.")]
+    peaks = [TEMPORAL_LEARNING_RATE, LEARNING_RATE] if temporal else [LEARNING_RATE]
+    groups: list[dict[str, Any]] = [{"params": group} for group in (temporal, others) if group]
+    optimiser = AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
+    order = EpochOrder(len(data.training.labels), seed)
+    steps = -(-len(order) // batch_size)
+    schedule = OneCycleLR(optimiser, peaks, total_steps=steps * epochs, pct_start=0.2)
+    history: list[dict[str, Any]] = []
+    kept: dict[str, Tensor] = {}
+    for epoch in range(epochs):
+        began = time.monotonic()
+        order.set_epoch(epoch)
+        net.train()
+        indices = torch.tensor([index for _, index in order])
+        total = 0.0
+        for step, chosen in enumerate(indices.split(batch_size)):
+            # Tied to the step: what the net draws for its dropout depends on nothing that came before.
+            torch.manual_seed(seeded(seed, "dropout", epoch, step))
+            logits, labels = scores(net, data.training, chosen)
+            loss = cross_entropy(logits, labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.item() * len(chosen)
+        if not math.isfinite(total):
+            raise BadInput(f"the loss is {total} in epoch {epoch + 1} of seed {seed}; give fewer --epochs")
+        validation_loss, confusion = evaluate(net, data.validation, len(data.names), batch_size)
+        row = {
+            "epoch": epoch + 1,
+            "training_loss": total / len(indices),
+            "validation_loss": validation_loss,
+            "validation_uar": scores_of(confusion).uar,
+            "seconds": time.monotonic() - began,
+        }
+        history.append(row)
+        if max(history, key=_rank) is row:
+            kept = {name: value.clone() for name, value in net.state_dict().items()}
+        print(
+            f"epoch {epoch + 1:3}/{epochs}  loss {row['training_loss']:.3f}  validation loss {validation_loss:.3f}  "
+            f"UAR {100 * row['validation_uar']:5.1f} %{row['seconds']:5.0f} s"
+        )
+    net.load_state_dict(kept)
+    return history, max(history, key=_rank)["epoch"]
+
+
+def _rank(row: dict[str, Any]) -> tuple[float, float]:
+    return row["validation_uar"], -row["validation_loss"]
+
+
+def evaluate(net: nn.Module, part: ClipSource, classes: int, batch_size: int) -> tuple[float, Tensor]:
+    """The mean loss over the clips, and their confusion matrix (rows: the truth, columns: the answer)."""
+    net.eval()
+    total, confusion = 0.0, torch.zeros(classes, classes, dtype=torch.long)
+    with torch.no_grad():
+        for chosen in torch.arange(len(part.labels)).split(batch_size):
+            logits, labels = scores(net, part, chosen)
+            total += cross_entropy(logits, labels).item() * len(chosen)
+            for truth, answer in zip(labels.tolist(), logits.argmax(dim=1).tolist(), strict=True):
+                confusion[truth, answer] += 1
+    return total / len(part.labels), confusion
+
+
+def scores(net: nn.Module, part: ClipSource, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Of some clips, (B, classes) in float32, and their labels (B,), on the net's device."""
+    device = next(net.parameters()).device
+    clips = torch.stack([part.frames(index, None) for index in chosen.tolist()]).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        logits = net(prepare(clips))
+    return logits.float(), torch.tensor([part.labels[index] for index in chosen.tolist()], device=device)

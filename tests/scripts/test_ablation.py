@@ -1,0 +1,136 @@
+"""ablation.py from end to end, in a size for a test: stopped, killed, started again, and compared with whole runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ablation
+from dfer.experiments.one_run import train_and_test
+from dfer.experiments.protocol import Protocol
+
+SCRIPT = Path(ablation.__file__)
+TINY = {
+    "training_people": 2,
+    "validation_people": 1,
+    "test_people": 2,
+    "takes": 1,
+    "frames": 2,
+    "size": 32,
+    "width": 8,
+    "epochs": 2,
+    "batch_size": 8,
+}
+ROWS = ["agdtnet", "wider+dtformer"]
+FLAGS = ["--rows", *ROWS, "--seeds", "2", "--workers", "1"]
+FLAGS += [text for name, value in TINY.items() for text in ("--" + name.replace("_", "-"), str(value))]
+
+
+def start(out: Path) -> subprocess.Popen[str]:
+    path = os.pathsep.join(str(SCRIPT.parents[1] / folder) for folder in ("src", "examples"))
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *FLAGS, "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 200
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def runs_in(out: Path) -> list[str]:
+    return sorted(path.name for path in (out / "runs").glob("*.json"))
+
+
+def without_times(result: dict[str, Any]) -> dict[str, Any]:
+    result = json.loads(json.dumps(result))
+    del result["seconds"]
+    for epoch in result["history"]:
+        del epoch["seconds"]
+    return result
+
+
+def test_stopped_and_killed_it_goes_on_and_ends_as_undisturbed_runs_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = start(tmp_path)
+    wait_for(lambda: (tmp_path / "runs").exists())
+    first.send_signal(signal.SIGTERM)
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 128 + signal.SIGTERM
+    assert said == "ablation.py: stopped by SIGTERM; the same command makes the runs that are missing\n"
+
+    second = start(tmp_path)
+    wait_for(lambda: len(runs_in(tmp_path)) > 0)
+    second.kill()
+    second.communicate(timeout=60)  # The pipes close only when the worker has ended too.
+    before = runs_in(tmp_path)
+    assert 1 <= len(before) < 4
+    stamps = {name: (tmp_path / "runs" / name).stat().st_mtime_ns for name in before}
+
+    assert ablation.main([*FLAGS, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert f"4 runs, {len(before)} done before" in printed
+    assert all((tmp_path / "runs" / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items())
+    assert runs_in(tmp_path) == sorted(f"{row}-seed{seed}.json" for row in ROWS for seed in (0, 1))
+
+    for row, seed in (("agdtnet", 0), ("wider+dtformer", 1)):
+        made = json.loads((tmp_path / "runs" / f"{row}-seed{seed}.json").read_text())
+        assert without_times(made) == without_times(train_and_test(Protocol(**TINY), row, seed))
+        assert made["settings"] == TINY
+        assert sum(map(sum, made["confusion"])) == 2 * 8
+        assert made["epoch_selected_on"] == "validation"
+        assert made["versions"]["torch"]
+        log = (tmp_path / "runs" / f"{row}-seed{seed}.log").read_text()
+        assert log.count("epoch") == TINY["epochs"]
+
+    summary = json.loads((tmp_path / "ablation.json").read_text())
+    assert [row["row"] for row in summary["rows"]] == ROWS
+    assert summary["rows"][0]["uar"] == [
+        json.loads((tmp_path / "runs" / f"agdtnet-seed{seed}.json").read_text())["uar"] for seed in (0, 1)
+    ]
+    table = (tmp_path / "ablation.md").read_text()
+    assert table in printed
+    assert "| wider+dtformer |" in table
+    assert "2 seeds" in table
+    for picture in ("ablation.png", "clips.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "1"], "--seeds: expected 2 to 16, for a spread and an exact test; got 1"),
+        (["--seeds", "17"], "--seeds: expected 2 to 16, for a spread and an exact test; got 17"),
+        (["--workers", "0"], "--workers: expected a whole number from 1, got 0"),
+        (["--size", "31"], "--size: expected a whole number from 32, got 31"),
+        (["--epochs", "0"], "--epochs: expected a whole number from 1, got 0"),
+        (["--width", "12"], "--width: expected a multiple of 8, the heads of the encoder, got 12"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablation.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"ablation.py: {message}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_row_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        ablation.main(["--rows", "eca"])
+    assert stopped.value.code == 2
+    assert "wider+dtformer" in capsys.readouterr().err
