@@ -126,7 +126,7 @@ def test_outputs_that_exist_are_kept(
     assert (tmp_path / "talking.html").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["talking.html"]
     assert run(weights, tmp_path, talking, "--overwrite") == 0
-    assert (tmp_path / "talking.html").read_text() == "a page"
+    assert (tmp_path / "talking.html").read_text().startswith("<!doctype html>")
 
 
 def sound_only(path: Path) -> Path:
