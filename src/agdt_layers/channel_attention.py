@@ -86,13 +86,15 @@ class AdaptiveChannelAttention(NotScriptable, nn.Module):
             return x.clone()
         with full_precision(x):
             frames = promoted(x)
-            average, peak = frames.mean(dim=(2, 3)), frames.amax(dim=(2, 3))
-            weights, _ = self.weights(average, peak, untouched=self.is_untouched())
+            weights, _ = self.weights(frames.mean(dim=(2, 3)), frames.amax(dim=(2, 3)))
             return (frames * weights[:, :, None, None]).to(x.dtype)
 
-    def weights(self, average: Tensor, peak: Tensor, *, untouched: bool) -> tuple[Tensor, Tensor | None]:
-        """Return sigmoid(f_att) and the gate w, (N, C) each, from a map's mean and maximum, (N, C) each."""
-        if untouched:
+    def weights(self, average: Tensor, peak: Tensor, *, untouched: bool | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return sigmoid(f_att) and the gate w, (N, C) each, from a map's mean and maximum, (N, C) each.
+
+        ``untouched`` is what :meth:`is_untouched` says, where the caller has asked already.
+        """
+        if self.is_untouched() if untouched is None else untouched:
             parameters = [self.local.weight, self.fc.weight, self.fc.bias]
             if self.gate is not None:
                 parameters += [self.gate.weight, self.gate.bias]  # type: ignore[list-item]
