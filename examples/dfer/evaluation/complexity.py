@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfer.benchmarking.launches import launches
+from dfer.benchmarking.launches import launches_on_a_gpu
 from dfer.benchmarking.timing import interleaved_medians, peak_bytes
 
 
@@ -18,7 +18,7 @@ class Complexity:
     Attributes:
         parameters: their number.
         multiply_adds: half of torch's FlopCounterMode: convolutions and matrix products, the LSTM's included.
-        launches: operators dispatched that do work, views and allocations left out; each launches about one kernel.
+        launches: operators dispatched that do work, in the form taken on a GPU; each launches about one kernel there.
         milliseconds: the median of repeated runs.
         peak_bytes: what the weights and the tensors of one run occupy together at most.
     """
@@ -57,4 +57,4 @@ def count_multiply_adds(model: nn.Module, clip_shape: tuple[int, ...]) -> int:
 def count_launches(model: nn.Module, clips: torch.Tensor) -> int:
     """Count the operators that do work, on the clips' device; of an LSTM, some devices have one operator a layer."""
     with torch.no_grad():
-        return len(launches(lambda: model(clips)))
+        return launches_on_a_gpu(lambda: model(clips))
