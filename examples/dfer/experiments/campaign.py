@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -56,8 +56,9 @@ def make_runs(folder: Path, runs: Sequence[Run], protocol: Protocol, workers: in
     remove_partial_files(folder)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(runs)), mp_context=context, initializer=_follow_the_parent) as pool:
-        futures = [pool.submit(_make, folder, run, protocol) for run in runs]
+        futures: list[Future[dict[str, Any]]] = []
         try:
+            futures += (pool.submit(_make, folder, run, protocol) for run in runs)
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:
@@ -65,10 +66,9 @@ def make_runs(folder: Path, runs: Sequence[Run], protocol: Protocol, workers: in
                 "a worker was killed, perhaps for lack of memory; the same command makes what is missing"
             ) from None
         finally:
-            for future in futures:
-                future.cancel()
-            # What is left unfinished has no file; to wait for it would take minutes.
-            if not all(future.done() for future in futures):
+            # What is left unfinished has no file; to wait for it would take minutes. Nothing is cancelled: a pool whose
+            # workers end fails every run that waits, and stumbles over one that is cancelled already.
+            if len(futures) < len(runs) or not all(future.done() for future in futures):
                 for child in multiprocessing.active_children():
                     child.terminate()
 

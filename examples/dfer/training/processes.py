@@ -30,6 +30,12 @@ def this_process() -> Processes:
     return Processes(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
 
 
+def end_exchange() -> None:
+    """Stop the threads that exchange tensors: a process that ends while they run is aborted now and then."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 class OtherProcessLost(Exception):
     exit_code = 1
 

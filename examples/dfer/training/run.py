@@ -26,7 +26,7 @@ from dfer.training.load_data import load_data
 from dfer.training.loading import make_loaders, read_once
 from dfer.training.module import Recognition
 from dfer.training.networks import build_net, check_model, load_pretrained
-from dfer.training.processes import Processes, check_processes, naming_lost_processes, this_process
+from dfer.training.processes import Processes, check_processes, end_exchange, naming_lost_processes, this_process
 from dfer.training.run_folder import CHANGES, CHECKPOINT, SETTINGS, run_folder
 from dfer.training.settings import Settings
 from dfer.training.shares import smallest_share
@@ -119,6 +119,7 @@ def _run(settings: Settings, processes: Processes) -> None:
     trainer.test(module, loaders.test, verbose=False)
     # Every process takes part in the count.
     confusion = module.confusion.compute().cpu()
+    end_exchange()
     if processes.first:
         write_results(settings, Results(net, data, module.history, confusion, best_and_last.epoch))
     print(f"{time.monotonic() - began:.0f} s in all; pictures, metrics.json, weights.safetensors: {out.resolve()}")
