@@ -32,6 +32,21 @@ class Recipe:
     """Clips are drawn with replacement, every class equally often."""
 
 
+# DFEW and FERV39k are trained alike.
+STEPS = Recipe(
+    optimiser="sgd",
+    schedule="steps",
+    learning_rate=1e-3,
+    momentum=0.9,
+    weight_decay=1e-4,
+    step_size=7,
+    gamma=0.5,
+    epochs=100,
+    batch_size=40,
+    dropout=0.0,
+    balanced=False,
+)
+
 RECIPES = {
     "rendered": Recipe(
         optimiser="adamw",
@@ -45,32 +60,8 @@ RECIPES = {
         dropout=0.1,
         balanced=False,
     ),
-    "dfew": Recipe(
-        optimiser="sgd",
-        schedule="steps",
-        learning_rate=1e-3,
-        momentum=0.9,
-        weight_decay=1e-4,
-        step_size=7,
-        gamma=0.5,
-        epochs=100,
-        batch_size=40,
-        dropout=0.0,
-        balanced=False,
-    ),
-    "ferv39k": Recipe(
-        optimiser="sgd",
-        schedule="steps",
-        learning_rate=1e-3,
-        momentum=0.9,
-        weight_decay=1e-4,
-        step_size=7,
-        gamma=0.5,
-        epochs=100,
-        batch_size=40,
-        dropout=0.0,
-        balanced=False,
-    ),
+    "dfew": STEPS,
+    "ferv39k": STEPS,
     "daisee": Recipe(
         optimiser="sgd",
         schedule="restarts",
