@@ -25,7 +25,7 @@ from dfer.experiments.example_clips import draw_example_clips
 from dfer.experiments.nets import ROWS
 from dfer.experiments.protocol import Protocol, flag
 from dfer.experiments.statistics import MOST_SEEDS
-from dfer.training.stopping import Stopped, stoppable
+from dfer.stopping import Stopped, stoppable
 
 REFERENCE = "agdtnet"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dfer.bad_input import BadInput
 from dfer.data.packing import pack
-from dfer.training.stopping import Stopped, stoppable
+from dfer.stopping import Stopped, stoppable
 
 
 def main(argv: Sequence[str] | None = None) -> int:

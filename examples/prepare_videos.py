@@ -6,23 +6,22 @@ upright and cut out; a frame without it takes the nearest one's. A video without
 
 Start it again with the same command to go on: finished clips are skipped. Exit code: 0, every video was read to its
 end; 3, at least one was damaged (what could be read is prepared) or unreadable; 2, wrong input, or the output cannot be
-written; 130 or 143, interrupted.
+written; 130 or 143, stopped by a signal.
 """
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
 from dfer.bad_input import BadInput
 from dfer.data.workers import usable_cores
+from dfer.stopping import Stopped, stoppable
 from dfer.video.clip_folders import Clip, find_clips
 from dfer.video.mtcnn import load_nets
 from dfer.video.preparation import prepare_clips
@@ -70,10 +69,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-class Interrupted(BaseException):
-    """SIGINT or SIGTERM came; its number is the argument."""
-
-
 def prepare(args: argparse.Namespace) -> int:
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -104,26 +99,17 @@ def prepare_all(clips: Sequence[Clip], settings: Settings, device: str, workers:
     return 3 if any(report.problem for report in reports.values()) else 0
 
 
-def interrupt(number: int, _: object) -> NoReturn:
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)  # a second one must not cut the cleaning up short
-    raise Interrupted(number)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
-    before = [(number, signal.signal(number, interrupt)) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
-        return prepare(args)
-    except Interrupted as error:
-        print("prepare_videos.py: interrupted; the same command goes on with the clips that are left", file=sys.stderr)
-        return 128 + int(error.args[0])
+        with stoppable():
+            return prepare(args)
+    except Stopped as stop:
+        print(f"prepare_videos.py: {stop}; the same command goes on with the clips that are left", file=sys.stderr)
+        return stop.exit_code
     except (BadInput, OSError) as error:
         print(f"prepare_videos.py: {error}", file=sys.stderr)
         return 2
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 from dfer.bad_input import BadInput
+from dfer.stopping import Stopped, stoppable
 from dfer.training.command_line import parse
 from dfer.training.processes import OtherProcessLost, this_process
 from dfer.training.run_folder import CHECKPOINT
-from dfer.training.stopping import Stopped, stoppable
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -138,7 +138,7 @@ def test_killed_interrupted_and_started_again_gives_the_same_bytes(
 
     code, errors = stop_in_the_middle(signal.SIGTERM, tmp_path, *arguments)
     assert code == 128 + signal.SIGTERM
-    assert errors == "prepare_videos.py: interrupted; the same command goes on with the clips that are left\n"
+    assert errors == "prepare_videos.py: stopped by SIGTERM; the same command goes on with the clips that are left\n"
     left = contents(tmp_path)
     assert not any(".partial-" in name for name in names(tmp_path))
 
@@ -159,7 +159,7 @@ def test_control_c_is_an_interruption_too(
     monkeypatch.setattr("prepare_videos.prepare_clips", interrupted)
     (tmp_path / "a.mp4").touch()
     assert main([str(tmp_path), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 130
-    assert capsys.readouterr().err.startswith("prepare_videos.py: interrupted; the same command goes on")
+    assert capsys.readouterr().err.startswith("prepare_videos.py: stopped by SIGINT; the same command goes on")
 
 
 def test_a_second_process_in_one_place_is_refused_and_another_shard_is_not(

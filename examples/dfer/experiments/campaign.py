@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from dfer.atomic_files import remove_partial_files, whole_file
 from dfer.bad_input import BadInput
 from dfer.experiments.protocol import Protocol
+from dfer.stopping import signals_delayed
 
 
 class Run(NamedTuple):
@@ -58,7 +59,8 @@ def make_runs(folder: Path, runs: Sequence[Run], protocol: Protocol, workers: in
     with ProcessPoolExecutor(min(workers, len(runs)), mp_context=context, initializer=_follow_the_parent) as pool:
         futures: list[Future[dict[str, Any]]] = []
         try:
-            futures += (pool.submit(_make, folder, run, protocol) for run in runs)
+            with signals_delayed():  # The pool starts its processes here.
+                futures += (pool.submit(_make, folder, run, protocol) for run in runs)
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:

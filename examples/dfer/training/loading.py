@@ -7,11 +7,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
 from dfer.data.clips import DrawnClips, EpochOrder, PlainClips
 from dfer.data.parts import RunData
+from dfer.stopping import leave_signals_to_the_run
 from dfer.training.balanced_order import BalancedOrder
 from dfer.training.processes import Processes
 from dfer.training.settings import TrainingSettings
 from dfer.training.shares import SharedBatches, WeightedClips
-from dfer.training.stopping import leave_signals_to_the_run
 
 
 class Loaders(NamedTuple):

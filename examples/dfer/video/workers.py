@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from dfer.bad_input import BadInput
+from dfer.stopping import signals_delayed
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -32,6 +33,10 @@ def run_jobs(
     waiting = list(reversed(jobs))
     busy: dict[Connection, tuple[BaseProcess, Job]] = {}
 
+    def give_to_another() -> None:
+        with signals_delayed():
+            give(*_begin(start))
+
     def give(process: BaseProcess, connection: Connection) -> None:
         busy[connection] = process, waiting.pop()
         with suppress(OSError):  # a process that is dead already is found so when its answer is read
@@ -39,7 +44,7 @@ def run_jobs(
 
     try:
         for _ in range(min(workers, len(waiting))):
-            give(*_begin(start))
+            give_to_another()
         while busy:
             for connection in wait(list(busy)):
                 assert isinstance(connection, Connection)
@@ -50,7 +55,7 @@ def run_jobs(
                     process.join()
                     outcome = WorkerDied(_how(process.exitcode))
                 if waiting:
-                    give(process, connection) if process.is_alive() else give(*_begin(start))
+                    give(process, connection) if process.is_alive() else give_to_another()
                 else:
                     _end([process])
                 yield job, outcome

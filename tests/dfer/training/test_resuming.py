@@ -13,9 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import train
+from dfer.stopping import Stopped
 from dfer.training import networks
 from dfer.training.checkpoints import BestAndLast
-from dfer.training.stopping import Stopped
 from helpers.killing import compare
 from helpers.tiny_runs import TinyNet, add_tiny_model, tiny_flags, write_coloured_lists
 

@@ -1,18 +1,24 @@
 """SIGTERM and Ctrl-C: an exit code of their own and one line that says how to go on."""
 
+import multiprocessing.util
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from dfer.training.stopping import Stopped, stoppable
+from dfer.experiments.campaign import Run, make_runs
+from dfer.experiments.protocol import Protocol
+from dfer.stopping import Stopped, signals_delayed, stoppable
+from dfer.video.workers import run_jobs
 from helpers.tiny_runs import tiny_flags, write_coloured_lists
 from helpers.train_processes import finished, start, wait_for
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -67,3 +73,64 @@ def test_the_handlers_of_before_come_back() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
     assert stop.value.exit_code == 143
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def signalled_twice() -> None:
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_signal_does_not_cut_the_end_short() -> None:
+    with pytest.raises(Stopped, match="SIGTERM"), stoppable():
+        signalled_twice()
+
+
+def test_a_delayed_signal_comes_at_the_end_of_the_block() -> None:
+    reached = []
+
+    def block() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        reached.append("the end")
+
+    with pytest.raises(Stopped, match="SIGTERM"), stoppable(), signals_delayed():
+        block()
+    assert reached
+
+
+def runs_of_an_ablation(folder: Path) -> None:
+    list(make_runs(folder, [Run("agdtnet", 0), Run("agdtnet", 1)], Protocol(), workers=2))
+
+
+def jobs_of_a_preparation(folder: Path) -> None:
+    list(run_jobs(_no_work, [1, 2], workers=2))
+
+
+def _no_work() -> Callable[[int], int]:
+    return abs
+
+
+@pytest.mark.parametrize("start_processes", [runs_of_an_ablation, jobs_of_a_preparation])
+def test_a_signal_while_a_process_starts_leaves_no_traceback_of_it(
+    start_processes: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    started = multiprocessing.util.spawnv_passfds
+    pids = []
+
+    def start_and_signal(*arguments: object) -> int:
+        pids.append(started(*arguments))
+        signal.raise_signal(signal.SIGTERM)  # It runs, and has not been sent yet what it shall do.
+        return pids[-1]
+
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", start_and_signal)
+    with pytest.raises(Stopped), stoppable():
+        start_processes(tmp_path)
+    for pid in pids:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+    assert pids
+    assert capfd.readouterr().err == ""
