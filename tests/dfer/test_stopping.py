@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -118,19 +119,20 @@ def test_a_signal_while_a_process_starts_leaves_no_traceback_of_it(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    resource_tracker.ensure_running()  # It is started in the same way, and stays.
     started = multiprocessing.util.spawnv_passfds
     pids = []
 
     def start_and_signal(*arguments: object) -> int:
         pids.append(started(*arguments))
-        signal.raise_signal(signal.SIGTERM)  # It runs, and has not been sent yet what it shall do.
+        signal.raise_signal(signal.SIGTERM)  # The process runs, and has not been sent yet what it shall do.
         return pids[-1]
 
     monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", start_and_signal)
     with pytest.raises(Stopped), stoppable():
         start_processes(tmp_path)
+    assert pids
     for pid in pids:
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
-    assert pids
     assert capfd.readouterr().err == ""
