@@ -1,8 +1,12 @@
 """Run the paper's ablation (Table 2) and two rows more over several seeds, and say what the differences are worth.
 
-On rendered faces made hard: weak expressions, things in front of the face, changing light, noise, and two of six
-expressions asked for by their direction in time. A run has a file for its result, so that the same command goes on
-where an earlier one ended; its epochs can be followed in the log beside that file.
+Without more, on rendered faces made hard: weak expressions, things in front of the face, changing light, noise, and two
+of six expressions asked for by their direction in time. With flags of train.py after --, on the clips that they name:
+
+    ablation.py --seeds 5 --out runs/ablation-dfew -- --dfew DFEW --fold 1
+
+A run has a file for its result, so that the same command goes on where an earlier one ended; its epochs can be followed
+in the log beside that file.
 """
 
 import argparse
@@ -20,24 +24,40 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
 from dfer.experiments.ablation_report import draw_scores, markdown, summarise
-from dfer.experiments.campaign import all_runs, finished_runs, make_runs
+from dfer.experiments.campaign import Experiment, all_runs, finished_runs, flag
 from dfer.experiments.example_clips import draw_example_clips
-from dfer.experiments.nets import ROWS
-from dfer.experiments.protocol import Protocol, flag
+from dfer.experiments.hard_faces import HardFaces
+from dfer.experiments.protocol import Protocol
+from dfer.experiments.rows import REFERENCE, ROWS
 from dfer.experiments.statistics import MOST_SEEDS
 from dfer.stopping import Stopped, stoppable
 
-REFERENCE = "agdtnet"
+RENDERED = {entry.name: entry for entry in fields(Protocol)}
 
 
-def ablate(args: argparse.Namespace) -> None:
-    protocol = Protocol(**{entry.name: getattr(args, entry.name) for entry in fields(Protocol)})
+def experiment(args: argparse.Namespace, trainer: Sequence[str]) -> Experiment:
+    given = {name: value for name, value in vars(args).items() if name in (*RENDERED, "workers")}
+    if not trainer:
+        workers = given.pop("workers", os.cpu_count() or 1)
+        if workers < 1:
+            raise BadInput(f"--workers: expected a whole number from 1, got {workers}")
+        return HardFaces(Protocol(**given), workers)
+    if given:
+        raise BadInput(f"{flag(min(given))} is for the rendered faces; leave it out, or give it after -- to train.py")
+    # Here: to import Lightning takes seconds.
+    from dfer.experiments.trained_runs import TrainedRuns
+
+    trained = TrainedRuns(tuple(trainer))
+    trained.check(args.rows)
+    return trained
+
+
+def ablate(args: argparse.Namespace, trainer: Sequence[str]) -> None:
     if not 2 <= args.seeds <= MOST_SEEDS:
         raise BadInput(f"--seeds: expected 2 to {MOST_SEEDS}, for a spread and an exact test; got {args.seeds}")
-    if args.workers < 1:
-        raise BadInput(f"--workers: expected a whole number from 1, got {args.workers}")
+    made_on = experiment(args, trainer)
     folder, runs = args.out / "runs", all_runs(args.rows, args.seeds)
-    done = finished_runs(folder, runs, protocol)
+    done = finished_runs(folder, runs, made_on)
     missing = [run for run in runs if run not in done]
     print(f"{len(runs)} runs, {len(done)} done before; logs and results: {folder.resolve()}")
     bar = Progress(
@@ -46,42 +66,46 @@ def ablate(args: argparse.Namespace) -> None:
     )  # fmt: skip
     with bar:
         task = bar.add_task("runs", total=len(runs), completed=len(done))
-        for result in make_runs(folder, missing, protocol, args.workers) if missing else ():
+        for result in made_on.make(folder, missing) if missing else ():
             bar.advance(task)
             print(
                 f"{result['row']:>26}  seed {result['seed']}  UAR {100 * result['uar']:5.1f} %  "
                 f"WAR {100 * result['war']:5.1f} %{result['seconds']:6.0f} s"
             )
-    summary = summarise(finished_runs(folder, runs, protocol), args.rows, REFERENCE)
+    summary = summarise(finished_runs(folder, runs, made_on), args.rows, REFERENCE, made_on)
     table = markdown(summary)
     with whole_file(args.out / "ablation.json") as path:
         path.write_text(json.dumps(summary, indent=1) + "\n")
     with whole_file(args.out / "ablation.md") as path:
         path.write_text(table)
     draw_scores(args.out / "ablation.png", summary)
-    draw_example_clips(args.out / "clips.png", protocol)
+    if isinstance(made_on, HardFaces):
+        draw_example_clips(args.out / "clips.png", made_on.protocol)
     print(f"\n{table}\ntable, numbers and pictures: {args.out.resolve()}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+    given = list(sys.argv[1:] if argv is None else argv)
+    own = given.index("--") if "--" in given else len(given)
     parser = argparse.ArgumentParser(
-        prog="ablation.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+        prog="ablation.py", usage="ablation.py [options] [-- options of train.py]", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), default=list(ROWS), metavar="ROW",
                         help=f"these alone, of {', '.join(ROWS)}")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=5, help="runs of each row, seeds 0, 1, 2, ... (5)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, of one thread each")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder of runs, table and pictures")
-    for entry in fields(Protocol):
-        parser.add_argument(flag(entry.name), type=int, default=entry.default,
-                            help=f"{entry.metadata['help']} ({entry.default})")  # fmt: skip
-    args = parser.parse_args(argv)
+    rendered = parser.add_argument_group("Rendered faces", argument_default=argparse.SUPPRESS)
+    rendered.add_argument("--workers", type=int, help="processes, of one thread each (one a core)")
+    for name, entry in RENDERED.items():
+        rendered.add_argument(flag(name), type=int, help=f"{entry.metadata['help']} ({entry.default})")
+    args = parser.parse_args(given[:own])
     args.rows = list(dict.fromkeys(args.rows))
     try:
         with stoppable():
-            ablate(args)
+            ablate(args, given[own + 1 :])
     except BadInput as error:
         print(f"ablation.py: {error}", file=sys.stderr)
         return 2

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dfer.experiments.campaign import Run, make_runs
+from dfer.experiments.campaign import Run
+from dfer.experiments.hard_faces import HardFaces
 from dfer.experiments.protocol import Protocol
 from dfer.stopping import Stopped, signals_delayed, stoppable
 from dfer.video.workers import run_jobs
@@ -101,7 +102,7 @@ def test_a_delayed_signal_comes_at_the_end_of_the_block() -> None:
 
 
 def runs_of_an_ablation(folder: Path) -> None:
-    list(make_runs(folder, [Run("agdtnet", 0), Run("agdtnet", 1)], Protocol(), workers=2))
+    list(HardFaces(Protocol(), workers=2).make(folder, [Run("agdtnet", 0), Run("agdtnet", 1)]))
 
 
 def jobs_of_a_preparation(folder: Path) -> None:

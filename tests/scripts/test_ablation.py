@@ -15,6 +15,8 @@ import pytest
 import ablation
 from dfer.experiments.one_run import train_and_test
 from dfer.experiments.protocol import Protocol
+from dfer.training.module import Recognition
+from helpers.tiny_runs import write_coloured_lists
 
 SCRIPT = Path(ablation.__file__)
 TINY = {
@@ -115,6 +117,16 @@ def test_stopped_and_killed_it_goes_on_and_ends_as_undisturbed_runs_do(
     [
         (["--seeds", "1"], "--seeds: expected 2 to 16, for a spread and an exact test; got 1"),
         (["--seeds", "17"], "--seeds: expected 2 to 16, for a spread and an exact test; got 17"),
+        (
+            ["--takes", "2", "--", "--labels", "direction"],
+            "--takes is for the rendered faces; leave it out, or give it after -- to train.py",
+        ),
+        (["--", "--seed=3"], "--seed=3: ablation.py gives it to each run; leave it out"),
+        (["--", "--dfew", "nowhere", "--epochs", "0"], "--epochs: expected a whole number from 1, got 0"),
+        (
+            ["--rows", "tformer", "wider+dtformer", "--", "--labels", "direction", "--pretrained", "file.pth"],
+            "--pretrained: no file fits wider+dtformer, whose third stage is wider; give --rows tformer",
+        ),
         (["--workers", "0"], "--workers: expected a whole number from 1, got 0"),
         (["--size", "31"], "--size: expected a whole number from 32, got 31"),
         (["--epochs", "0"], "--epochs: expected a whole number from 1, got 0"),
@@ -124,7 +136,7 @@ def test_stopped_and_killed_it_goes_on_and_ends_as_undisturbed_runs_do(
 def test_bad_input_is_one_line(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ablation.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert ablation.main(["--out", str(tmp_path / "out"), *arguments]) == 2
     assert capsys.readouterr().err == f"ablation.py: {message}\n"
     assert not (tmp_path / "out").exists()
 
@@ -134,3 +146,68 @@ def test_an_unknown_row_is_refused_with_the_known_ones(capsys: pytest.CaptureFix
         ablation.main(["--rows", "eca"])
     assert stopped.value.code == 2
     assert "wider+dtformer" in capsys.readouterr().err
+
+
+def test_on_clips_on_disk_every_run_is_one_of_train_py(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, rows, lists = tmp_path / "out", ["aga+mean", "wider+dtformer"], write_coloured_lists(tmp_path)
+    trainer = ["--list", f"{lists}/train.txt", "--test-list", f"{lists}/test.txt"]
+    trainer += [
+        "--frames",
+        "2",
+        "--size",
+        "32",
+        "--workers",
+        "0",
+        "--recipe",
+        "rendered",
+        "--batch-size",
+        "8",
+        "--epochs",
+        "2",
+    ]
+    command = ["--rows", *rows, "--seeds", "2", "--out", str(out), "--", *trainer]
+
+    # Stopped between the epochs of its second run, it goes on with the second of them.
+    epochs, begin = [], Recognition.on_train_epoch_start
+
+    def stop_at_the_fourth(module: Recognition) -> None:
+        begin(module)
+        epochs.append(module.current_epoch)
+        if len(epochs) == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Recognition, "on_train_epoch_start", stop_at_the_fourth)
+    assert ablation.main(command) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == (
+        "ablation.py: stopped by SIGTERM; the same command makes the runs that are missing\n"
+    )
+    assert runs_in(out) == ["aga+mean-seed0.json"]
+    assert ablation.main(command) == 0
+    assert epochs == [0, 1, 0, 1, 1, 0, 1, 0, 1]
+    printed = capsys.readouterr().out
+    assert "4 runs, 1 done before" in printed
+
+    summary = json.loads((out / "ablation.json").read_text())
+    assert [row["row"] for row in summary["rows"]] == rows
+    for number, row in enumerate(rows):
+        for seed in (0, 1):
+            made = json.loads((out / "runs" / f"{row}-seed{seed}.json").read_text())
+            by_train = json.loads((out / "runs" / f"{row}-seed{seed}" / "metrics.json").read_text())
+            assert made["uar"] == by_train["uar"] == summary["rows"][number]["uar"][seed]
+            assert by_train["settings"]["training"]["seed"] == seed
+            assert made["versions"]["torch"]
+    nets = [json.loads((out / "runs" / f"{row}-seed0.json").read_text())["settings"] for row in rows]
+    assert [(net["model"], net["attention"], net["temporal"]) for net in nets] == [
+        ("agdtnet", "aga", "mean"),
+        ("wider+dtformer", "none", "dtformer"),
+    ]
+    table = (out / "ablation.md").read_text()
+    assert table in printed
+    assert "| UAR, % | sd | WAR, % | minus agdtnet |" in table
+    assert f"Each run is one of train.py with `--list {tmp_path / 'train.txt'}`, recipe rendered: 2 epochs" in table
+    assert not (out / "clips.png").exists()
+
+    assert ablation.main([*command, "--select-on", "test"]) == 2
+    assert "was made with --select-on validation, not test; give the same" in capsys.readouterr().err

@@ -100,7 +100,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--labels", "x"], "--labels: expected one of expressions, aligned-expressions, direction, got x"),
         (["--channels-last", "x"], "--channels-last: expected true or false, got x"),
         (["--recipe", "x"], "--recipe: expected one of rendered, dfew, ferv39k, daisee, got x"),
-        (["--model", "x"], "agdtnet, agdtnet-narrow, got x"),
+        (["--model", "x"], "agdtnet, agdtnet-narrow, wider+dtformer, got x"),
         (["--learning-rate", "x"], "--learning-rate: expected a number, got x"),
         (["--balanced", "x"], "--balanced: expected true or false, got x"),
         (["--momentum", "0.9"], "--momentum belongs to the recipes dfew, ferv39k, daisee, not to rendered"),

@@ -1,6 +1,6 @@
 """What an ablation's runs say: mean, spread and paired tests, as numbers, as a table and as a picture."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -10,22 +10,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from dfer.atomic_files import whole_file
-from dfer.data.hard_rendered import CLASSES
-from dfer.experiments.campaign import Run
+from dfer.experiments.campaign import Experiment, Result, Run
 from dfer.experiments.dot_plot import draw_dots
 from dfer.experiments.statistics import holm, least_p, mean_interval, paired, standard_deviation
 from dfer.experiments.verdict import points, verdict
 
-DIRECTED = {name for name in CLASSES if " " in name}
 
-
-def summarise(results: Mapping[Run, dict[str, Any]], rows: Sequence[str], reference: str) -> dict[str, Any]:
+def summarise(
+    results: Mapping[Run, Result], rows: Sequence[str], reference: str, experiment: Experiment
+) -> dict[str, Any]:
     """Numbers for a JSON file: each row by seed, its mean and spread, and its difference from `reference` and others.
 
     Args:
         results: of every row with every seed.
         rows: their names, in the order of the table.
         reference: the row that the others are tested with; those p values also come corrected by Holm.
+        experiment: what they were made on; it says what else stands in the table.
     """
     seeds = sorted({run.seed for run in results})
     uar = {row: [results[Run(row, seed)]["uar"] for seed in seeds] for row in rows}
@@ -38,8 +38,10 @@ def summarise(results: Mapping[Run, dict[str, Any]], rows: Sequence[str], refere
             "mean": float(np.mean(uar[row])),
             "sd": standard_deviation(uar[row]),
             "interval": mean_interval(uar[row]),
-            "directed": mean_recall([results[Run(row, seed)] for seed in seeds], DIRECTED),
-            "others": mean_recall([results[Run(row, seed)] for seed in seeds], set(CLASSES) - DIRECTED),
+            "columns": {
+                name: float(np.mean([column(results[Run(row, seed)]) for seed in seeds]))
+                for name, column in experiment.columns().items()
+            },
         }
         for row in rows
     ]
@@ -57,25 +59,22 @@ def summarise(results: Mapping[Run, dict[str, Any]], rows: Sequence[str], refere
         ],
         "pairs": [{"row": a, "other": b, **asdict(paired(uar[a], uar[b]))} for a, b in combinations(rows, 2)],
         "settings": first["settings"],
+        "method": experiment.method(first["settings"]),
         "versions": first["versions"],
         "seconds": sum(result["seconds"] for result in results.values()),
     }
-
-
-def mean_recall(results: Sequence[dict[str, Any]], classes: Collection[str]) -> float:
-    return float(np.mean([result["recall"][name] for result in results for name in classes]))
 
 
 def markdown(summary: dict[str, Any]) -> str:
     seeds, reference = len(summary["seeds"]), summary["reference"]
     tests = {test["row"]: test for test in summary["against_reference"]}
     corrected = {row: test["p_holm"] for row, test in tests.items()}
-    head = ["row", "parameters, M", "M multiply-adds", "UAR, %", "sd", "directed", "others"]
+    head = ["row", "parameters, M", "M multiply-adds", "UAR, %", "sd", *summary["rows"][0]["columns"]]
     head += [f"minus {reference}", "95 % interval", "p", "p, Holm"]
-    lines = [head, ["---", *["--:"] * 10]]
+    lines = [head, ["---", *["--:"] * (len(head) - 1)]]
     for row in summary["rows"]:
         cells = [row["row"], f"{row['parameters'] / 1e6:.3f}", f"{row['multiply_adds'] / 1e6:.2f}"]
-        cells += [f"{100 * row[key]:.1f}" for key in ("mean", "sd", "directed", "others")]
+        cells += [f"{100 * value:.1f}" for value in (row["mean"], row["sd"], *row["columns"].values())]
         test = tests.get(row["row"])
         if test is None:
             cells += [""] * 4
@@ -102,17 +101,11 @@ def pairs_table(summary: dict[str, Any]) -> str:
 
 
 def method(summary: dict[str, Any]) -> str:
-    s = summary["settings"]
     return (
-        f"{len(summary['seeds'])} seeds. Each draws its own people: {s['training_people']} to train on, "
-        f"{s['validation_people']} to choose the epoch by, {s['test_people']} to test, each showing the eight classes "
-        f"{s['takes']} times, so that WAR equals UAR; {s['frames']} frames of {s['size']} x {s['size']}, "
-        f"{s['epochs']} epochs, a backbone of {s['width']} channels in its first stage. sd is the standard deviation "
-        "over seeds, with n - 1. `directed` is the mean recall of the four classes that only time tells apart in twos, "
-        "`others` that of the other four.\n\n"
-        "The unit of the tests is the seed, by which rows are paired: start weights and people vary with it, whereas a "
-        "test over clips would take one trained net for the method. p is that of the exact sign-flip permutation test "
-        "on the differences by seed, two-sided."
+        f"{len(summary['seeds'])} seeds. {summary['method']} sd is the standard deviation over seeds, with n - 1.\n\n"
+        "The unit of the tests is the seed, by which rows are paired: start weights and the order of the clips vary "
+        "with it, whereas a test over clips would take one trained net for the method. p is that of the exact "
+        "sign-flip permutation test on the differences by seed, two-sided."
     )
 
 
@@ -122,7 +115,7 @@ def draw_scores(path: Path, summary: dict[str, Any]) -> None:
     figure, axes = plt.subplots(figsize=(8, 0.5 * len(rows) + 1.4), layout="constrained")
     draw_dots(axes, {row["row"]: row["uar"] for row in rows}, summary["reference"])
     axes.set_xlabel(
-        f"UAR on unseen people, % (small: each of {len(summary['seeds'])} seeds; large: mean and 95 % interval)"
+        f"UAR on the test clips, % (small: each of {len(summary['seeds'])} seeds; large: mean and 95 % interval)"
     )
     with whole_file(path) as whole:
         figure.savefig(whole, dpi=150, format="png", facecolor="white")

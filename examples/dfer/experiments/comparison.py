@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfer.benchmarking.timing import interleaved_medians
 from dfer.experiments.fitting import Fit, accuracy, fit, scores
-from dfer.experiments.nets import parameters
 from dfer.experiments.shipped_data import Examples, read_digits, read_japanese_vowels
 from dfer.experiments.small_nets import ATTENTIONS, ENCODERS, SeriesNet, small_cnn
+from dfer.models.wide_resnet18 import parameters
 
 TRAINING_DIGITS = 500
 TIMED_TOGETHER = 32

@@ -14,8 +14,9 @@ from dfer.data.parts import RunData
 from dfer.evaluation.complexity import count_multiply_adds
 from dfer.evaluation.scores import scores_of
 from dfer.experiments.best_epoch import evaluate, train_best_epoch
-from dfer.experiments.nets import build_row, parameters
+from dfer.experiments.nets import build_row
 from dfer.experiments.protocol import Protocol
+from dfer.models.wide_resnet18 import parameters
 from dfer.training.identity import commit
 
 DROPOUT = 0.1

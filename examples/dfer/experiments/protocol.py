@@ -1,9 +1,10 @@
 """What all runs of an ablation share, written once: the command line, its help and each result come from it."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dfer.bad_input import BadInput
+from dfer.experiments.campaign import flag
 
 
 def described(default: int, text: str, least: int) -> Any:
@@ -31,14 +32,3 @@ class Protocol:
                 raise BadInput(f"{flag(entry.name)}: expected a whole number from {least}, got {value}")
         if self.width % 8:
             raise BadInput(f"--width: expected a multiple of 8, the heads of the encoder, got {self.width}")
-
-    def difference(self, other: dict[str, Any]) -> str | None:
-        """The first setting in which a run's record differs, in words, or None."""
-        for name, value in asdict(self).items():
-            if other.get(name) != value:
-                return f"{flag(name)} {other.get(name)}, not {value}"
-        return None
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

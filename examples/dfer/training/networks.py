@@ -12,6 +12,7 @@ from agdt_layers import ResNet18, WeightsReport, load_weights
 from dfer.bad_input import BadInput
 from dfer.models.narrow_agdtnet import NARROW, narrow_agdtnet
 from dfer.models.registry import AGDTNET_ROWS, MODEL_NAMES, build_model
+from dfer.models.wide_resnet18 import WIDER, wider_dtformer
 from dfer.training.settings import NetSettings
 
 Builder = Callable[[NetSettings, int, int, int], nn.Module]
@@ -29,7 +30,11 @@ def narrow(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Mo
     return narrow_agdtnet(classes, frames, dropout=settings.dropout or 0.0)
 
 
-MODELS: dict[str, Builder] = {**dict.fromkeys(MODEL_NAMES, registered), NARROW: narrow}
+def wider(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Module:
+    return wider_dtformer(classes, frames, dropout=settings.dropout or 0.0, causal=settings.causal)
+
+
+MODELS: dict[str, Builder] = {**dict.fromkeys(MODEL_NAMES, registered), NARROW: narrow, WIDER: wider}
 
 
 def check_model(settings: NetSettings, *, frames: int, size: int, batch: int | None = None) -> None:

@@ -10,6 +10,7 @@ from dfer.bad_input import BadInput
 from dfer.data.workers import default_workers
 from dfer.models.narrow_agdtnet import NARROW
 from dfer.models.registry import AGDTNET_ROWS, COMPARISON_SYSTEMS, MODEL_NAMES
+from dfer.models.wide_resnet18 import WIDER
 from dfer.training.recipes import RECIPES
 
 # What depends on the clips. Rendered faces: what two CPU cores learn in minutes. On disk: the paper's protocol.
@@ -132,7 +133,7 @@ class ClipSettings:
 class NetSettings:
     """Net"""
 
-    model: str = field(default="agdtnet", metadata=described(f"one of {', '.join((*MODEL_NAMES, NARROW))}"))
+    model: str = field(default="agdtnet", metadata=described(f"one of {', '.join((*MODEL_NAMES, NARROW, WIDER))}"))
     attention: Literal["aga", "aga-without-gate", "cbam", "se", "none"] | None = field(
         default=None, metadata=described("of agdtnet: after the second and third stage (aga)")
     )
@@ -157,7 +158,7 @@ class NetSettings:
             for name in ("attention", "temporal", "dropout", "causal"):
                 if getattr(self, name) not in (None, False):
                     raise BadInput(f"{flag(name)}: {self.model} is built as published; leave it out")
-        rows = {**AGDTNET_ROWS, NARROW: ("aga", "dtformer")}
+        rows = {**AGDTNET_ROWS, NARROW: ("aga", "dtformer"), WIDER: ("none", "dtformer")}
         if self.model in rows:
             for name, own in zip(("attention", "temporal"), rows[self.model], strict=True):
                 given = getattr(self, name)

@@ -12,9 +12,9 @@ from dfer.bad_input import BadInput
 from dfer.experiments.comparison import multiply_adds
 from dfer.experiments.eca import EfficientChannelAttention
 from dfer.experiments.fitting import Fit, accuracy, fit
-from dfer.experiments.nets import parameters
 from dfer.experiments.shipped_data import Examples, read_digits, read_japanese_vowels, read_series
 from dfer.experiments.small_nets import ATTENTIONS, ENCODERS, SeriesNet, small_cnn
+from dfer.models.wide_resnet18 import parameters
 
 SERIES = """#A comment
 @problemName Vowels

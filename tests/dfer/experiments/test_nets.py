@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from dfer.experiments.nets import ROWS, WIDER, NarrowResNet18, build_row, parameters, width_for_the_cost_of_aga
+from dfer.experiments.nets import build_row
+from dfer.experiments.rows import ROWS
 from dfer.models import AGDTNET_ROWS, build_model
+from dfer.models.wide_resnet18 import WIDER, ResNet18OfWidths, parameters, width_for_the_cost_of_aga
 
 
 def test_the_rows_are_the_papers_and_two_more() -> None:
@@ -38,7 +40,7 @@ def test_the_wider_plain_net_is_the_smallest_that_reaches_agas_parameters(width:
     third = width_for_the_cost_of_aga(width)
     assert third > 4 * width
     plain, aga, wider = (parameters(_backbone(row, width)) for row in ("dtformer", "agdtnet", WIDER))
-    one_less = parameters(NarrowResNet18([width, 2 * width, third - 1, 8 * width]))
+    one_less = parameters(ResNet18OfWidths([width, 2 * width, third - 1, 8 * width]))
     assert plain < aga <= wider
     assert one_less < aga
 

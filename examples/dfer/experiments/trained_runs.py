@@ -1,0 +1,108 @@
+"""The ablation on clips of any data set: each run is one of train.py, with its flags, in a folder of its own."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dfer.atomic_files import remove_partial_files
+from dfer.bad_input import BadInput
+from dfer.evaluation.complexity import count_multiply_adds
+from dfer.experiments.campaign import Result, Run, write_result
+from dfer.models.wide_resnet18 import WIDER, parameters
+from dfer.training.command_line import parse
+from dfer.training.identity import plain
+from dfer.training.networks import build_net, check_model
+from dfer.training.run import run as train
+from dfer.training.run_folder import CHECKPOINT, METRICS
+from dfer.training.settings import Settings
+
+# What differs from run to run, and how a row is told to train.py where it is no name of --model.
+OURS = ("--model", "--attention", "--temporal", "--seed", "--out", "--resume")
+FLAGS = {"aga+mean": ("--model", "agdtnet", "--temporal", "mean")}
+
+
+@dataclass(frozen=True)
+class TrainedRuns:
+    """``flags`` are those of train.py. One run at a time: each has all cores, or the GPU."""
+
+    flags: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for given in self.flags:
+            if given.partition("=")[0] in OURS:
+                raise BadInput(f"{given}: ablation.py gives it to each run; leave it out")
+
+    def columns(self) -> Mapping[str, Callable[[Result], float]]:
+        return {"WAR, %": lambda result: float(result["war"])}
+
+    def check(self, rows: Sequence[str]) -> None:
+        """What would end a row hours later is said before the first."""
+        for row in rows:
+            settings = self._settings(Run(row, 0), Path("runs"))
+            if row == WIDER and settings.net.pretrained is not None:
+                others = " ".join(other for other in rows if other != WIDER)
+                raise BadInput(f"--pretrained: no file fits {WIDER}, whose third stage is wider; give --rows {others}")
+            check_model(settings.net, frames=settings.clips.frames, size=settings.clips.size)
+
+    def settings(self, run: Run) -> dict[str, Any]:
+        return _recorded(self._settings(run, Path("runs")))
+
+    def make(self, folder: Path, runs: Sequence[Run]) -> Iterator[Result]:
+        """A run that was stopped goes on from its last epoch."""
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_partial_files(folder)
+        for run in runs:
+            out = folder / run.name
+            settings = self._settings(run, out)
+            if not (out / METRICS).exists():
+                with (folder / f"{run.name}.log").open("a", buffering=1) as log, redirect_stdout(log):
+                    train(settings)
+            result = _result(run, settings)
+            write_result(folder, run, result)
+            yield result
+
+    def method(self, settings: Mapping[str, Any]) -> str:
+        s = settings
+        given = next(f"--{name} {s[name]}" for name in ("dfew", "ferv39k", "daisee", "list", "labels") if s[name])
+        fold = f" --fold {s['fold']}" if s["dfew"] else ""
+        return (
+            f"Each run is one of train.py with `{given}{fold}`, recipe {s['recipe']}: {s['epochs']} epochs, "
+            f"{s['frames']} frames of {s['size']} x {s['size']}, "
+            f"{'from a pretrained file' if s['pretrained'] else 'from random weights'}. The epoch is chosen on the "
+            f"{s['select_on']} clips."
+        )
+
+    def _settings(self, run: Run, out: Path) -> Settings:
+        resume = ("--resume",) if (out / CHECKPOINT).exists() else ()
+        row = FLAGS.get(run.row, ("--model", run.row))
+        ours = (*row, "--seed", str(run.seed), "--out", str(out), *resume)
+        return parse([*self.flags, *ours], prog="train.py", description=None)
+
+
+def _recorded(settings: Settings) -> dict[str, Any]:
+    groups = (settings.clips, settings.net, settings.training)
+    names = [field.name for group in groups for field in fields(group) if field.name != "workers"]
+    values = {name: value for group in groups for name, value in asdict(group).items()}
+    return plain({name: values[name] for name in names})
+
+
+def _result(run: Run, settings: Settings) -> Result:
+    """From what train.py left behind, whose settings count, and what its net costs."""
+    metrics = json.loads((settings.out / METRICS).read_text())
+    made = metrics.pop("settings")
+    recorded = {name: value for group in ("clips", "net", "training") for name, value in made[group].items()}
+    clips = settings.clips
+    net = build_net(settings.net, len(metrics["recall"]), clips.frames, clips.size).eval()
+    return {
+        "row": run.row,
+        "seed": run.seed,
+        "settings": {name: value for name, value in recorded.items() if name != "workers"},
+        **metrics,
+        "parameters": parameters(net),
+        "multiply_adds": count_multiply_adds(net, (1, clips.frames, 3, clips.size, clips.size)),
+        **{name: made[name] for name in ("device", "versions", "commit")},
+        "seconds": sum(epoch["seconds"] for epoch in metrics["history"]),
+    }
