@@ -1,9 +1,9 @@
-"""A trained model prepared for inference: what only training needs is taken out."""
+"""A trained model prepared for inference: what only training needs is taken out, and weights lie as they are read."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +12,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from agdt_layers import checks
 from agdt_layers.agdtnet import AGDTNet
 from agdt_layers.model_copy import ModelCopy
+from agdt_layers.packed_convolution import PackedConv2d
 from agdt_layers.untouched import is_untouched
 
 
+@torch.inference_mode(mode=False)
 def prepare_for_inference(model: nn.Module, example_input: Tensor | tuple[Any, ...] | None = None) -> nn.Module:
-    """Return a faster copy of a trained model: batch norm folded, channels last, gradients off.
+    """Return a faster copy of a trained model: batch norm and ReLU folded, channels last, no gradients.
 
-    In evaluation a batch norm is a scale and a shift per channel, which the convolution before it can take over. The
-    copy computes the same up to rounding; it cannot be trained.
+    In evaluation a batch norm is a scale and a shift per channel, which the convolution before it can take over. On a
+    CPU in float32 that convolution also does the ReLU that follows, and its weight is kept in the order in which it is
+    read, beside the parameter. The copy computes the same up to rounding; it cannot be trained.
 
     Args:
         model: an :class:`AGDTNet`, or any module with convolutions; it is not changed.
@@ -52,9 +55,12 @@ def prepare_for_inference(model: nn.Module, example_input: Tensor | tuple[Any, .
     checks.example(name, example_input)
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
     prepared = copy.deepcopy(model).eval().requires_grad_(False)
-    for convolution, norm in _pairs(prepared, inputs):
-        _fold(prepared, convolution, norm)
+    chains = _chains(prepared, inputs)
+    for chain in chains:
+        _fold(prepared, chain)
     prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for chain in chains:
+        _pack(prepared, chain)
     _check(model, prepared, inputs)
     return prepared
 
@@ -72,53 +78,97 @@ def _check(model: nn.Module, prepared: nn.Module, inputs: tuple[Any, ...]) -> No
         ) from None
 
 
-def _pairs(model: nn.Module, inputs: tuple[Any, ...]) -> list[tuple[str, str]]:
-    """Name every convolution and the batch norm that takes its output, both as torch made them and run once."""
+class _Chain(NamedTuple):
+    """The names of a convolution, of the batch norm that alone takes its output, and of the ReLU after that."""
+
+    convolution: str
+    norm: str | None
+    relu: str | None
+
+
+def _chains(model: nn.Module, inputs: tuple[Any, ...]) -> list[_Chain]:
+    """Find the convolutions that run and what follows them, each as torch made it; followers that run once."""
     twin = ModelCopy(model, inputs)
-    given: dict[int, str] = {}
+    source: dict[tuple[int, int], str] = {}
+    before: dict[str, str | None] = {}
     calls: dict[str, int] = {}
     pairs: list[tuple[str, str]] = []
     kept: list[Tensor] = []
 
-    def note(name: str, module: nn.Module, x: Tensor, output: Tensor) -> None:
-        calls[name] = calls.get(name, 0) + 1
-        if type(module) is nn.Conv2d:
-            given[id(output)] = name
-            # While it is kept alive, no other tensor can get its id.
-            kept.append(output)
-        elif id(x) in given:
-            pairs.append((given[id(x)], name))
+    def note_input(name: str, x: Tensor) -> None:
+        # The version tells what was changed in place, as by `x += shortcut`, from what a module gave.
+        before[name] = source.get((id(x), x._version))
 
-    names = {
-        name: module
-        for name, module in twin.model.named_modules()
-        if is_untouched(module, nn.Conv2d, "weight") or is_untouched(module, nn.BatchNorm2d, "weight", "bias")
-    }
+    def note_output(name: str, output: Tensor) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        first = before[name]
+        if first is not None:
+            pairs.append((first, name))
+        source[id(output), output._version] = name
+        # While it is kept alive, no other tensor can get its id.
+        kept.append(output)
+
+    modules = {name: module for name, module in twin.model.named_modules() if _is_known(module)}
     handles = [
-        module.register_forward_hook(lambda module, args, output, name=name: note(name, module, args[0], output))
-        for name, module in names.items()
-        if not list(module.children())
+        handle
+        for name, module in modules.items()
+        for handle in (
+            module.register_forward_pre_hook(lambda module, args, name=name: note_input(name, args[0])),
+            module.register_forward_hook(lambda module, args, output, name=name: note_output(name, output)),
+        )
     ]
     twin.run()
     for handle in handles:
         handle.remove()
-    convolutions = [convolution for convolution, _ in pairs]
-    return [
-        (convolution, norm)
-        for convolution, norm in pairs
-        if calls[convolution] == calls[norm] == 1 == convolutions.count(convolution)
-    ]
+    firsts = [first for first, _ in pairs]
+    followers = {first: second for first, second in pairs if calls[first] == calls[second] == 1 == firsts.count(first)}
+
+    def follower(name: str, kind: type[nn.Module]) -> str | None:
+        second = followers.get(name)
+        return second if second is not None and type(modules[second]) is kind else None
+
+    chains = []
+    for name in calls:
+        if type(modules[name]) is nn.Conv2d and not _reads_parameters(twin.model, name):
+            norm = follower(name, nn.BatchNorm2d)
+            chains.append(_Chain(name, norm, follower(norm or name, nn.ReLU)))
+    return chains
 
 
-def _fold(model: nn.Module, convolution: str, norm: str) -> None:
-    conv, bn = model.get_submodule(convolution), model.get_submodule(norm)
-    if not isinstance(conv, nn.Conv2d) or not isinstance(bn, nn.BatchNorm2d):
+def _reads_parameters(model: nn.Module, name: str) -> bool:
+    """Whether what holds the module uses its parameters without calling it, as layers of this package do."""
+    return hasattr(model.get_submodule(name.rpartition(".")[0]), "is_untouched")
+
+
+def _is_known(module: nn.Module) -> bool:
+    if isinstance(module, nn.BatchNorm2d):
+        return is_untouched(module, nn.BatchNorm2d, "weight", "bias") and module.running_mean is not None
+    return is_untouched(module, nn.Conv2d, "weight") or is_untouched(module, nn.ReLU)
+
+
+def _fold(model: nn.Module, chain: _Chain) -> None:
+    if chain.norm is None:
         return
-    if bn.running_mean is None or bn.running_var is None:
-        return
+    conv, bn = model.get_submodule(chain.convolution), model.get_submodule(chain.norm)
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(bn, nn.BatchNorm2d)
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
     )
     conv.weight, conv.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
-    parent, _, child = norm.rpartition(".")
-    setattr(model.get_submodule(parent), child, nn.Identity())
+    _replace(model, chain.norm, nn.Identity())
+
+
+def _pack(model: nn.Module, chain: _Chain) -> None:
+    conv = model.get_submodule(chain.convolution)
+    assert isinstance(conv, nn.Conv2d)
+    _replace(model, chain.convolution, PackedConv2d.of(conv, relu=chain.relu is not None))
+    if chain.relu is not None:
+        _replace(model, chain.relu, nn.Identity())
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)

@@ -26,7 +26,10 @@ class FrameVectors(NotScriptable, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x):
             maps = promoted(x)
-            if not is_untouched(self.conv, nn.Conv2d, "weight", "bias"):
+            if not self.is_untouched():
                 return called(self.conv, maps).mean(dim=(2, 3)).to(x.dtype)
             weight, bias = self.conv.weight.to(maps.dtype), self.conv.bias.to(maps.dtype)  # type: ignore[union-attr]
             return functional.frame_vectors(maps, weight, bias).to(x.dtype)
+
+    def is_untouched(self) -> bool:
+        return is_untouched(self.conv, nn.Conv2d, "weight", "bias")

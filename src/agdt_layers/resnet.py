@@ -26,9 +26,10 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False, **factory)
         self.bn1 = nn.BatchNorm2d(channels, **factory)
-        self.relu = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False, **factory)
         self.bn2 = nn.BatchNorm2d(channels, **factory)
+        self.act2 = nn.ReLU(inplace=True)
         self.downsample = (
             nn.Sequential(
                 nn.Conv2d(in_channels, channels, 1, stride, bias=False, **factory),
@@ -40,10 +41,10 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.act1(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
         x += shortcut
-        return self.relu(x)
+        return self.act2(x)
 
 
 class ResNet18(NotScriptable, nn.Module):

@@ -81,6 +81,34 @@ def convolution_gradients(x: Tensor, weight: Tensor, d_out: Tensor) -> tuple[Ten
     return d_x, d_weight
 
 
+def pack_convolution(weight: Tensor, *settings: Any) -> Tensor | None:
+    """Rearrange a weight on the CPU for :func:`packed_convolution`; None where this torch or processor cannot."""
+    pack: Any = getattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", None)
+    if pack is None or _packed_operator() is None or not torch.backends.mkldnn.is_available():
+        return None
+    try:
+        packed: Tensor = pack(weight.to_mkldnn(), *settings)
+    except RuntimeError:
+        return None
+    return packed
+
+
+def packed_convolution(x: Tensor, packed: Tensor, bias: Tensor | None, *settings: Any, relu: bool) -> Tensor:
+    """conv2d with a packed weight; ``settings`` are padding, stride, dilation and groups, as for packing."""
+    out: Tensor = _packed_operator()(x, packed, bias, *settings, "relu" if relu else "none", [], "")
+    return out
+
+
+def _packed_operator() -> Any:
+    return getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+
+
+def is_observed() -> bool:
+    """Whether a dispatch mode sees every operation, as torch's own counters do; if torch cannot tell, yes."""
+    depth: Any = getattr(torch._C, "_len_torch_dispatch_stack", None)
+    return depth is None or bool(depth())
+
+
 def at_end_of_backward(callback: Callable[[], None]) -> None:
     """Call back when the current backward pass has ended."""
     engine: Any = getattr(Variable, "_execution_engine", None)

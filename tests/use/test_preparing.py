@@ -7,12 +7,14 @@ from torch import Tensor, nn
 from agdt_layers import (
     AdaptiveGlobalAttention,
     AGDTNet,
+    AGDTStream,
     FrameWise,
     build_agdtnet,
     device_forms,
     insert_attention,
     prepare_for_inference,
 )
+from agdt_layers.packed_convolution import PackedConv2d
 from helpers.agreement import randomised
 from helpers.hosts import Block, host
 from helpers.launches import launches
@@ -49,6 +51,14 @@ def test_in_single_precision_they_differ_by_rounding() -> None:
     net = trained().float()
     clips = random_tensor((2, 4, 3, 48, 64), 0, torch.float32)
     torch.testing.assert_close(prepare_for_inference(net)(clips), net(clips), rtol=1e-5, atol=1e-5)
+
+
+def test_it_can_be_prepared_in_inference_mode() -> None:
+    net, clips = trained().float(), random_tensor((2, 4, 3, 48, 64), 0, torch.float32)
+    with torch.inference_mode():
+        prepared = prepare_for_inference(net)
+        torch.testing.assert_close(prepared(clips), net(clips), rtol=1e-5, atol=1e-5)
+    assert not prepared.backbone.conv1.weight.is_inference()
 
 
 def test_the_copy_cannot_be_trained_and_the_net_still_can() -> None:
@@ -99,6 +109,44 @@ class Shared(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
         return y + self.norm(y)
+
+
+class AddsInPlace(nn.Module):
+    """What a ReLU is given is no longer what the norm gave, though the same tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.relu = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.conv(x))
+        y += 1
+        return self.relu(y)
+
+
+@torch.no_grad()
+def test_a_relu_is_folded_where_it_takes_what_the_norm_gave() -> None:
+    model, x = AddsInPlace().eval(), random_tensor((2, 3, 4, 5), 0, torch.float32)
+    prepared = prepare_for_inference(model, x)
+    torch.testing.assert_close(prepared(x), model(x))
+    assert isinstance(prepared.relu, nn.ReLU)
+    net = prepare_for_inference(build_agdtnet())
+    folded = [module for module in net.modules() if isinstance(module, PackedConv2d)]
+    # Those of the stem and inside the eight blocks; the blocks' last ones take a sum.
+    assert [module.relu for module in folded].count(True) == 9
+    assert len(folded) == 20
+
+
+@torch.no_grad()
+def test_a_stream_of_a_prepared_net_gives_the_same() -> None:
+    net = trained(causal=True).float()
+    clip = random_tensor((1, 6, 3, 48, 64), 0, torch.float32)
+    torch.testing.assert_close(
+        AGDTStream(prepare_for_inference(net), num_frames=4).push(clip),
+        AGDTStream(net, num_frames=4).push(clip),
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 def test_what_cannot_be_folded_is_refused() -> None:
