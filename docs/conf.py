@@ -84,7 +84,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 1e9,
-    "reset_modules": ("matplotlib",),
+    "reset_modules": ("matplotlib", "gallery_style.house_style"),
     "image_scrapers": ("matplotlib",),
     "matplotlib_animations": False,
     "capture_repr": (),

@@ -5,18 +5,26 @@ What the class token attends to over time
 The temporal encoder puts a learnable class token in front of the frames; its output is the clip's vector. Its attention
 weights say how much of every frame goes into the answer. They are shown for the small net that
 this gallery trains on rendered faces, in the last of its three encoder layers, averaged over the heads.
+
+Needs ``pip install matplotlib`` beside this package and, for its rendered faces, a checkout of it:
+``PYTHONPATH=CHECKOUT/examples:CHECKOUT/tests:CHECKOUT/docs python class_token.py``.
 """
+
+import sys
 
 import matplotlib.pyplot as plt
 import torch
-from small_net import FRAMES, faces, trained_net
 
 from agdt_layers import capture_attention
-from dfer.data.augmentation import normalise, to_unit
-from dfer.evaluation.pictures import BLUE, INK, ORANGE, STYLE
-from dfer.rendering.motion import EXPRESSIONS
 
-plt.rcParams.update(STYLE)
+try:
+    from small_net import FRAMES, faces, trained_net
+
+    from dfer.data.augmentation import normalise, to_unit
+    from dfer.evaluation.pictures import BLUE, INK, ORANGE
+    from dfer.rendering.motion import EXPRESSIONS
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}. class_token.py needs what its first lines say: packages, and a checkout on the PYTHONPATH.")
 
 net, _, accuracy = trained_net(gate=True)
 clips, labels = faces("test")

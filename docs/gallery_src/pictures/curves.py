@@ -5,17 +5,24 @@ A training run's curves
 The small nets of this gallery, trained when the page was built: 60 steps on rendered faces, seven expressions, with
 and without the gate. Every run of ``examples/train.py`` draws such curves of its own, a confusion matrix and
 attention maps; see :doc:`/gallery/tasks/train_a_net`.
+
+Needs ``pip install matplotlib`` beside this package and, for its rendered faces, a checkout of it:
+``PYTHONPATH=CHECKOUT/examples:CHECKOUT/tests:CHECKOUT/docs python curves.py``.
 """
+
+import sys
 
 import matplotlib.pyplot as plt
 import torch
-from small_net import BATCH, STEPS, faces, trained_net
 
-from dfer.data.augmentation import normalise, to_unit
-from dfer.evaluation.pictures import BLUE, INK, ORANGE, STYLE
-from dfer.rendering.motion import EXPRESSIONS
+try:
+    from small_net import BATCH, STEPS, faces, trained_net
 
-plt.rcParams.update(STYLE)
+    from dfer.data.augmentation import normalise, to_unit
+    from dfer.evaluation.pictures import BLUE, INK, ORANGE
+    from dfer.rendering.motion import EXPRESSIONS
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}. curves.py needs what its first lines say: packages, and a checkout on the PYTHONPATH.")
 
 runs = {"with gate": (trained_net(gate=True), BLUE), "without gate": (trained_net(gate=False), ORANGE)}
 for name, (run, _) in runs.items():

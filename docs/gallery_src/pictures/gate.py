@@ -8,15 +8,14 @@ linear map). A gate :math:`w` mixes them, :math:`f_{att} = w a + (1 - w) b`.
 
 To see the gate alone, the layer below gets weights by hand: both maps are the identity, and the gate prefers the
 greater of the two statistics.
+
+Needs ``pip install matplotlib`` beside this package.
 """
 
 import matplotlib.pyplot as plt
 import torch
 
 from agdt_layers import AdaptiveChannelAttention
-from dfer.evaluation.pictures import BLUE, GREEN, INK, ORANGE, STYLE
-
-plt.rcParams.update(STYLE)
 
 layer = AdaptiveChannelAttention(64, kernel_size=1)
 with torch.no_grad():
@@ -38,15 +37,15 @@ local = average * peak.mean()
 overall = peak * average.mean()
 
 figure, (statistics, gating) = plt.subplots(2, 1, figsize=(7.5, 4.8), sharex=True, layout="constrained")
-statistics.plot(channel, local, color=BLUE, label="a, local (from the mean)")
-statistics.plot(channel, overall, color=ORANGE, label="b, global (from the maximum)")
+statistics.plot(channel, local, color="C0", label="a, local (from the mean)")
+statistics.plot(channel, overall, color="C1", label="b, global (from the maximum)")
 mixed = gate[0] * local + (1 - gate[0]) * overall
-statistics.plot(channel, mixed, color=INK, linestyle="--", label="$f_{att}$, what the gate makes of both")
-statistics.plot(channel, (local + overall) / 2, color=INK, linewidth=0.8, alpha=0.5, label="without the gate")
+statistics.plot(channel, mixed, color="black", linestyle="--", label="$f_{att}$, what the gate makes of both")
+statistics.plot(channel, (local + overall) / 2, color="black", linewidth=0.8, alpha=0.5, label="without the gate")
 statistics.set(title="Two statistics of 64 channels")
 statistics.legend(frameon=False, fontsize=9)
-gating.plot(channel, gate[0], color=GREEN)
-gating.axhline(0.5, color=INK, linewidth=0.8, alpha=0.4)
+gating.plot(channel, gate[0], color="C2")
+gating.axhline(0.5, color="black", linewidth=0.8, alpha=0.4)
 gating.set(title="Gate w: 1 takes a, 0 takes b", xlabel="channel", ylim=(0, 1))
 plt.show()
 

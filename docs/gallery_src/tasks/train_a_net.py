@@ -5,17 +5,24 @@ Train
 ``examples/train.py`` trains and evaluates the net: on rendered faces, made on the spot with nothing to download, or
 on clips of your own. This page runs it on both, with tiny settings so that the site builds in seconds. The scores
 below mean nothing but that it runs.
+
+Needs a checkout with its extra, ``pip install -e "CHECKOUT[train]" scikit-video==1.1.11``:
+``PYTHONPATH=CHECKOUT/examples:CHECKOUT/tests:CHECKOUT/docs python train_a_net.py``.
 """
 
+import sys
 from pathlib import Path
 from tempfile import mkdtemp
 
-import matplotlib.pyplot as plt
+try:
+    import matplotlib.pyplot as plt
 
-import train
-from dfer.data import parts as run_data
-from dfer.training.settings import ON_DISK
-from helpers import real_footage
+    import train
+    from dfer.data import parts as run_data
+    from dfer.training.settings import ON_DISK
+    from helpers import real_footage
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}. train_a_net.py needs what its first lines say: packages, and a checkout on the PYTHONPATH.")
 
 
 def show(path, width):

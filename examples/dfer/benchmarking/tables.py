@@ -1,5 +1,6 @@
 """The report as Markdown: what the documentation and the README include, one text a file."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,7 @@ def tables(report: Report) -> dict[str, str]:
         "targets.md": _targets(report),
         "headline.md": _headline(report),
         "launches.md": _launches(report),
+        "layer_times.md": _layer_times(report),
         "deployed.md": _deployed(report),
         "profile.md": _table(PROFILE_HEADER, 2, map(profile_row, report["profile"])),
     }
@@ -108,6 +110,19 @@ def _launches(report: Report) -> str:
     ways = ("forward", "forward + backward")
     names = dict.fromkeys(name for name, _ in counts)
     return _table(["", *ways], 1, ([name, *(str(counts.get((name, way), "")) for way in ways)] for name in names))
+
+
+def _layer_times(report: Report) -> str:
+    """The median of every attention layer on each map, AGA first."""
+    times: dict[str, dict[str, float]] = {}
+    for row in report["rows"]:
+        case = re.fullmatch(r"AGA (\d.*) NCHW (forward.*)", row["case"])
+        if case is not None and row["unit"] == "ms":
+            each = times.setdefault(", ".join(case.groups()), {"AGA": row["ours"]})
+            each[row["peer"]] = row["theirs"]
+    names = list(dict.fromkeys(name for each in times.values() for name in each if name != "x * s"))
+    rows = ([case, *(f"{each[name]:.2f}" if name in each else "" for name in names)] for case, each in times.items())
+    return _table(["ms", *names], 1, rows)
 
 
 def _deployed(report: Report) -> str:

@@ -1,5 +1,8 @@
 """The tables of a report: each target once, met or missed; counts as numbers; the README's headline."""
 
+import json
+from pathlib import Path
+
 from dfer.benchmarking.tables import tables
 
 
@@ -70,3 +73,19 @@ def test_every_line_of_a_table_has_as_many_cells() -> None:
     for name, text in tables(REPORT).items():
         assert len({line.count("|") for line in text.splitlines()}) == 1, name
     assert tables(REPORT)["launches.md"].splitlines()[1] == "| --- | --: | --: |"
+
+
+def test_times_of_layers_stand_side_by_side() -> None:
+    cases = (("SE", "AGA 16 x 2 NCHW forward"), ("x * s", "AGA 16 x 2 NCHW forward"), ("SE", "AGA 1 channels_last f"))
+    report = REPORT | {"rows": [row("AGA", 0.5, None, peer=peer, case=case) for peer, case in cases]}
+    assert tables(report)["layer_times.md"].splitlines() == [
+        "| ms | AGA | SE |",
+        "| --- | --: | --: |",
+        "| 16 x 2, forward | 5.00 | 10.00 |",
+    ]
+
+
+def test_the_committed_tables_are_those_of_the_committed_json() -> None:
+    folder = Path(__file__).parents[3] / "docs" / "benchmark"
+    for name, text in tables(json.loads((folder / "benchmark.json").read_text())).items():
+        assert (folder / name).read_text() == text, f"benchmark.py --redraw --out docs/benchmark makes another {name}"
