@@ -68,6 +68,18 @@ def test_every_public_name_is_on_the_api_page() -> None:
     assert sorted(entries) == sorted(agdt_layers.__all__)
 
 
+def test_the_layers_call_the_functions_that_the_api_page_puts_beside_them() -> None:
+    rows = re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|$", (DOCS / "api" / "index.md").read_text(), re.MULTILINE)
+    assert len(rows) == 4
+    for layers, functions in rows:
+        for layer in re.findall(r"`(\w+)`", layers):
+            modules = {part.__module__ for part in getattr(agdt_layers, layer).__mro__}
+            files = [sys.modules[name].__file__ or "" for name in modules if name.startswith("agdt_layers")]
+            source = "".join(Path(file).read_text(encoding="utf-8") for file in files)
+            for function in re.findall(r"`(\w+)`", functions):
+                assert f"{function}(" in source, f"{layer} calls {function}?"
+
+
 def test_every_public_class_documents_its_public_methods() -> None:
     for name in agdt_layers.__all__:
         public = getattr(agdt_layers, name)

@@ -51,6 +51,7 @@ def test_the_readme_names_the_versions_that_are_run() -> None:
     newest, oldest = (pins(name)["torch"] for name in (".ci/newest.txt", ".ci/oldest.txt"))
     claim = " ".join(text("README.md").split())
     assert f"with Python 3.11 and torch {oldest} and {newest}." in claim
+    assert f"\n| torch | {oldest} and {newest} |\n" in text("docs/index.md")
 
 
 def test_changelog_and_citation_agree_on_the_release() -> None:
