@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch.nn.functional import interpolate
 
 import recognise
@@ -193,13 +194,16 @@ def shown(path: Path, kind: str) -> Path:
             return write_video(path, face, times=[0.0, 0.04, 0.3, 0.34, 1.2, 1.24])
         case "grey":
             return write_video(path, face, codec="ffv1", pixels="gray")
+        case "picture":
+            Image.fromarray(face[0].permute(1, 2, 0).numpy()).save(path)
+            return path
         case _:
             return write_video(path, interpolate(face[:2].float(), scale_factor=15).byte())
 
 
-@pytest.mark.parametrize("kind", ["turned", "variable", "grey", "4K"])
+@pytest.mark.parametrize("kind", ["turned", "variable", "grey", "picture", "4K"])
 def test_faces_are_found_in_unusual_files(tmp_path: Path, weights: Path, kind: str) -> None:
-    video = shown(tmp_path / "a.mkv" if kind == "grey" else tmp_path / "a.mp4", kind)
+    video = shown(tmp_path / {"grey": "a.mkv", "picture": "a.png"}.get(kind, "a.mp4"), kind)
     assert run(weights, tmp_path / "out", video) == 0
     rows = rows_of(tmp_path / "out" / "a.csv")
     frames = VideoReader(video).frames()
