@@ -44,7 +44,7 @@ def failures(site: Path) -> list[str]:
             found.append(f"{script.name} failed:\n{alone.stderr}")
         if paths[script] is not None and (alone.returncode == 0 or alone.stderr.count("\n") != 1):
             found.append(f"{script.name} should ask for a checkout in one line, gave:\n{alone.stderr}")
-        print(f"{script.name}: {'with a checkout' if paths[script] else 'runs alone'}")
+        print(f"{script.name}: {'with a checkout' if paths[script] else 'alone'}")
     for path in filter(None, sorted({path or "" for path in paths.values()})):
         together = run(["-c", IN_TURN], [script for script in scripts if paths[script] == path], path)
         if together.returncode != 0:

@@ -32,10 +32,10 @@ class EfficientChannelAttention(nn.Module):
 
 
 layers = {
+    "AGA": AdaptiveGlobalAttention,
+    "CBAM": CBAM,
     "SE": SqueezeExcitation,
     "ECA": EfficientChannelAttention,
-    "CBAM": CBAM,
-    "AGA": AdaptiveGlobalAttention,
 }
 
 # %%
@@ -55,7 +55,7 @@ def multiply_adds(make, shape):
     return counter.get_total_flops() // 2
 
 
-figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
+figure, panels = plt.subplots(2, 1, figsize=(5.2, 6.4), layout="constrained")
 for axes, (count, title) in zip(
     panels, ((parameters, "Parameters"), (multiply_adds, "Multiply-adds a frame")), strict=True
 ):

@@ -32,7 +32,7 @@ for name, (run, _) in runs.items():
 
 # %%
 # The loss of each step is pale, its moving mean over ten steps is strong. Dotted: guessing among seven classes.
-figure, (losses, recalls) = plt.subplots(1, 2, figsize=(9.5, 3.7), layout="constrained")
+figure, (losses, recalls) = plt.subplots(2, 1, figsize=(5.2, 6.4), layout="constrained")
 for name, (run, colour) in runs.items():
     each = torch.tensor(run.losses)
     losses.plot(each, color=colour, alpha=0.3, linewidth=1)

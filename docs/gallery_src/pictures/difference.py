@@ -43,8 +43,8 @@ def difference_and_gate(clip, boundary="zero"):
 def draw(clip, title):
     """Frames, the difference signal and the gate."""
     difference, gate = (values.view(len(clip), *clip.shape[-2:]) for values in difference_and_gate(clip))
-    gaps = {"wspace": 0.03, "hspace": 0.03, "left": 0.03, "right": 0.93, "bottom": 0.02, "top": 0.94}
-    figure, grid = plt.subplots(3, len(clip), figsize=(1.45 * len(clip), 4.3), gridspec_kw=gaps)
+    gaps = {"wspace": 0.03, "hspace": 0.03, "left": 0.05, "right": 0.86, "bottom": 0.02, "top": 0.9}
+    figure, grid = plt.subplots(3, len(clip), figsize=(0.7 * len(clip), 2.2), gridspec_kw=gaps)
     limit = difference.abs().quantile(0.995)
     for t in range(len(clip)):
         grid[0, t].imshow(clip[t].permute(1, 2, 0), interpolation="bicubic")
@@ -57,8 +57,8 @@ def draw(clip, title):
     grid[1, 0].set_ylabel("d")
     grid[0, 0].set_title(title)
     grid[2, 0].set_ylabel("G")
-    figure.colorbar(changes, cax=figure.add_axes((0.94, 0.34, 0.008, 0.27)))
-    figure.colorbar(gates, cax=figure.add_axes((0.94, 0.03, 0.008, 0.27)))
+    figure.colorbar(changes, cax=figure.add_axes((0.87, 0.35, 0.012, 0.23)))
+    figure.colorbar(gates, cax=figure.add_axes((0.87, 0.04, 0.012, 0.23)))
     plt.show()
 
 
@@ -100,7 +100,7 @@ draw(talking, "Carphone")
 # The paper prints the differences for the frames that have a neighbour. With ``boundary="zero"`` (the default) the
 # others are zero; ``boundary="wrap"`` takes the clip as a cycle, so that the first frame follows the last.
 # Over a smile, which does not end as it begins, the wrapped ends see a change that never happened.
-figure, panels = plt.subplots(2, 2, figsize=(9, 5), sharex=True, layout="constrained")
+figure, panels = plt.subplots(2, 2, figsize=(5.2, 4.4), sharex=True, layout="constrained")
 for column, (name, clip) in enumerate({"Drawn smile": smile, "Carphone": talking}.items()):
     for boundary, colour, marker in (("wrap", "C1", "s"), ("zero", "C0", "o")):
         difference, gate = difference_and_gate(clip, boundary)
@@ -115,7 +115,7 @@ for column, (name, clip) in enumerate({"Drawn smile": smile, "Carphone": talking
     panels[1, column].set(xlabel="frame")
 panels[0, 0].set_ylabel("mean |d|")
 panels[1, 0].set_ylabel("gate G\n(median, 99 % of pixels)")
-panels[0, 0].legend(frameon=False)
+panels[0, 0].legend(frameon=False, fontsize=8)
 plt.show()
 
 # %%

@@ -43,7 +43,7 @@ def spatial_weights(net, clip):
 
 def draw(clip, title):
     gaps = {"wspace": 0.03, "hspace": 0.03, "left": 0.04, "right": 1, "bottom": 0, "top": 0.94}
-    _, grid = plt.subplots(3, len(clip), figsize=(2 * len(clip), 6.2), gridspec_kw=gaps)
+    _, grid = plt.subplots(3, len(clip), figsize=(1.3 * len(clip), 4.1), gridspec_kw=gaps)
     rows = {"clip": None} | {name: spatial_weights(net, clip) for name, (net, _, _) in nets.items()}
     for row, (name, weights) in enumerate(rows.items()):
         for t in range(len(clip)):

@@ -73,8 +73,8 @@ attention = maps["backbone.1.agdt_attention"]
 clip = clips[:1]
 heat = interpolate(attention.spatial[:1], size=clip.shape[-2:], mode="bicubic")[0]
 
-gaps = {"wspace": 0.03, "hspace": 0.03, "left": 0, "right": 1, "bottom": 0, "top": 0.94}
-figure, grid = plt.subplots(2, len(heat), figsize=(2 * len(heat), 4.25), gridspec_kw=gaps)
+gaps = {"wspace": 0.03, "hspace": 0.03, "left": 0, "right": 1, "bottom": 0, "top": 0.92}
+figure, grid = plt.subplots(2, len(heat), figsize=(1.3 * len(heat), 2.8), gridspec_kw=gaps)
 for t, (frame, weights) in enumerate(zip(clip[0], heat, strict=True)):
     grid[0, t].imshow(frame.permute(1, 2, 0), interpolation="bicubic")
     grid[1, t].imshow(frame.mean(dim=0), cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
@@ -86,7 +86,7 @@ plt.show()
 
 # %%
 # Which channels count: channel weights and gate of the first AGA block, over all channels and frames of the clip.
-figure, (channels, gates) = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
+figure, (channels, gates) = plt.subplots(2, 1, figsize=(5.2, 4), layout="constrained")
 for axes, values, title in ((channels, attention.channel, "Channel weights $s_c$"), (gates, attention.gate, "Gate w")):
     shown = axes.imshow(values[0], aspect="auto", cmap="viridis")
     axes.set(title=title, xlabel="channel", ylabel="frame", yticks=range(len(values[0])))

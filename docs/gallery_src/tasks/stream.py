@@ -54,7 +54,7 @@ for window in windows:
     counts["stream"].append(multiply_adds(stream.push, clip[:, -1]))
     counts["whole window"].append(multiply_adds(net, clip))
 
-figure, axes = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
+figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
 for name, each in counts.items():
     (line,) = axes.plot(windows, each, marker="o", label=name)
     axes.text(windows[-1] + 0.3, each[-1], f"{each[-1]:.1f} G", va="center", color=line.get_color())

@@ -48,7 +48,7 @@ train.main([*arguments.split(), "--out", str(out / "expressions")])
 # %%
 # Every run leaves ``metrics.json`` (scores, confusion, settings, history), ``weights.safetensors``, which also says
 # the classes, the size and the number of frames, and three pictures.
-show(out / "expressions" / "curves.png", 9)
+show(out / "expressions" / "curves.png", 5)
 
 # %%
 show(out / "expressions" / "attention.png", 4.5)

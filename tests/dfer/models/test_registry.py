@@ -152,3 +152,23 @@ def test_a_row_of_agdtnet_takes_its_options() -> None:
     with torch.device("meta"):
         net = build_model("agdtnet", CLASSES, FRAMES, causal=True)
     assert net.backbone.attention["layer2"].context_window == FRAMES
+
+
+def takes(name: str, frames: int, size: int) -> bool:
+    """Whether a model that was made for clips of 8 frames of 112 x 112 takes others; tried without values."""
+    with torch.device("meta"):
+        try:
+            build_model(name, CLASSES, 8, size=112).eval()(torch.empty(1, frames, 3, size, size))
+        except ValueError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_the_page_says_which_clips_a_model_takes(name: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "inputs.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if f"`{name if name in page else 'agdtnet'}`" in line)
+    _, _, frames, side, *_ = (cell.strip() for cell in row.split("|"))
+    expected = {"any": (True, True), "T as made": (False, False), "at most the T it was made with": (True, False)}
+    assert (takes(name, 4, 112), takes(name, 12, 112)) == expected[frames]
+    assert takes(name, 8, 96) == {"any": True, "as made": False}[side]
