@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,11 @@ from agdt_layers.model_copy import ModelCopy
 from agdt_layers.packed_convolution import PackedConv2d
 from agdt_layers.untouched import is_untouched
 
+Model = TypeVar("Model", bound=nn.Module)
+
 
 @torch.inference_mode(mode=False)
-def prepare_for_inference(model: nn.Module, example_input: Tensor | tuple[Any, ...] | None = None) -> nn.Module:
+def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] | None = None) -> Model:
     """Return a faster copy of a trained model: batch norm and ReLU folded, channels last, no gradients.
 
     In evaluation a batch norm is a scale and a shift per channel, which the convolution before it can take over. On a
