@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 
-from dfer.evaluation.pictures import BLUE, GREEN, MUTED, ORANGE, STYLE
+from dfer.chart_style import BLUE, GREEN, MUTED, ORANGE, STYLE
 
 
 def house_style(_gallery_conf: object, _script: str) -> None:

@@ -20,8 +20,8 @@ from agdt_layers import capture_attention
 try:
     from small_net import FRAMES, faces, trained_net
 
+    from dfer.chart_style import BLUE, INK, ORANGE
     from dfer.data.augmentation import normalise, to_unit
-    from dfer.evaluation.pictures import BLUE, INK, ORANGE
     from dfer.rendering.motion import EXPRESSIONS
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing}. class_token.py needs what its first lines say: packages, and a checkout on the PYTHONPATH.")
@@ -51,7 +51,7 @@ for row, values in enumerate(of_class.tolist()):
     for column, value in enumerate(values):
         strong = abs(value) > 0.6 * limit
         matrix.text(
-            column, row, f"{value:+.1f}", ha="center", va="center", color="white" if strong else INK, fontsize=9
+            column, row, f"{value:+.1f}", ha="center", va="center", color="white" if strong else "black", fontsize=9
         )
 curve.plot(range(FRAMES), deviation[:, 1:].T, color=BLUE, alpha=0.12, linewidth=1)
 curve.plot(range(FRAMES), deviation[:, 1:].mean(dim=0), color=ORANGE, marker="o", label="mean of all clips")

@@ -18,8 +18,8 @@ import torch
 try:
     from small_net import BATCH, STEPS, faces, trained_net
 
+    from dfer.chart_style import BLUE, INK, ORANGE
     from dfer.data.augmentation import normalise, to_unit
-    from dfer.evaluation.pictures import BLUE, INK, ORANGE
     from dfer.rendering.motion import EXPRESSIONS
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing}. curves.py needs what its first lines say: packages, and a checkout on the PYTHONPATH.")

@@ -111,7 +111,7 @@ for column, (name, clip) in enumerate({"Drawn smile": smile, "Carphone": talking
         panels[1, column].fill_between(range(len(low)), low, high, color=colour, alpha=0.22, linewidth=0)
         panels[1, column].plot(gate.median(dim=1).values, color=colour, marker=marker)
     panels[0, column].set(title=name)
-    panels[1, column].axhline(0.5, color="black", linewidth=0.7, alpha=0.4)
+    panels[1, column].axhline(0.5, color="grey", linewidth=0.7, alpha=0.4)
     panels[1, column].set(xlabel="frame")
 panels[0, 0].set_ylabel("mean |d|")
 panels[1, 0].set_ylabel("gate G\n(median, 99 % of pixels)")

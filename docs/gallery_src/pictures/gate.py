@@ -40,12 +40,12 @@ figure, (statistics, gating) = plt.subplots(2, 1, figsize=(5.2, 5), sharex=True,
 statistics.plot(channel, local, color="C0", label="a, local (from the mean)")
 statistics.plot(channel, overall, color="C1", label="b, global (from the maximum)")
 mixed = gate[0] * local + (1 - gate[0]) * overall
-statistics.plot(channel, mixed, color="black", linestyle="--", label="$f_{att}$, what the gate makes of both")
-statistics.plot(channel, (local + overall) / 2, color="black", linewidth=0.8, alpha=0.5, label="without the gate")
+statistics.plot(channel, mixed, color="grey", linestyle="--", label="$f_{att}$, what the gate makes of both")
+statistics.plot(channel, (local + overall) / 2, color="grey", linewidth=0.8, alpha=0.5, label="without the gate")
 statistics.set(title="Two statistics of 64 channels")
 statistics.legend(frameon=False, fontsize=8)
 gating.plot(channel, gate[0], color="C2")
-gating.axhline(0.5, color="black", linewidth=0.8, alpha=0.4)
+gating.axhline(0.5, color="grey", linewidth=0.8, alpha=0.4)
 gating.set(title="Gate w: 1 takes a, 0 takes b", xlabel="channel", ylim=(0, 1))
 plt.show()
 

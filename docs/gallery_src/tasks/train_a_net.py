@@ -28,7 +28,7 @@ except ModuleNotFoundError as missing:
 def show(path, width):
     """Put a picture of a run on this page."""
     picture = plt.imread(path)
-    figure = plt.figure(figsize=(width, width * picture.shape[0] / picture.shape[1]), dpi=150)
+    figure = plt.figure(figsize=(width, width * picture.shape[0] / picture.shape[1]), dpi=150, facecolor="none")
     figure.add_axes((0, 0, 1, 1), xticks=[], yticks=[], frame_on=False).imshow(picture)
     plt.show()
 

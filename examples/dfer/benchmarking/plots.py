@@ -1,65 +1,65 @@
-"""The benchmark's pictures: ratios as bars against their targets, growth as lines."""
+"""The benchmark's pictures: ratios as dots against their targets, growth as lines."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from dfer.atomic_files import whole_file
+from dfer.benchmarking.tables import groups, missed, span
+from dfer.chart_style import BLUE, INK, MUTED, ORANGE, STYLE, WIDTH, save
 
-OURS, OVER, PEER = "#2a6f97", "#c8553d", "#8d99ae"
-# Bars end here; their numbers go on.
+# Dots to the right of this are drawn here, as arrow heads; their numbers stand beside.
 WIDEST = 2.2
+# Characters of a line that is as wide as the picture.
+LINE = 68
 
 
 def draw_ratios(path: Path, report: dict[str, Any]) -> None:
-    """Bars of ours / peer, for the rows that have a target; the tick on each bar is the target."""
-    rows = [row for row in report["rows"] if row["bound"] is not None][::-1]
-    figure, axes = plt.subplots(figsize=(9, 0.6 + 0.27 * len(rows)), layout="constrained")
-    met = [row["ratio"] <= row["bound"] for row in rows]
-    axes.barh(
-        range(len(rows)), [row["ratio"] for row in rows], color=[OURS if good else OVER for good in met], height=0.62
-    )
-    for place, row in enumerate(rows):
-        axes.plot([row["bound"]] * 2, [place - 0.42, place + 0.42], color="black", linewidth=1.6)
-        beside = min(max(row["ratio"], row["bound"]), WIDEST) + 0.02
-        axes.text(beside, place, f"{row['ratio']:.2f}", va="center", fontsize=7.5, color="#333333")
-    axes.set_xlim(0, WIDEST + 0.15)
-    axes.set_yticks(range(len(rows)), [f"{row['case']}  /  {row['peer']}" for row in rows], fontsize=7.5)
-    axes.axvline(1.0, color=PEER, linewidth=0.8, linestyle=":")
-    axes.set_xlabel("ours / peer, lower is better; black tick: target; red: target missed", fontsize=8.5)
-    axes.set_ylim(-0.7, len(rows) - 0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    with whole_file(path) as whole:
-        figure.savefig(whole, dpi=150, format="png")
-    plt.close(figure)
+    """A line for each target, below its name: a dot for every ratio, the target as a tick, and the span as a number."""
+    found = [(wrap(name, LINE), rows) for name, rows in groups(report).items() if rows[0]["bound"] is not None]
+    lines = sum(len(name) + 1.35 for name, _ in found)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.165 * lines), layout="constrained")
+        place = lines
+        for name, rows in found:
+            place -= len(name)
+            axes.text(0, place, "\n".join(name), va="bottom", fontsize=9, linespacing=1.1)
+            place -= 0.55
+            axes.plot([0, WIDEST], [place, place], color=MUTED, linewidth=0.8, alpha=0.5)
+            for row in rows:
+                shown, marker = (row["ratio"], "o") if row["ratio"] <= WIDEST else (WIDEST, ">")
+                axes.plot(shown, place, marker, color=ORANGE if missed(row) else BLUE, markersize=7, alpha=0.75)
+            axes.plot(rows[0]["bound"], place, "|", color=INK, markersize=11, markeredgewidth=2)
+            axes.text(WIDEST + 0.08, place, span(rows), va="center", fontsize=9)
+            place -= 0.8
+        axes.set(xlim=(0, WIDEST + 0.6), ylim=(place, lines + 0.3), yticks=[], xticks=[0, 0.5, 1, 1.5, 2])
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("ours / peer, lower is better\ntick: target; orange: target missed", loc="left")
+        save(figure, path)
 
 
 def draw_growth(path: Path, report: dict[str, Any]) -> None:
     """Time against each axis, doubly logarithmic, with a line of slope 1 and a plain pass over the map to compare."""
     curves = [curve for curve in report["growth"] if curve["layer"] != "x * s"]
     plain = {curve["axis"]: curve for curve in report["growth"] if curve["layer"] == "x * s"}
-    figure, panels = plt.subplots(2, 3, figsize=(9, 5.6), layout="constrained")
-    for axes in panels.flat[len(curves) :]:
-        axes.remove()
-    for axes, curve in zip(panels.flat, curves, strict=False):
-        sizes, times = curve["sizes"], curve["milliseconds"]
-        axes.loglog(sizes, [times[-1] * size / sizes[-1] for size in sizes], color=PEER, linestyle=":", label="linear")
-        axes.loglog(sizes, times, color=OURS, marker="o", markersize=4, label=f"slope {curve['slope']:.2f}")
-        if curve["layer"] == "AGA":
-            beside = plain[curve["axis"]]
-            label = f"x * s, slope {beside['slope']:.2f}"
-            axes.loglog(sizes, beside["milliseconds"], color=PEER, marker=".", markersize=4, linewidth=1, label=label)
-        axes.set_title(f"{curve['layer']} against {curve['axis']}", fontsize=9)
-        axes.set_xticks(sizes, [str(size) for size in sizes], fontsize=7, rotation=45)
-        axes.minorticks_off()
-        axes.set_yticks([times[0], times[-1]], [f"{time:.3g}" for time in (times[0], times[-1])], fontsize=7)
-        axes.legend(fontsize=7, frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.supylabel("milliseconds", fontsize=9)
-    with whole_file(path) as whole:
-        figure.savefig(whole, dpi=150, format="png")
-    plt.close(figure)
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(3, 2, figsize=(WIDTH, 7.5), layout="constrained")
+        for axes in panels.flat[len(curves) :]:
+            axes.remove()
+        for axes, curve in zip(panels.flat, curves, strict=False):
+            sizes, times = curve["sizes"], curve["milliseconds"]
+            drawn = [("linear", MUTED, ":", "", [times[-1] * size / sizes[-1] for size in sizes])]
+            drawn.append((f"slope {curve['slope']:.2f}", BLUE, "-", "o", times))
+            if curve["layer"] == "AGA":
+                beside = plain[curve["axis"]]
+                drawn.append((f"x * s: {beside['slope']:.2f}", ORANGE, "-", ".", beside["milliseconds"]))
+            for line, (label, colour, dash, marker, each) in enumerate(reversed(drawn)):
+                axes.loglog(sizes, each, color=colour, linestyle=dash, marker=marker, markersize=5)
+                axes.text(1, 0.03 + 0.11 * line, label, color=colour, fontsize=9, ha="right", transform=axes.transAxes)
+            axes.set_title(f"{curve['layer']} against {curve['axis']}")
+            axes.set_xticks(sizes, [str(size) for size in sizes], fontsize=8, rotation=45)
+            axes.minorticks_off()
+            axes.set_yticks([times[0], times[-1]], [f"{time:.3g}" for time in (times[0], times[-1])], fontsize=8)
+        figure.supylabel("milliseconds", fontsize=10)
+        save(figure, path)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from dfer.atomic_files import whole_file
+from dfer.chart_style import STYLE
 from dfer.data.augmentation import augment, draw, to_unit
 from dfer.data.clips import ClipSource, seeded
-from dfer.evaluation.pictures import STYLE
 
 
 def draw_contact_sheet(path: Path, source: ClipSource, names: tuple[str, ...], *, augmented: bool, seed: int) -> None:

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -14,8 +11,7 @@ from matplotlib.colors import Normalize
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dfer.atomic_files import whole_file
-from dfer.evaluation.pictures import BLUE, GREEN, MUTED, ORANGE, STYLE
+from dfer.chart_style import BLUE, GREEN, MUTED, ORANGE, PURPLE, STYLE, WIDTH, save
 
 
 def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], captions: Sequence[str]) -> None:
@@ -27,7 +23,7 @@ def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], cap
     B, T = clips.shape[:2]
     stages = list(next(iter(rows.values())))
     height = 1 + len(stages) * len(rows)
-    with plt.rc_context(STYLE | {"ytick.labelsize": 7}), whole_file(path) as beside:
+    with plt.rc_context(STYLE | {"ytick.labelsize": 8}):
         figure = plt.figure(figsize=(1.1 * T + 1, B * (1.1 * height + 0.5)))
         blocks = figure.add_gridspec(B, 1, hspace=0.12)
         for clip in range(B):
@@ -55,19 +51,18 @@ def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], cap
                         axes.imshow(picture.mean(dim=-1).numpy(), cmap="gray", vmin=0, vmax=1)
                         axes.imshow(heat[column].numpy(), cmap="inferno", alpha=0.6, vmin=low, vmax=high)
                         if column == 0:
-                            axes.set_ylabel(f"{stage}\n{name}", fontsize=7)
+                            axes.set_ylabel(f"{stage}\n{name}", fontsize=8)
                 scale = ScalarMappable(Normalize(low, high), "inferno")
                 bar = figure.add_subplot(grid[first : first + len(rows), T])
-                figure.colorbar(scale, cax=bar).set_label("M / X - 1", fontsize=7)
-        figure.savefig(beside, facecolor="white", bbox_inches="tight")
-        plt.close(figure)
+                figure.colorbar(scale, cax=bar).set_label("M / X - 1", fontsize=8)
+        save(figure, path)
 
 
 def draw_explanation(path: Path, report: dict[str, Any]) -> None:
-    """Mean score against the share of pixels: deletion on the left, insertion on the right."""
-    colours = (BLUE, ORANGE, GREEN, "#7b4fa3")
-    with plt.rc_context(STYLE), whole_file(path) as beside:
-        figure, both = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True, layout="constrained")
+    """Mean score against the share of pixels: deletion, and insertion below it."""
+    colours = (BLUE, ORANGE, GREEN, PURPLE)
+    with plt.rc_context(STYLE):
+        figure, both = plt.subplots(2, 1, figsize=(WIDTH, 7.6), layout="constrained")
         shares = [100 * share for share in report["shares"]]
         stages = list(dict.fromkeys(name.partition(",")[0] for name in report["curves"] if ", with" in name))
         for kind, axes in zip(("deletion", "insertion"), both, strict=True):
@@ -78,9 +73,10 @@ def draw_explanation(path: Path, report: dict[str, Any]) -> None:
                 dash = ":" if random else "--" if plain else "-"
                 axes.plot(shares, curve[kind], color=colour, linestyle=dash, linewidth=1.6, label=name)
             done = "removed" if kind == "deletion" else "given back"
-            axes.set(title=kind.capitalize(), xlabel=f"{done}, % of the pixels")
+            axes.set(title=kind.capitalize(), xlabel=f"{done}, % of the pixels", ylim=(0, 1.02))
+            axes.set_ylabel("probability of the answered class")
             axes.grid(axis="y")
-        both[0].set(ylabel="probability of the answered class", ylim=(0, 1.02))
-        both[1].legend(frameon=False, fontsize=8, loc="lower right")
-        figure.savefig(beside, facecolor="white", bbox_inches="tight")
-        plt.close(figure)
+        figure.legend(
+            *both[0].get_legend_handles_labels(), frameon=False, fontsize=9, ncols=2, loc="outside lower left"
+        )
+        save(figure, path)

@@ -4,16 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
-from dfer.atomic_files import whole_file
+from dfer.chart_style import BLUE, INK, MUTED, ORANGE, STYLE, WIDTH, save
 
-OURS, PEER, INK = "#2a6f97", "#c8553d", "#22262e"
 # A printed count is drawn too where it differs by more than this fraction from the one counted here.
 DIFFERS = 0.05
 
@@ -27,31 +23,29 @@ def draw_cost_against_score(path: Path, rows: Sequence[dict[str, Any]], own: Seq
         own: names that are AGDTNet or its ablations, in another colour.
     """
     scored = [row for row in rows if row["published"]["war"] is not None]
-    figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
-    for row in scored:
-        cost, war = row["multiply_adds"] / 1e9, row["published"]["war"]
-        colour = OURS if row["model"] in own else PEER
-        axes.scatter(cost, war, s=_area(row), color=colour, alpha=0.6, linewidths=0)
-        printed = row["published"]["multiply_adds"]
-        if printed is not None and abs(printed / cost - 1) > DIFFERS:
-            axes.plot([printed, cost], [war, war], color=colour, linewidth=0.8, linestyle=":")
-            axes.scatter(printed, war, s=30, facecolors="white", edgecolors=colour)
-    _label_own(axes, [row for row in scored if row["model"] in own])
-    _label_peers(axes, [row for row in scored if row["model"] not in own])
-    axes.set_xscale("log")
-    if scored:
-        costs = [row["multiply_adds"] / 1e9 for row in scored]
-        axes.set_xlim(0.65 * min(costs), max(1.6 * max(costs), 6 * min(costs)))
-    axes.set_ylim(52, 71.5)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.minorticks_off()
-    axes.set_xlabel("giga multiply-adds per clip, counted here (open circle: the printed count, where it differs)")
-    axes.set_ylabel("WAR on DFEW in %, as published")
-    axes.spines[["top", "right"]].set_visible(False)
-    with whole_file(path) as whole:
-        figure.savefig(whole, dpi=150, format="png")
-    plt.close(figure)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(WIDTH, 5.2), layout="constrained")
+        for row in scored:
+            cost, war = row["multiply_adds"] / 1e9, row["published"]["war"]
+            colour = BLUE if row["model"] in own else ORANGE
+            axes.scatter(cost, war, s=_area(row), color=colour, alpha=0.6, linewidths=0)
+            printed = row["published"]["multiply_adds"]
+            if printed is not None and abs(printed / cost - 1) > DIFFERS:
+                axes.plot([printed, cost], [war, war], color=colour, linewidth=0.8, linestyle=":")
+                axes.scatter(printed, war, s=30, facecolors="none", edgecolors=colour)
+        _label_own(axes, [row for row in scored if row["model"] in own])
+        _label_peers(axes, [row for row in scored if row["model"] not in own])
+        axes.set_xscale("log")
+        if scored:
+            costs = [row["multiply_adds"] / 1e9 for row in scored]
+            axes.set_xlim(0.65 * min(costs), max(1.6 * max(costs), 6 * min(costs)))
+        axes.set_ylim(52, 71.5)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        axes.set_xlabel("giga multiply-adds per clip, counted here\n(open circle: the printed count, where it differs)")
+        axes.set_ylabel("WAR on DFEW in %, as published")
+        save(figure, path)
 
 
 def _label_own(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
@@ -66,7 +60,7 @@ def _label_own(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
             va="center",
             fontsize=8,
             color=INK,
-            arrowprops={"arrowstyle": "-", "color": "#c9ced6", "linewidth": 0.7, "relpos": (0, 0.5)},
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.7, "relpos": (0, 0.5)},
         )
 
 

@@ -2,48 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib
+import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dfer.atomic_files import whole_file
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
-
-INK, MUTED, BLUE, ORANGE, GREEN = "#22262e", "#8a919c", "#2f6db5", "#d9772b", "#3a8f6b"
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#c9ced6",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": "#e6e9ee",
-    "figure.dpi": 150,
-}
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with whole_file(path) as beside:
-        figure.savefig(beside, bbox_inches="tight", facecolor="white")
-    plt.close(figure)
+from dfer.chart_style import BLUE, GREEN, MUTED, ON_LIGHT, ORANGE, STYLE, WIDTH, save
 
 
 def draw_confusion(path: Path, confusion: Tensor, names: Sequence[str], title: str) -> None:
     """Each row divided by its clips: the diagonal is the recall."""
     counts = confusion.double()
     share = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
-    side = 1.8 + 0.62 * len(names)
+    side = 1.4 + 0.54 * len(names)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(side, side))
         axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
@@ -55,7 +27,7 @@ def draw_confusion(path: Path, confusion: Tensor, names: Sequence[str], title: s
                 f"{100 * value:.0f}" if value else "·",
                 ha="center",
                 va="center",
-                color="white" if value > 0.55 else INK if value else MUTED,
+                color="white" if value > 0.55 else ON_LIGHT if value else MUTED,
             )
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
@@ -66,13 +38,13 @@ def draw_confusion(path: Path, confusion: Tensor, names: Sequence[str], title: s
         axes.grid(which="minor", color="white", linewidth=2)
         axes.tick_params(which="minor", length=0)
         axes.set(xlabel="answer", ylabel="truth", title=title)
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_curves(path: Path, history: Sequence[dict[str, float]], best_epoch: int) -> None:
     epochs = [row["epoch"] for row in history]
     with plt.rc_context(STYLE):
-        figure, (losses, metrics) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+        figure, (losses, metrics) = plt.subplots(2, 1, figsize=(WIDTH, 5.4), layout="constrained")
         losses.plot(
             epochs,
             [row["training_loss"] for row in history],
@@ -101,7 +73,7 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], best_epoch: int
             axes.set_axisbelow(True)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False)
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_attention(path: Path, clips: Tensor, weights: Tensor, captions: Sequence[str]) -> None:
@@ -134,4 +106,4 @@ def draw_attention(path: Path, clips: Tensor, weights: Tensor, captions: Sequenc
                 plain.set_axis_off()
                 under.set_axis_off()
             grid[0, 0].set_title(captions[clip], loc="left", fontsize=9, pad=4)
-        _save(figure, path)
+        save(figure, path)

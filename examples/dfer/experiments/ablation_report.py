@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dfer.atomic_files import whole_file
+from dfer.chart_style import STYLE, WIDTH, save
 from dfer.experiments.campaign import Experiment, Result, Run
 from dfer.experiments.dot_plot import draw_dots
 from dfer.experiments.statistics import holm, least_p, mean_interval, paired, standard_deviation
@@ -112,11 +112,10 @@ def method(summary: dict[str, Any]) -> str:
 def draw_scores(path: Path, summary: dict[str, Any]) -> None:
     """A dot for every seed, and each row's mean with its 95 % interval; best row on top."""
     rows = summary["rows"]
-    figure, axes = plt.subplots(figsize=(8, 0.5 * len(rows) + 1.4), layout="constrained")
-    draw_dots(axes, {row["row"]: row["uar"] for row in rows}, summary["reference"])
-    axes.set_xlabel(
-        f"UAR on the test clips, % (small: each of {len(summary['seeds'])} seeds; large: mean and 95 % interval)"
-    )
-    with whole_file(path) as whole:
-        figure.savefig(whole, dpi=150, format="png", facecolor="white")
-    plt.close(figure)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.45 * len(rows) + 0.9), layout="constrained")
+        draw_dots(axes, {row["row"]: row["uar"] for row in rows}, summary["reference"])
+        seeds = len(summary["seeds"])
+        label = f"UAR on the test clips, %\n(small: each of {seeds} seeds; large: mean and 95 % interval)"
+        axes.set_xlabel(label, fontsize=9)
+        save(figure, path)

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dfer.atomic_files import whole_file
+from dfer.chart_style import STYLE, WIDTH, save
 from dfer.experiments.comparison import TIMED_TOGETHER, Comparison
 from dfer.experiments.dot_plot import draw_dots
 from dfer.experiments.statistics import holm, paired, standard_deviation
@@ -70,14 +70,13 @@ def markdown(summary: dict[str, Any]) -> str:
 
 
 def draw_accuracies(path: Path, summaries: Sequence[dict[str, Any]]) -> None:
-    """A panel for each comparison."""
-    figure, panels = plt.subplots(
-        1, len(summaries), figsize=(5 * len(summaries), 3.4), layout="constrained", squeeze=False
-    )
-    for axes, summary in zip(panels[0], summaries, strict=True):
-        draw_dots(axes, {row["name"]: row["accuracy"] for row in summary["rows"]}, summary["reference"])
-        axes.set_title(summary["title"], fontsize=10, loc="left")
-        axes.set_xlabel("accuracy, % (small: each seed; large: mean and 95 % interval)", fontsize=8)
-    with whole_file(path) as whole:
-        figure.savefig(whole, dpi=150, format="png", facecolor="white")
-    plt.close(figure)
+    """A panel for each comparison, below each other."""
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(
+            len(summaries), 1, figsize=(WIDTH, 3 * len(summaries)), layout="constrained", squeeze=False
+        )
+        for axes, summary in zip(panels[:, 0], summaries, strict=True):
+            draw_dots(axes, {row["name"]: row["accuracy"] for row in summary["rows"]}, summary["reference"])
+            axes.set_title(summary["title"])
+        axes.set_xlabel("accuracy, % (small: each seed; large: mean and 95 % interval)", fontsize=9)
+        save(figure, path)

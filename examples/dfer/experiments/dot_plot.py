@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
 from matplotlib.axes import Axes
 
+from dfer.chart_style import BLUE, INK, ORANGE
 from dfer.experiments.statistics import mean_interval
-
-DOT, MEAN, REFERENCE = "#7fa8c4", "#22262e", "#c8553d"
 
 
 def draw_dots(axes: Axes, scores: Mapping[str, Sequence[float]], reference: str) -> None:
@@ -18,13 +14,13 @@ def draw_dots(axes: Axes, scores: Mapping[str, Sequence[float]], reference: str)
     rows = sorted(scores, key=lambda row: float(np.mean(scores[row])))
     for place, row in enumerate(rows):
         values = 100 * np.array(scores[row])
-        colour = REFERENCE if row == reference else MEAN
-        axes.scatter(values, place + np.linspace(-0.16, 0.16, len(values)), s=22, color=DOT, linewidths=0)
+        colour = ORANGE if row == reference else INK
+        axes.scatter(values, place + np.linspace(-0.16, 0.16, len(values)), s=22, color=BLUE, alpha=0.75, linewidths=0)
         axes.plot(mean_interval(values.tolist()), [place, place], color=colour, linewidth=1.6)
         axes.scatter(values.mean(), place, s=46, color=colour, zorder=3)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), rows, fontsize=9)
+    axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.locator_params(axis="x", nbins=6)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -1,0 +1,39 @@
+"""Draw the charts of these pages again from the numbers that are committed beside them: python docs/redraw.py"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS.parent / name) for name in ("src", "examples")]
+
+from dfer.benchmarking.plots import draw_growth, draw_ratios  # noqa: E402
+from dfer.evaluation.complexity_plot import draw_cost_against_score  # noqa: E402
+from dfer.experiments.ablation_report import draw_scores  # noqa: E402
+from dfer.experiments.comparison_report import draw_accuracies  # noqa: E402
+from dfer.experiments.example_clips import draw_example_clips  # noqa: E402
+from dfer.experiments.protocol import Protocol  # noqa: E402
+from dfer.models import AGDTNET_ROWS  # noqa: E402
+
+
+def numbers(path: str) -> dict[str, Any]:
+    return json.loads((DOCS / path).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def main() -> None:
+    benchmark = numbers("benchmark/benchmark.json")
+    draw_ratios(DOCS / "benchmark/ratios.png", benchmark)
+    draw_growth(DOCS / "benchmark/growth.png", benchmark)
+    rows = numbers("complexity/complexity.json")["rows"]
+    draw_cost_against_score(DOCS / "complexity/complexity.png", rows, tuple(AGDTNET_ROWS))
+    ablation = numbers("experiments/ablation.json")
+    draw_scores(DOCS / "experiments/ablation.png", ablation)
+    draw_example_clips(DOCS / "experiments/clips.png", Protocol(**ablation["settings"]))
+    draw_accuracies(DOCS / "experiments/comparison.png", numbers("experiments/comparison.json")["comparisons"])
+
+
+if __name__ == "__main__":
+    main()
