@@ -10,6 +10,7 @@ ROOT = DOCS.parent
 # The gallery draws with the house style and the rendered faces of examples/ and the real footage of tests/.
 sys.path[:0] = [str(path) for path in (ROOT / "src", ROOT / "examples", ROOT / "tests", DOCS)]
 
+from module_table import module_table  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 
 import agdt_layers  # noqa: E402
@@ -54,6 +55,7 @@ myst_substitutions = {
         }
         for side in ("ours", "theirs")
     },
+    "modules": module_table(),
     "benchmark_machine": f"{BENCHMARK['machine']}, {BENCHMARK['threads']} threads, "
     f"{BENCHMARK['bandwidth_gb_per_s']:.1f} GB/s in one pass over memory, torch {BENCHMARK['versions']['torch']}",
 }
@@ -88,6 +90,7 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib",),
     "matplotlib_animations": False,
     "capture_repr": (),
+    "thumbnail_size": (780, 720),
     "write_computation_times": False,
 }
 

@@ -15,6 +15,7 @@ import agdt_layers
 
 DOCS = Path(__file__).parents[1] / "docs"
 sys.path.append(str(DOCS))
+from module_table import module_table  # noqa: E402
 from places import place_of_line, place_of_test  # noqa: E402
 
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
@@ -88,6 +89,15 @@ def test_every_public_class_documents_its_public_methods() -> None:
             for method, value in vars(public).items():
                 if not method.startswith("_") and method != "extra_repr" and callable(value):
                     assert (value.__doc__ or "").strip(), f"{name}.{method}"
+
+
+def test_every_module_stands_below_those_that_it_imports() -> None:
+    above: set[str] = set()
+    for row in module_table().splitlines()[2:]:
+        name, _, imports = re.fullmatch(r"\| `(\w+)` \| .*?\.( Imports (.*)\.)? \|", row).groups()
+        assert set(imports.split(", ") if imports else ()) <= above, name
+        above.add(name)
+    assert above == {path.stem for path in Path(agdt_layers.__file__).parent.glob("*.py")} - {"__init__"}
 
 
 def test_the_table_of_uses_is_that_of_the_tests() -> None:
