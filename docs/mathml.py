@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
@@ -14,11 +16,10 @@ def _inline(translator: HTML5Translator, node: nodes.math) -> None:
 
 
 def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    formula = node.astext().strip()
-    if r"\\" in formula:
-        lines = r"\\ &".join(formula.split(r"\\"))
-        formula = rf"\begin{{aligned}} & {lines} \end{{aligned}}"
-    translator.body.append(f'<div class="formula">{tex2mathml(formula, as_block=True)}</div>')
+    """A box for each line, in it the parts between quads side by side: on a phone they go below each other."""
+    for line in node.astext().split(r"\\"):
+        parts = (tex2mathml(part.strip(), as_block=True) for part in re.split(r"\\q?quad", line))
+        translator.body.append(f'<div class="formula">{"".join(parts)}</div>')
     raise nodes.SkipNode
 
 
