@@ -10,8 +10,12 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS.parent / name) for name in ("src", "examples")]
 
+import torch  # noqa: E402
+
 from dfer.benchmarking.plots import draw_growth, draw_ratios  # noqa: E402
+from dfer.evaluation.attention_pictures import draw_explanation  # noqa: E402
 from dfer.evaluation.complexity_plot import draw_cost_against_score  # noqa: E402
+from dfer.evaluation.pictures import draw_confusion  # noqa: E402
 from dfer.experiments.ablation_report import draw_scores  # noqa: E402
 from dfer.experiments.comparison_report import draw_accuracies  # noqa: E402
 from dfer.experiments.example_clips import draw_example_clips  # noqa: E402
@@ -33,6 +37,11 @@ def main() -> None:
     draw_scores(DOCS / "experiments/ablation.png", ablation)
     draw_example_clips(DOCS / "experiments/clips.png", Protocol(**ablation["settings"]))
     draw_accuracies(DOCS / "experiments/comparison.png", numbers("experiments/comparison.json")["comparisons"])
+    evaluation = numbers("images/evaluation.json")
+    (run,) = evaluation["runs"]
+    title = f"UAR {100 * run['uar']:.1f} %, WAR {100 * run['war']:.1f} %"
+    draw_confusion(DOCS / "images/evaluation.png", torch.tensor(run["confusion"]), evaluation["classes"], title)
+    draw_explanation(DOCS / "images/explanation.png", numbers("images/explanation.json"))
 
 
 if __name__ == "__main__":
