@@ -1,5 +1,7 @@
 """What the README shows is what is tested."""
 
+import json
+
 from helpers.readme import ROOT, readme_block
 
 
@@ -20,3 +22,12 @@ def test_the_examples_readme_names_every_script_and_every_folder() -> None:
         assert f"| `{script.name}` |" in text
     for folder in (ROOT / "examples" / "dfer").glob("*/__init__.py"):
         assert f"| `{folder.parent.name}` |" in text
+
+
+def test_the_scores_are_those_of_the_run_on_the_evaluation_page() -> None:
+    run = json.loads((ROOT / "docs/images/evaluation.json").read_text())["runs"][0]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"| UAR {100 * run['uar']:.1f} %, WAR {100 * run['war']:.1f} %, in " in text
+    clips = sum(map(sum, run["confusion"]))
+    right = sum(row[place] for place, row in enumerate(run["confusion"]))
+    assert f"of all {clips} clips {clips - right} are not" in text
