@@ -1,117 +1,14 @@
-"""What may come in. The only place where an error about a shape, a mask or a setting is worded.
-
-Every message names the layer, what was expected and what came, and suggests a fix. Settings are checked when a layer is
-made, tensors when it is called.
-"""
+"""What tensors may come in: images, clips, frame vectors, each in its dtype and on its device."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from numbers import Integral, Real
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from agdt_layers.torch_compat import has_values, is_autocast_enabled, is_inference, is_jit_tracing
-
-_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-# Far beyond any model: a larger number is a slip of the hand, and would fill the memory or never end.
-_LARGEST = 2**16
-
-
-def positive_integer(layer: str, name: str, value: Any, at_most: int | None = None) -> int:
-    """Give an integer of any type as an int; the sizes of a traced tensor stay as they are."""
-    # While torch.jit traces, sizes are tensors; they hold for every size, and have nothing to be compared with.
-    if is_jit_tracing() and isinstance(value, Tensor):
-        return value  # type: ignore[return-value]
-    if isinstance(value, bool) or not isinstance(value, (Integral, torch.SymInt)):
-        raise TypeError(f"{layer} expects {name} to be an integer, got {_shown(value)}.")
-    number: Any = value if isinstance(value, (int, torch.SymInt)) else int(value)
-    if number < 1:
-        raise ValueError(f"{layer} expects {name} to be at least 1, got {_shown(value)}.")
-    if at_most is not None and number > at_most:
-        raise ValueError(f"{layer} expects {name} to be at most {at_most:,}, got {_shown(value)}.")
-    return number
-
-
-def size(layer: str, name: str, value: Any, at_most: int = _LARGEST) -> int:
-    """Give a setting by which parameters, layers or loops grow as an int."""
-    return positive_integer(layer, name, value, at_most)
-
-
-def odd_kernel(layer: str, name: str, value: Any) -> int:
-    number = positive_integer(layer, name, value, at_most=1023)
-    if number % 2 == 0:
-        raise ValueError(
-            f"{layer} expects an odd {name}, so that the output is as long as the input; got {number}. "
-            f"Take {number - 1} or {number + 1}."
-        )
-    return number
-
-
-def divides(layer: str, name: str, value: Any, of: str, total: int) -> int:
-    number = positive_integer(layer, name, value)
-    if total % number:
-        near = ", ".join(str(n) for n in range(1, min(total, 2 * number) + 1) if total % n == 0)
-        raise ValueError(f"{layer} expects {name} to divide {of}={total}, got {_shown(value)}. Possible: {near}.")
-    return number
-
-
-def one_of(layer: str, name: str, value: object, choices: Sequence[str]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        kind = ValueError if isinstance(value, str) else TypeError
-        raise kind(f"{layer} expects {name} to be one of {', '.join(choices)}; got {_shown(value)}.")
-
-
-def flag(layer: str, name: str, value: Any) -> bool:
-    of_numpy = type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
-    if not isinstance(value, bool) and not of_numpy:
-        raise TypeError(f"{layer} expects {name} to be True or False, got {_shown(value)}.")
-    return bool(value)
-
-
-def probability(layer: str, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{layer} expects {name} to be a number in [0, 1), got {_shown(value)}.")
-    if not 0.0 <= float(value) < 1.0:
-        raise ValueError(f"{layer} expects {name} in [0, 1), got {_shown(value)}.")
-    return float(value)
-
-
-def module(function: str, name: str, value: object) -> None:
-    if not isinstance(value, nn.Module):
-        fix = f" Make one: {value.__name__}(...)." if isinstance(value, type) and issubclass(value, nn.Module) else ""
-        raise TypeError(f"{function} expects {name} to be a torch.nn.Module, got {_shown(value)}.{fix}")
-
-
-def by_name(layer: str, name: str, value: object) -> None:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{layer} expects {name} to be a dict, by name; got {_shown(value)}.")
-
-
-def factory(layer: str, device: Any, dtype: Any) -> dict[str, Any]:
-    """Give device and dtype as torch's layers take them."""
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in _DTYPES):
-        names = ", ".join(map(str, _DTYPES))
-        raise TypeError(f"{layer} expects dtype to be one of {names}; got {_shown(dtype)}.")
-    known = isinstance(device, (str, int, torch.device)) and not isinstance(device, bool)
-    try:
-        torch.empty(0, device=device if known else None)
-    except Exception:  # what torch raises depends on the device and on how it was built
-        raise ValueError(
-            f'{layer} expects device to be one of this machine, such as "cpu"; got {_shown(device)}.'
-        ) from None
-    if not known and device is not None:
-        raise TypeError(f'{layer} expects device to be a torch.device or a string such as "cpu"; got {_shown(device)}.')
-    return {"device": device, "dtype": dtype}
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 and "\n" not in shown and " at 0x" not in shown else f"a {type(value).__name__}"
+from agdt_layers.checks.settings import DTYPES, positive_integer, shown
+from agdt_layers.torch_compat import is_autocast_enabled, is_inference, is_jit_tracing
 
 
 def floating(layer: str, x: object) -> None:
@@ -119,7 +16,7 @@ def floating(layer: str, x: object) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{layer} expects a torch.Tensor, got {type(x).__name__}.")
     _dense(layer, x)
-    if x.dtype not in _DTYPES:
+    if x.dtype not in DTYPES:
         fix = "Convert it with x.float()."
         if x.is_complex():
             fix = "Take its .abs() or .real."
@@ -144,7 +41,7 @@ def example(function: str, value: object) -> None:
     if not isinstance(value, (Tensor, tuple)):
         raise TypeError(
             f"{function} expects example_input to be an input of the model, a tensor, or a tuple of its inputs; "
-            f"got {_shown(value)}."
+            f"got {shown(value)}."
         )
     for x in value if isinstance(value, tuple) else (value,):
         if isinstance(x, Tensor):
@@ -298,66 +195,6 @@ def sequence(layer: str, x: Tensor, channels: int) -> None:
             f"{layer} expects (B, T, C); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {fix}"
         )
     _not_empty(layer, x, {"T": 1})
-
-
-def frame_mask(layer: str, mask: Tensor | None, batch: int, num_frames: int, device: torch.device) -> None:
-    """Accept a boolean (B, T), True where a frame is real; its values are the matter of :func:`real_frames`."""
-    if mask is None:
-        return
-    if isinstance(mask, Tensor) and mask.layout != torch.strided:
-        raise TypeError(f"{layer} expects a dense mask, got {mask.layout}. Take mask.to_dense().")
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        came = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(
-            f"{layer} expects mask to be a bool tensor (B, T), True where a frame is real; got {came}. "
-            "Convert it with mask.bool()."
-        )
-    if mask.ndim != 2 or mask.shape[0] != batch or mask.shape[1] != num_frames:
-        raise ValueError(
-            f"{layer} expects mask (B, T) = ({batch}, {num_frames}), True where a frame is real; "
-            f"got {tuple(mask.shape)}."
-        )
-    if mask.device != device:
-        raise ValueError(
-            f"{layer} expects mask on {device}, where its input is; got {mask.device}. "
-            f'Make it there, or move it with mask.to("{device}").'
-        )
-
-
-class _Checked(threading.local):
-    """The mask whose values the outermost call has checked."""
-
-    def __init__(self) -> None:
-        self.mask: Tensor | None = None
-
-
-_checked = _Checked()
-
-
-@contextmanager
-def _known(mask: Tensor) -> Iterator[None]:
-    outer, _checked.mask = _checked.mask, mask
-    try:
-        yield
-    finally:
-        _checked.mask = outer
-
-
-def real_frames(layer: str, mask: Tensor | None) -> AbstractContextManager[None]:
-    """Accept a mask with at least one real frame per clip, and give a context in which it is not checked again.
-
-    No other check reads values: a GPU must finish all its work before it can tell them.
-    """
-    if mask is None or not has_values(mask) or mask is _checked.mask:
-        return nullcontext()
-    some = mask.any(dim=1)
-    if not some.all():
-        row = int(some.logical_not().nonzero()[0])
-        raise ValueError(
-            f"{layer} got a mask whose row {row} is all False: clip {row} has no real frame. "
-            "Drop that clip, or is the mask inverted? True means real."
-        )
-    return _known(mask)
 
 
 def stream_state(layer: str, state: Mapping[str, Tensor], names: Sequence[str], num_frames: int) -> None:
