@@ -42,7 +42,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
     for package in ("sklearn", "aeon"):
         (tmp_path / package / "__init__.py").write_text("raise RuntimeError('imported')")
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.syspath_prepend(str(tmp_path))
     for package in ("sklearn", "aeon"):
         monkeypatch.delitem(sys.modules, package, raising=False)
     return tmp_path

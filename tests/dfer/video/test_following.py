@@ -66,11 +66,20 @@ def test_a_fast_face_is_expected_where_it_goes() -> None:
 def test_within_a_second_a_face_comes_back_anywhere_and_after_it_as_another() -> None:
     a, b = people(2)
     alike = between(a, b, SAME_LOOK + 0.05)
-    for gap, number in ((0.9, 1), (1.1, 2)):
+    for gap, number in ((1.0, 1), (1.1, 2)):
         follower = Follower()
         follower.follow(0.0, faces((0, 0, 40)), a[None])
         assert follower.follow(0.1, faces(), torch.empty(0, 768)) == []
         assert follower.follow(gap, faces((300, 100, 60)), alike[None]) == [number]
+
+
+def test_a_face_is_awaited_in_its_place_until_it_is_missed_for_more_than_a_second() -> None:
+    (a,) = people(1)
+    for missed, number in ((1.0, 1), (1.1, 2)):
+        follower = Follower()
+        follower.follow(0.0, faces((0, 0, 40)), a[None])
+        assert follower.follow(missed, faces(), torch.empty(0, 768)) == []
+        assert follower.follow(1.2, faces((0, 0, 40)), a[None]) == [number]
 
 
 def test_another_person_who_comes_within_a_second_is_another() -> None:
