@@ -130,7 +130,9 @@ def nearest_tests(file: Path, tests: Sequence[str]) -> list[str]:
 def tests_pass(copy: Path, tests: Sequence[str]) -> bool:
     """Run tests until one fails; a run without an end is a failure too."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    settings = {"PYTHONPATH": "src:examples", "PYTHONDONTWRITEBYTECODE": "1", "CI": "1", "OMP_NUM_THREADS": "1"}
+    # Whole paths: a test may start a process in another folder, and that must not find an installed package.
+    places = os.pathsep.join(str(copy / room) for room in ("src", "examples"))
+    settings = {"PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1", "CI": "1", "OMP_NUM_THREADS": "1"}
     try:
         run = subprocess.run(
             [*command, *tests], cwd=copy, env=os.environ | settings, capture_output=True, timeout=SECONDS_PER_RUN

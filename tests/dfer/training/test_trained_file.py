@@ -80,3 +80,11 @@ def test_what_is_no_trained_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write_trained(bare, TinyNet(2, 0.0), facts(net={"model": "gone", "dropout": 0.0}))
     with pytest.raises(BadInput, match=r"--model: expected one of c3d, .*, agdtnet-narrow, got gone"):
         load_trained(bare)
+
+
+def test_a_file_without_a_tensor_of_its_net_is_refused(tmp_path: Path) -> None:
+    net = build_agdtnet(2, num_frames=4, attention="se", temporal="tformer")
+    del net.classifier
+    write_trained(tmp_path / "cut.safetensors", net, facts())
+    with pytest.raises(BadInput, match=r"cut.safetensors lacks 2 tensors of its agdtnet, classifier\.weight first"):
+        load_trained(tmp_path / "cut.safetensors")
