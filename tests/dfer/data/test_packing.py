@@ -4,6 +4,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -294,3 +295,28 @@ def test_wrong_folders(folders: Path, tmp_path: Path, wrong: str) -> None:
     with pytest.raises(BadInput, match=message):
         pack(given, tmp_path / ("there" if wrong == "there" else "store"), 16)
     assert os.listdir(tmp_path / "there") == []
+
+
+def test_clips_that_nobody_waits_for_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    told_to_end = threading.Event()
+
+    class Folder:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __len__(self) -> int:
+            return 1
+
+        def load(self, chosen: object, size: int) -> torch.Tensor:
+            begun.append(self.number)
+            if self.number == 1:
+                told_to_end.wait(60)
+            return torch.zeros(1, 3, size, size, dtype=torch.uint8)
+
+    monkeypatch.setattr(dfer.data.packing, "usable_cores", lambda: 1)
+    clips = dfer.data.packing.decoded({str(n): Folder(n) for n in range(4)}, 16)
+    next(clips)
+    threading.Timer(0.2, told_to_end.set).start()
+    clips.close()
+    assert begun in ([0], [0, 1])
