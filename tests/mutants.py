@@ -30,7 +30,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # All tests of a part, the quick folders first.
 TESTS_OF = {
-    "src": ("tests/layers", "tests/network", "tests/use", "tests/test_public_api.py", "tests/test_docs.py"),
+    "src": (
+        "tests/layers",
+        "tests/network",
+        "tests/use",
+        "tests/test_public_api.py",
+        "tests/test_malformed_calls.py",
+        "tests/test_docs.py",
+    ),
     "examples/dfer": ("tests/dfer", "tests/scripts"),
 }
 SECONDS_PER_RUN = 1800

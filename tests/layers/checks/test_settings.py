@@ -70,6 +70,11 @@ SETTINGS: dict[str, Misuse] = {
         ValueError,
         ("AdaptiveGlobalAttention", "context_groups", "0"),
     ),
+    "attention: a flag that is a number": (
+        lambda: attention(residual_scale=1),
+        TypeError,
+        ("AdaptiveGlobalAttention", "residual_scale", "True or False", "1"),
+    ),
     "channel attention: even kernel": (
         lambda: AdaptiveChannelAttention(5, kernel_size=4),
         ValueError,
@@ -138,3 +143,8 @@ def test_integers_of_numpy_are_kept_as_plain_ones() -> None:
     made = attention(num_frames=np.int64(3), context_window=np.int64(2), context_groups=np.int64(1))
     assert (type(made.num_frames), type(made.context_window), type(made.channels)) == (int, int, int)
     assert pickle.loads(pickle.dumps(made.state_dict())).keys() == made.state_dict().keys()
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_truth_values_of_numpy_are_kept_as_plain_ones(value: bool) -> None:
+    assert (attention(residual_scale=np.bool_(value)).residual_scale is not None) is value
