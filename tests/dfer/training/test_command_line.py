@@ -1,7 +1,7 @@
 """One place for each default: what the command line gives, what --help says, what a run writes down."""
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -97,6 +97,8 @@ def test_settings_are_frozen_and_checked_also_without_a_command_line(tmp_path: P
         settings.training.epochs = 5  # type: ignore[misc]
     with pytest.raises(BadInput, match="--epochs: expected a whole number from 1, got 0"):
         tiny_settings(tmp_path, epochs=0)
+    with pytest.raises(BadInput, match="--size: expected a whole number from 16, got 15"):
+        replace(settings.clips, size=15)
 
 
 def test_a_run_writes_all_of_them_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
