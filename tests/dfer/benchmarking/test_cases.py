@@ -53,6 +53,10 @@ def test_networks_are_compared_with_the_host_and_former_dfer(monkeypatch: pytest
     assert (memory.unit, memory.bound) == ("MiB", 1.10)
 
 
+def test_networks_see_the_clips_of_the_paper() -> None:
+    assert networks.random_clips(2, "cpu").shape == (2, 16, 3, 112, 112)
+
+
 def test_every_peer_stands_in_the_table_with_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "SHAPES", ((2, 8, 5, 3),))
     rows = list(layers.attention(Fixed(AGA=9.0)))
@@ -118,3 +122,8 @@ def test_growth_varies_one_axis_of_square_maps(monkeypatch: pytest.MonkeyPatch) 
         assert all(height == width for *_, height, width in of_axis), axis
         varied = [len(set(lengths)) > 1 for lengths in zip(*of_axis, strict=True)]
         assert varied == [axis == "T", axis == "C", axis == "H * W", axis == "H * W"]
+
+
+def test_growth_times_aga_and_a_plain_pass_at_every_size() -> None:
+    curves = growth._attention(Fixed(**{"AGA": 3.0, "x * s": 2.0}), "T", {1: (1, 8, 5, 5), 3: (3, 8, 5, 5)})
+    assert curves == [growth.Curve("AGA", "T", [1, 3], [3.0, 3.0]), growth.Curve("x * s", "T", [1, 3], [2.0, 2.0])]
