@@ -75,6 +75,21 @@ SETTINGS: dict[str, Misuse] = {
         TypeError,
         ("AdaptiveGlobalAttention", "residual_scale", "True or False", "1"),
     ),
+    "attention: a device that this machine lacks": (
+        lambda: attention(device="nowhere"),
+        ValueError,
+        ("AdaptiveGlobalAttention", "device", "one of this machine", "'nowhere'"),
+    ),
+    "attention: no device at all": (
+        lambda: attention(device=1.5),
+        TypeError,
+        ("AdaptiveGlobalAttention", "device", "a torch.device or a string", "1.5"),
+    ),
+    "attention: a dtype by its name": (
+        lambda: attention(dtype="float32"),
+        TypeError,
+        ("AdaptiveGlobalAttention", "dtype", "torch.float32", "'float32'"),
+    ),
     "channel attention: even kernel": (
         lambda: AdaptiveChannelAttention(5, kernel_size=4),
         ValueError,
