@@ -204,15 +204,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     possible = [mutant for file in files for mutant in mutants_of(file)]
     drawn = random.Random(args.seed).sample(possible, min(args.number, len(possible)))
     print(f"{len(drawn)} of {len(possible)} possible changes to {args.part}, seed {args.seed}", flush=True)
+    made = drawn[args.start - 1 :]
     survivors = []
     passing: set[tuple[str, ...]] = set()
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_of_the_project(Path(folder))
-        for number, mutant in enumerate(drawn[args.start - 1 :], start=args.start):
+        for number, mutant in enumerate(made, start=args.start):
             survived = survives(mutant, copy, tests, passing)
             survivors += [mutant] * survived
             print(f"{number:>3} {'SURVIVED' if survived else 'killed'}  {mutant}", flush=True)
-    print(f"\n{len(survivors)} of {len(drawn)} survived", *survivors, sep="\n")
+    print(f"\n{len(survivors)} of {len(made)} survived", *survivors, sep="\n")
     return 1 if survivors else 0
 
 
