@@ -78,7 +78,7 @@ def test_what_is_no_trained_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(BadInput, match=says_nothing):
             read_facts(bare)
     write_trained(bare, TinyNet(2, 0.0), facts(net={"model": "gone", "dropout": 0.0}))
-    with pytest.raises(BadInput, match=r"--model: expected one of c3d, .*, agdtnet-narrow, got gone"):
+    with pytest.raises(BadInput, match=r"--model: expected one of c3d, .*, agdtnet-narrow, wider\+dtformer, got gone"):
         load_trained(bare)
 
 
