@@ -47,6 +47,8 @@ BENCHMARK = json.loads((DOCS / "benchmark" / "benchmark.json").read_text(encodin
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "substitution"]
 myst_substitutions = {
     # Figures that a page quotes: {{ ratio["case / peer"] }} and, for both sides, {{ ours[...] }} and {{ theirs[...] }}.
+    # Milliseconds a clip, {{ deployed["network, form"] }}.
+    "deployed": {f"{each['network']}, {each['form']}": f"{each['milliseconds']:.1f}" for each in BENCHMARK["deployed"]},
     "ratio": {f"{row['case']} / {row['peer']}": f"{row['ratio']:.2f}" for row in BENCHMARK["rows"]},
     **{
         side: {

@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from dfer.bad_input import BadInput
 from dfer.stopping import Stopped, stoppable
 from dfer.training.command_line import parse
-from dfer.training.processes import OtherProcessLost, this_process
+from dfer.training.processes import OtherProcessLost, leave, this_process
 from dfer.training.run_folder import CHECKPOINT
 
 
@@ -47,4 +47,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

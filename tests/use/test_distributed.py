@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from helpers.gloo import last_exchange
 from helpers.strategies import random_tensor
 from helpers.subjects import SUBJECTS, Subject, proves
 
@@ -27,13 +27,11 @@ def gradients_of(layer: nn.Module, clips: Tensor) -> dict[str, Tensor]:
 
 
 def work(rank: int, names: tuple[str, ...], folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
-    for name in names:
-        layer, clips = layer_and_clips(name)
-        share = gradients_of(DistributedDataParallel(layer), clips.chunk(PROCESSES)[rank])
-        torch.save(share, f"{folder}/{name} {rank}.pt")
-    dist.destroy_process_group()
+    with last_exchange(rank, PROCESSES, folder):
+        for name in names:
+            layer, clips = layer_and_clips(name)
+            share = gradients_of(DistributedDataParallel(layer), clips.chunk(PROCESSES)[rank])
+            torch.save(share, f"{folder}/{name} {rank}.pt")
 
 
 @pytest.fixture(scope="module")

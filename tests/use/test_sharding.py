@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from helpers.gloo import last_exchange
 from helpers.strategies import random_tensor
 from helpers.subjects import SUBJECTS, Subject, proves
 
@@ -32,20 +33,18 @@ def gradients_of(layer: nn.Module, clips: torch.Tensor) -> dict[str, torch.Tenso
 
 
 def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
-    mesh = dist.device_mesh.init_device_mesh("cpu", (PROCESSES,))
-    for name in NAMES:
-        for cut in CUTS:
-            layer, clips = layer_and_clips(name)
-            if cut == "each part":
-                for module in layer.modules():
-                    if isinstance(module, (nn.Linear, nn.Conv1d)):
-                        fsdp.fully_shard(module, mesh=mesh)
-            fsdp.fully_shard(layer, mesh=mesh)
-            share = gradients_of(layer, clips.chunk(PROCESSES)[rank])
-            torch.save(share, f"{folder}/{name} {cut} {rank}.pt")
-    dist.destroy_process_group()
+    with last_exchange(rank, PROCESSES, folder):
+        mesh = dist.device_mesh.init_device_mesh("cpu", (PROCESSES,))
+        for name in NAMES:
+            for cut in CUTS:
+                layer, clips = layer_and_clips(name)
+                if cut == "each part":
+                    for module in layer.modules():
+                        if isinstance(module, (nn.Linear, nn.Conv1d)):
+                            fsdp.fully_shard(module, mesh=mesh)
+                fsdp.fully_shard(layer, mesh=mesh)
+                share = gradients_of(layer, clips.chunk(PROCESSES)[rank])
+                torch.save(share, f"{folder}/{name} {cut} {rank}.pt")
 
 
 @pytest.fixture(scope="module")

