@@ -7,6 +7,7 @@ positions; the outputs of a strip are the inputs around it times the banded (Toe
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -17,9 +18,10 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
     """Convolve x (N, I, H, W) with weight (O, I, k, l), k and l odd, zero padding: (N, O, H, W)."""
     batch, _, height, width = x.shape
     outputs, _, rows, columns = weight.shape
-    # The windows of a row of the kernel between zeros are the rows of its Toeplitz matrix, the last output's first.
-    windows = pad(weight, (_STRIP - 1, _STRIP - 1)).unfold(3, _STRIP + columns - 1, 1).flip(3)
-    band = windows.permute(1, 2, 4, 0, 3).reshape(-1, outputs * _STRIP)
+    # A row of the kernel, padded to one more than the Toeplitz matrix is wide and repeated, moves one on in each row.
+    width_of_band = _STRIP + columns - 1
+    repeated = pad(weight, (0, _STRIP)).repeat(1, 1, 1, _STRIP)[..., : _STRIP * width_of_band]
+    band = repeated.unflatten(3, (_STRIP, width_of_band)).permute(1, 2, 4, 0, 3).reshape(-1, outputs * _STRIP)
     out = (_around(x, rows, columns) @ band).view(batch, height, -1, outputs, _STRIP)
     return out.permute(0, 3, 1, 2, 4).reshape(batch, outputs, height, -1)[:, :, :, :width]
 
@@ -35,9 +37,25 @@ def weight_gradient(x: Tensor, d_out: Tensor, rows: int, columns: int) -> Tensor
 def _around(x: Tensor, rows: int, columns: int) -> Tensor:
     """Return the inputs around every strip of x (N, I, H, W), (N * H * strips, I * rows * (16 + columns - 1))."""
     length = _STRIP + columns - 1
+    windows = _windows_compiled if torch.compiler.is_compiling() else _windows
+    return windows(x, rows, columns).permute(0, 2, 3, 1, 4, 5).reshape(-1, x.shape[1] * rows * length)
+
+
+def _windows(x: Tensor, rows: int, columns: int) -> Tensor:
+    """Cut out what is around every strip of x (N, I, H, W): (N, I, H, strips, rows, 16 + columns - 1)."""
     padded = pad(x, (columns // 2, columns // 2 + _rest(x.shape[3]), rows // 2, rows // 2))
-    windows = padded.unfold(3, length, _STRIP).unfold(2, rows, 1)
-    return windows.permute(0, 2, 3, 1, 5, 4).reshape(-1, x.shape[1] * rows * length)
+    return padded.unfold(3, _STRIP + columns - 1, _STRIP).unfold(2, rows, 1).transpose(4, 5)
+
+
+def _windows_compiled(x: Tensor, rows: int, columns: int) -> Tensor:
+    """As :func:`_windows`, without overlapping views: inductor of torch 2.6 derives those wrongly, without a word."""
+    height, number = x.shape[2], (x.shape[3] + _STRIP - 1) // _STRIP
+    beyond = (columns - 1 + _STRIP - 1) // _STRIP  # strips that a window reaches into after its own
+    end = _rest(x.shape[3]) + beyond * _STRIP - columns // 2
+    strips = pad(x, (columns // 2, end, rows // 2, rows // 2)).unflatten(3, (number + beyond, _STRIP))
+    reached = torch.cat([strips.narrow(3, first, number) for first in range(beyond + 1)], dim=4)
+    window = reached[..., : _STRIP + columns - 1]
+    return torch.stack([window.narrow(2, row, height) for row in range(rows)], dim=4)
 
 
 def _rest(width: int) -> int:

@@ -42,3 +42,18 @@ def test_autograd_goes_through_it(width: int) -> None:
     assert torch.autograd.gradcheck(
         lambda x, d_out: weight_gradient(x, d_out, 3, 3), (x, random_tensor((2, 1, 4, width), 2).requires_grad_())
     )
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 3), (1, 33)])
+def test_compiled_it_has_the_gradients_of_float64(rows: int, columns: int) -> None:
+    # Of overlapping views torch 2.6 generates code for a wrong derivative, without a word.
+    torch._dynamo.reset()
+    compiled = torch.compile(convolve, fullgraph=True, dynamic=True)
+    x = random_tensor((3, 2, 5, 40), 0).requires_grad_()
+    weight = random_tensor((1, 2, rows, columns), 1).requires_grad_()
+    d_out = random_tensor((3, 1, 5, 40), 2)
+    expected = torch.autograd.grad(conv2d(x, weight, padding=(rows // 2, columns // 2)), [x, weight], d_out)
+    rounded = [tensor.detach().float().requires_grad_() for tensor in (x, weight)]
+    for gradient, exact in zip(torch.autograd.grad(compiled(*rounded), rounded, d_out.float()), expected, strict=True):
+        scale = float(exact.abs().max())
+        torch.testing.assert_close(gradient.double(), exact, rtol=0, atol=1e-5 * scale)
