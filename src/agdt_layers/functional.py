@@ -114,7 +114,8 @@ def convolve_to_one(x: Tensor, weight: Tensor) -> Tensor:
     """Convolve x (N, I, H, W) with weight (1, I, k, k), k odd, zero padding: (N, 1, H, W)."""
     # An exported graph is read by other engines, which have convolutions of their own.
     if is_exporting() or device_forms.prefers_few_launches(x):
-        return conv2d(x, weight, padding=weight.shape[2] // 2)
+        # Twice, because an older torch.jit.trace loses a size that stands for both axes.
+        return conv2d(x, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
     return convolve(x, weight)
 
 
@@ -137,7 +138,8 @@ def context_weights(windows: Tensor, horizontal: Tensor, vertical: Tensor, bias:
     if horizontal.shape[1] == 1:
         kernel = torch.cat([horizontal.flatten(1).T, vertical.flatten(1).T])
         if device_forms.prefers_few_launches(windows):
-            per_channel = torch.baddbmm(bias[:, None, None], windows.permute(2, 0, 1), kernel.T[:, :, None])
+            # Not bias[:, None, None]: an older autograd derives a slice of everything too, by one more launch.
+            per_channel = torch.baddbmm(bias.view(-1, 1, 1), windows.permute(2, 0, 1), kernel.T.unsqueeze(2))
             return torch.sigmoid(per_channel.squeeze(2).T)
         pooled = (windows * kernel).sum(dim=1)
     else:
@@ -231,7 +233,7 @@ def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         (N, C).
     """
     height, width = x.shape[2:]
-    padding = weight.shape[2] // 2
+    padding = (weight.shape[2] // 2, weight.shape[3] // 2)
     if device_forms.prefers_few_launches(x):
         return conv2d(x, weight, bias, padding=padding, groups=x.shape[1]).mean(dim=(2, 3))
     share = weight.new_full((1, 1, height, width), 1 / (height * width))

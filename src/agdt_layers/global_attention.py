@@ -224,7 +224,9 @@ class GlobalAttention(NotScriptable, nn.Module, ABC):
         windows, peak = pool_windows(frames, self.context_kernel_size)
         channel, gate = None, None
         if self.channel is not None:
-            channel, gate = self.channel.weights(windows[:, self.context_kernel_size // 2], peak, untouched=untouched)
+            # Not windows[:, k // 2]: an older autograd derives a slice of everything too, by one more launch.
+            mean = windows.select(1, self.context_kernel_size // 2)
+            channel, gate = self.channel.weights(mean, peak, untouched=untouched)
         context = self.context.of_windows(windows) if untouched else self.context(promoted(frames))
         return channel, gate, context
 

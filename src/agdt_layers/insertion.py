@@ -136,7 +136,9 @@ class _Attend:
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Any:
         try:
-            attention = module.get_submodule(self.path)
+            attention: Any = module
+            for name in self.path.split("."):  # not get_submodule, which an older compiler cannot follow
+                attention = getattr(attention, name)
         except AttributeError:
             raise RuntimeError(
                 f"The {type(module).__name__} where attention was inserted does not hold it: a tool has "

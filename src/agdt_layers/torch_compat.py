@@ -15,7 +15,28 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 def is_exporting() -> bool:
     """Say whether torch.export or torch.jit is tracing, whose graphs other engines read."""
-    return torch.compiler.is_exporting() or is_jit_tracing()
+    return _is_exporting() or is_jit_tracing()
+
+
+def _is_exporting_before_2_7() -> bool:
+    if not torch.compiler.is_compiling():
+        return False
+    return not torch.compiler.is_dynamo_compiling() or _dynamo_is_exporting()
+
+
+def _dynamo_is_exporting() -> bool:
+    """Ask, while torch._dynamo traces, for whom; if it cannot tell, for export, whose form every engine can read."""
+    from torch._dynamo import symbolic_convert
+
+    try:
+        return bool(symbolic_convert.InstructionTranslator.current_tx().export)
+    except AttributeError:
+        return True
+
+
+# Called by torch._dynamo, not traced: its answer becomes a constant of the graph.
+_dynamo_is_exporting._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", _is_exporting_before_2_7)
 
 
 def is_autocast_enabled(device_type: str) -> bool:

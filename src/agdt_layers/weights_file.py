@@ -193,7 +193,7 @@ def _ends_in_a_name(file: BinaryIO) -> bool:
 
 def _culprit(error: Exception) -> str | None:
     found = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
-    return found[1] if found else None
+    return found[1].removeprefix("builtins.") if found else None  # an older torch writes it
 
 
 def _read_safetensors(path: Path) -> object:
