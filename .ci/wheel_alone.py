@@ -3,6 +3,7 @@
 import sys
 
 import torch
+import torch._dynamo  # einops imports it with an older torch, and so what torch itself depends on
 
 before = set(sys.modules)
 
