@@ -3,8 +3,10 @@
 import sys
 
 import torch
-import torch._dynamo  # einops imports it with an older torch, and so what torch itself depends on
 
+if not hasattr(torch.compiler, "is_exporting"):
+    # With a torch before 2.7 einops imports the compiler, and so what torch itself depends on.
+    import torch._dynamo
 before = set(sys.modules)
 
 import agdt_layers  # noqa: E402

@@ -1,7 +1,7 @@
 """A convolution for inference, with the ReLU after it, whose weight is kept as a CPU's library wants it.
 
 torch has the weight rearranged for every call. For a clip that is lost among the arithmetic; for the one frame that a
-stream is given it is a third of the time.
+stream is given it is a large part of the time.
 """
 
 from __future__ import annotations

@@ -18,10 +18,9 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
     """Convolve x (N, I, H, W) with weight (O, I, k, l), k and l odd, zero padding: (N, O, H, W)."""
     batch, _, height, width = x.shape
     outputs, _, rows, columns = weight.shape
-    # A row of the kernel, padded to one more than the Toeplitz matrix is wide and repeated, moves one on in each row.
-    width_of_band = _STRIP + columns - 1
-    repeated = pad(weight, (0, _STRIP)).repeat(1, 1, 1, _STRIP)[..., : _STRIP * width_of_band]
-    band = repeated.unflatten(3, (_STRIP, width_of_band)).permute(1, 2, 4, 0, 3).reshape(-1, outputs * _STRIP)
+    # The windows of a row of the kernel between zeros are the rows of its Toeplitz matrix, the last output's first.
+    windows = pad(weight, (_STRIP - 1, _STRIP - 1)).unfold(3, _STRIP + columns - 1, 1).flip(3)
+    band = windows.permute(1, 2, 4, 0, 3).reshape(-1, outputs * _STRIP)
     out = (_around(x, rows, columns) @ band).view(batch, height, -1, outputs, _STRIP)
     return out.permute(0, 3, 1, 2, 4).reshape(batch, outputs, height, -1)[:, :, :, :width]
 
