@@ -14,6 +14,7 @@ from agdt_layers.channel_axis import NoFeatureMap
 from agdt_layers.model_copy import ModelCopy
 from agdt_layers.places import FURTHER_UP, OWN, Factory
 from agdt_layers.replaced_modules import refuse_wrapper, warnings_of_replacement
+from agdt_layers.torch_compat import uncompiled
 from agdt_layers.trial_run import FeatureMap, feature_map, nearest_feature_maps
 
 _Run = Callable[[], object]
@@ -112,7 +113,8 @@ def _cost(name: str, factory: Factory, output: FeatureMap) -> tuple[int, int]:
     # Not above: with torch's CUDA builds it imports triton, which takes longer than the rest of this package.
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    # Uncompiled, because torch 2.6 ends the process where a compiler meets the counter.
+    with torch.no_grad(), uncompiled(), FlopCounterMode(display=False) as counter:
         for height, width in output.sizes:
             x = torch.empty(1, output.channels, height, width, device="meta")
             shape = tuple(layer(x).shape)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from agdt_layers import checks, functional
+from agdt_layers import checks, device_forms, functional
 from agdt_layers.precision import in_dtype
 from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
 from agdt_layers.tracing import NotScriptable, one_fx_node
@@ -64,7 +64,12 @@ class EncoderLayer(nn.Module):
         """
         normed = self.attention_norm(tokens)
         projection = self.query_key_value
-        if num_queries is not None and is_untouched(projection, nn.Linear, "weight", "bias"):
+        # The least work takes eight launches, that for all tokens two.
+        if (
+            num_queries is not None
+            and not device_forms.prefers_few_launches(normed)
+            and is_untouched(projection, nn.Linear, "weight", "bias")
+        ):
             weight, bias = in_dtype(normed.dtype, projection.weight, projection.bias)
             attended = functional.attention_of_few(normed, weight, bias, self.heads, num_queries, mask)
         else:
