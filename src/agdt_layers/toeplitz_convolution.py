@@ -18,9 +18,8 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
     """Convolve x (N, I, H, W) with weight (O, I, k, l), k and l odd, zero padding: (N, O, H, W)."""
     batch, _, height, width = x.shape
     outputs, _, rows, columns = weight.shape
-    # The windows of a row of the kernel between zeros are the rows of its Toeplitz matrix, the last output's first.
-    windows = pad(weight, (_STRIP - 1, _STRIP - 1)).unfold(3, _STRIP + columns - 1, 1).flip(3)
-    band = windows.permute(1, 2, 4, 0, 3).reshape(-1, outputs * _STRIP)
+    toeplitz = _toeplitz_compiled if torch.compiler.is_compiling() else _toeplitz
+    band = toeplitz(weight).permute(1, 2, 4, 0, 3).reshape(-1, outputs * _STRIP)
     out = (_around(x, rows, columns) @ band).view(batch, height, -1, outputs, _STRIP)
     return out.permute(0, 3, 1, 2, 4).reshape(batch, outputs, height, -1)[:, :, :, :width]
 
@@ -38,6 +37,19 @@ def _around(x: Tensor, rows: int, columns: int) -> Tensor:
     length = _STRIP + columns - 1
     windows = _windows_compiled if torch.compiler.is_compiling() else _windows
     return windows(x, rows, columns).permute(0, 2, 3, 1, 4, 5).reshape(-1, x.shape[1] * rows * length)
+
+
+def _toeplitz(weight: Tensor) -> Tensor:
+    """Return the Toeplitz matrix of every row of the kernel, (O, I, k, l) -> (O, I, k, 16, 16 + l - 1)."""
+    # The windows of the row between zeros, of which the last output has the first.
+    return pad(weight, (_STRIP - 1, _STRIP - 1)).unfold(3, _STRIP + weight.shape[3] - 1, 1).flip(3)
+
+
+def _toeplitz_compiled(weight: Tensor) -> Tensor:
+    """As :func:`_toeplitz`, without overlapping views."""
+    # The row, padded to one more than the matrix is wide and repeated, moves one on in each row of the matrix.
+    width = _STRIP + weight.shape[3] - 1
+    return pad(weight, (0, _STRIP)).repeat(1, 1, 1, _STRIP)[..., : _STRIP * width].unflatten(3, (_STRIP, width))
 
 
 def _windows(x: Tensor, rows: int, columns: int) -> Tensor:

@@ -44,13 +44,13 @@ def test_autograd_goes_through_it(width: int) -> None:
     )
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(3, 3), (1, 33)])
-def test_compiled_it_has_the_gradients_of_float64(rows: int, columns: int) -> None:
+@pytest.mark.parametrize(("inputs", "rows", "columns"), [(1, 1, 1), (2, 3, 3), (2, 1, 33)])
+def test_compiled_it_has_the_gradients_of_float64(inputs: int, rows: int, columns: int) -> None:
     # Of overlapping views torch 2.6 generates code for a wrong derivative, without a word.
     torch._dynamo.reset()
     compiled = torch.compile(convolve, fullgraph=True, dynamic=True)
-    x = random_tensor((3, 2, 5, 40), 0).requires_grad_()
-    weight = random_tensor((1, 2, rows, columns), 1).requires_grad_()
+    x = random_tensor((3, inputs, 5, 40), 0).requires_grad_()
+    weight = random_tensor((1, inputs, rows, columns), 1).requires_grad_()
     d_out = random_tensor((3, 1, 5, 40), 2)
     expected = torch.autograd.grad(conv2d(x, weight, padding=(rows // 2, columns // 2)), [x, weight], d_out)
     rounded = [tensor.detach().float().requires_grad_() for tensor in (x, weight)]
