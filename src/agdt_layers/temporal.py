@@ -64,12 +64,9 @@ class EncoderLayer(nn.Module):
         """
         normed = self.attention_norm(tokens)
         projection = self.query_key_value
-        # The least work takes eight launches, that for all tokens two.
-        if (
-            num_queries is not None
-            and not device_forms.prefers_few_launches(normed)
-            and is_untouched(projection, nn.Linear, "weight", "bias")
-        ):
+        # The least work takes eight launches, that for all tokens two. On meta, work is counted and nothing launched.
+        least_work = normed.is_meta or not device_forms.prefers_few_launches(normed)
+        if num_queries is not None and least_work and is_untouched(projection, nn.Linear, "weight", "bias"):
             weight, bias = in_dtype(normed.dtype, projection.weight, projection.bias)
             attended = functional.attention_of_few(normed, weight, bias, self.heads, num_queries, mask)
         else:
