@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 import onnxruntime
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
@@ -11,6 +12,8 @@ from torch.export import Dim
 from agdt_layers import AdaptiveGlobalAttention
 from helpers.strategies import random_tensor
 from helpers.subjects import Subject, proves
+
+OVER_TIME = ("DifferentialTemporalEnhancer", "DTFormer", "AGDTNet", "FrameWise")
 
 
 def written(layer: nn.Module, x: Tensor, dynamic: tuple[int, ...], path: Path) -> onnxruntime.InferenceSession:
@@ -30,7 +33,11 @@ def run(session: onnxruntime.InferenceSession, x: Tensor) -> Tensor:
 
 @proves("ONNX")
 @torch.no_grad()
-def test_the_file_is_right_at_sizes_that_were_not_traced(subject: Subject, tmp_path: Path) -> None:
+def test_the_file_is_right_at_sizes_that_were_not_traced(
+    subject: Subject, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if request.node.callspec.id in OVER_TIME and not hasattr(torch.compiler, "is_exporting"):
+        pytest.skip("the exporter of torch before 2.7 does not leave frames open")
     layer = subject.build()
     traced, *others = subject.inputs()
     session = written(layer, traced, subject.dynamic, tmp_path / "layer.onnx")
