@@ -107,7 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with stoppable():
             ablate(args, given[own + 1 :])
     except BadInput as error:
-        print(f"ablation.py: {error}", file=sys.stderr)
+        # A loader's worker hands its error on inside a traceback, whose last line it is.
+        print(f"ablation.py: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 2
     except Stopped as stop:
         print(f"ablation.py: {stop}; the same command makes the runs that are missing", file=sys.stderr)

@@ -211,3 +211,16 @@ def test_on_clips_on_disk_every_run_is_one_of_train_py(
 
     assert ablation.main([*command, "--select-on", "test"]) == 2
     assert "was made with --select-on validation, not test; give the same" in capsys.readouterr().err
+
+
+def test_a_broken_frame_is_one_line_and_the_runs_before_it_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists = write_coloured_lists(tmp_path)
+    (tmp_path / "test0" / "3.png").write_bytes(b"nothing")
+    trainer = ["--list", f"{lists}/train.txt", "--test-list", f"{lists}/test.txt", "--frames", "4", "--size", "32"]
+    assert ablation.main(["--rows", "aga+mean", "--seeds", "2", "--out", str(tmp_path / "out"), "--", *trainer]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("ablation.py: ")
+    assert "3.png" in said
+    assert said.count("\n") == 1
