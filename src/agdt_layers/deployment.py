@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from agdt_layers import checks
 from agdt_layers.agdtnet import AGDTNet
-from agdt_layers.model_copy import ModelCopy
+from agdt_layers.convolution_chains import Chain, find_chains
 from agdt_layers.packed_convolution import PackedConv2d
-from agdt_layers.untouched import is_untouched
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -57,8 +56,10 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
     checks.example(name, example_input)
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
     prepared = copy.deepcopy(model).eval().requires_grad_(False)
-    chains = _chains(prepared, inputs)
+    chains = find_chains(prepared, inputs)
     for chain in chains:
+        if chain.norm is not None and chain.is_shared:
+            raise _cannot_fold(model)
         _fold(prepared, chain)
     prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for chain in chains:
@@ -74,81 +75,17 @@ def _check(model: nn.Module, prepared: nn.Module, inputs: tuple[Any, ...]) -> No
     try:
         torch.testing.assert_close(got, expected, rtol=1e-2, atol=1e-2)
     except AssertionError:
-        raise ValueError(
-            f"prepare_for_inference cannot fold the batch norms of this {type(model).__name__}: something "
-            "else uses what a convolution gives to its norm. Take the model as it is, model.eval()."
-        ) from None
+        raise _cannot_fold(model) from None
 
 
-class _Chain(NamedTuple):
-    """The names of a convolution, of the batch norm that alone takes its output, and of the ReLU after that."""
-
-    convolution: str
-    norm: str | None
-    relu: str | None
-
-
-def _chains(model: nn.Module, inputs: tuple[Any, ...]) -> list[_Chain]:
-    """Find the convolutions that run and what follows them, each as torch made it; followers that run once."""
-    twin = ModelCopy(model, inputs)
-    source: dict[tuple[int, int], str] = {}
-    before: dict[str, str | None] = {}
-    calls: dict[str, int] = {}
-    pairs: list[tuple[str, str]] = []
-    kept: list[Tensor] = []
-
-    def note_input(name: str, x: Tensor) -> None:
-        # The version tells what was changed in place, as by `x += shortcut`, from what a module gave.
-        before[name] = source.get((id(x), x._version))
-
-    def note_output(name: str, output: Tensor) -> None:
-        calls[name] = calls.get(name, 0) + 1
-        first = before[name]
-        if first is not None:
-            pairs.append((first, name))
-        source[id(output), output._version] = name
-        # While it is kept alive, no other tensor can get its id.
-        kept.append(output)
-
-    modules = {name: module for name, module in twin.model.named_modules() if _is_known(module)}
-    handles = [
-        handle
-        for name, module in modules.items()
-        for handle in (
-            module.register_forward_pre_hook(lambda module, args, name=name: note_input(name, args[0])),
-            module.register_forward_hook(lambda module, args, output, name=name: note_output(name, output)),
-        )
-    ]
-    twin.run()
-    for handle in handles:
-        handle.remove()
-    firsts = [first for first, _ in pairs]
-    followers = {first: second for first, second in pairs if calls[first] == calls[second] == 1 == firsts.count(first)}
-
-    def follower(name: str, kind: type[nn.Module]) -> str | None:
-        second = followers.get(name)
-        return second if second is not None and type(modules[second]) is kind else None
-
-    chains = []
-    for name in calls:
-        if type(modules[name]) is nn.Conv2d and not _reads_parameters(twin.model, name):
-            norm = follower(name, nn.BatchNorm2d)
-            chains.append(_Chain(name, norm, follower(norm or name, nn.ReLU)))
-    return chains
+def _cannot_fold(model: nn.Module) -> ValueError:
+    return ValueError(
+        f"prepare_for_inference cannot fold the batch norms of this {type(model).__name__}: something "
+        "else uses what a convolution gives to its norm. Take the model as it is, model.eval()."
+    )
 
 
-def _reads_parameters(model: nn.Module, name: str) -> bool:
-    """Whether what holds the module uses its parameters without calling it, as layers of this package do."""
-    return hasattr(model.get_submodule(name.rpartition(".")[0]), "is_untouched")
-
-
-def _is_known(module: nn.Module) -> bool:
-    if isinstance(module, nn.BatchNorm2d):
-        return is_untouched(module, nn.BatchNorm2d, "weight", "bias") and module.running_mean is not None
-    return is_untouched(module, nn.Conv2d, "weight") or is_untouched(module, nn.ReLU)
-
-
-def _fold(model: nn.Module, chain: _Chain) -> None:
+def _fold(model: nn.Module, chain: Chain) -> None:
     if chain.norm is None:
         return
     conv, bn = model.get_submodule(chain.convolution), model.get_submodule(chain.norm)
@@ -163,7 +100,7 @@ def _fold(model: nn.Module, chain: _Chain) -> None:
     _replace(model, chain.norm, nn.Identity())
 
 
-def _pack(model: nn.Module, chain: _Chain) -> None:
+def _pack(model: nn.Module, chain: Chain) -> None:
     conv = model.get_submodule(chain.convolution)
     assert isinstance(conv, nn.Conv2d)
     _replace(model, chain.convolution, PackedConv2d.of(conv, relu=chain.relu is not None))

@@ -149,6 +149,29 @@ def test_a_stream_of_a_prepared_net_gives_the_same() -> None:
     )
 
 
+class LooksBefore(nn.Module):
+    """A ReLU or a norm takes what the convolution gives, and so does a branch that hardly counts."""
+
+    def __init__(self, follower: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(3, 3, 1), follower or nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return self.relu(y) + 0.005 * y
+
+
+@torch.no_grad()
+def test_a_branch_that_hardly_counts_is_not_overlooked() -> None:
+    model, x = LooksBefore(), random_tensor((2, 3, 4, 4), 0, torch.float32)
+    prepared = prepare_for_inference(model, x)
+    torch.testing.assert_close(prepared(x), model(x))
+    assert isinstance(prepared.relu, nn.ReLU)
+    normed = LooksBefore(nn.BatchNorm2d(3, eps=0.01))
+    with pytest.raises(ValueError, match="something else uses what a convolution gives to its norm"):
+        prepare_for_inference(normed, x)
+
+
 def test_what_cannot_be_folded_is_refused() -> None:
     with pytest.raises(ValueError, match="something else uses what a convolution gives to its norm"):
         prepare_for_inference(Shared(), torch.ones(2, 3, 4, 4))

@@ -1,0 +1,124 @@
+"""What follows the convolutions of a model when it runs: a batch norm, a ReLU, and whether anything else looks on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from agdt_layers.model_copy import ModelCopy
+from agdt_layers.untouched import is_untouched
+
+# A tensor as it was when something came out of a module. What is changed in place, as by `x += shortcut`, has the same
+# id and another version.
+_Key = tuple[int, int]
+
+
+class Chain(NamedTuple):
+    """The names of a convolution, of the batch norm that takes its output, and of the ReLU that alone comes next."""
+
+    convolution: str
+    norm: str | None
+    relu: str | None
+    is_shared: bool
+    """Something else takes the convolution's output too."""
+
+
+def find_chains(model: nn.Module, inputs: tuple[Any, ...]) -> list[Chain]:
+    """Find the convolutions that run and what follows them, each as torch made it; followers that run once."""
+    twin = ModelCopy(model, inputs)
+    modules = {name: module for name, module in twin.model.named_modules() if _is_known(module)}
+    record = _Record()
+    handles = [handle for name, module in modules.items() for handle in record.watch(name, module)]
+    with record:
+        twin.run()
+    for handle in handles:
+        handle.remove()
+    followers = record.followers()
+
+    def follower(name: str, kind: type[nn.Module]) -> str | None:
+        second = followers.get(name)
+        return second if second is not None and type(modules[second]) is kind else None
+
+    chains = []
+    for name in record.calls:
+        if type(modules[name]) is nn.Conv2d and not _reads_parameters(twin.model, name):
+            norm = follower(name, nn.BatchNorm2d)
+            last = norm or name
+            relu = None if record.is_shared(last) else follower(last, nn.ReLU)
+            chains.append(Chain(name, norm, relu, record.is_shared(name)))
+    return chains
+
+
+class _Record(TorchFunctionMode):
+    """Which module gave what another takes, and how many operations took it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+        self._source: dict[_Key, str] = {}
+        self._output: dict[str, _Key] = {}
+        self._takers: Counter[_Key] = Counter()
+        self._before: dict[str, str | None] = {}
+        self._pairs: list[tuple[str, str]] = []
+        # While they are kept alive, no other tensor can get their ids.
+        self._kept: list[Tensor] = []
+
+    def watch(self, name: str, module: nn.Module) -> tuple[Any, Any]:
+        return (
+            module.register_forward_pre_hook(lambda _, args: self._note_input(name, args[0])),
+            module.register_forward_hook(lambda _, args, output: self._note_output(name, output)),
+        )
+
+    def followers(self) -> Mapping[str, str]:
+        """Pairs of modules that each run once, the second on what the first gave."""
+        firsts = Counter(first for first, _ in self._pairs)
+        return {a: b for a, b in self._pairs if self.calls[a] == self.calls[b] == 1 == firsts[a]}
+
+    def is_shared(self, name: str) -> bool:
+        return self._takers[self._output[name]] != 1
+
+    def _note_input(self, name: str, x: Tensor) -> None:
+        self._before[name] = self._source.get(_key(x))
+
+    def _note_output(self, name: str, output: Tensor) -> None:
+        self.calls[name] += 1
+        first = self._before[name]
+        if first is not None:
+            self._pairs.append((first, name))
+        self._source[_key(output)], self._output[name] = name, _key(output)
+        self._takers[_key(output)] = 0  # What an earlier tensor of this id counted is over.
+        self._kept.append(output)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        taken = {_key(x) for value in (*args, *kwargs.values()) for x in _tensors(value)}
+        out = func(*args, **kwargs)
+        if _tensors(out):  # Questions, such as for a size, take nothing.
+            self._takers.update(taken)
+        return out
+
+
+def _key(x: Tensor) -> _Key:
+    return id(x), x._version
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    values = value if isinstance(value, (tuple, list)) else (value,)
+    return [each for each in values if isinstance(each, Tensor)]
+
+
+def _reads_parameters(model: nn.Module, name: str) -> bool:
+    """Whether what holds the module uses its parameters without calling it, as layers of this package do."""
+    return hasattr(model.get_submodule(name.rpartition(".")[0]), "is_untouched")
+
+
+def _is_known(module: nn.Module) -> bool:
+    if isinstance(module, nn.BatchNorm2d):
+        return is_untouched(module, nn.BatchNorm2d, "weight", "bias") and module.running_mean is not None
+    return is_untouched(module, nn.Conv2d, "weight") or is_untouched(module, nn.ReLU)
