@@ -19,13 +19,11 @@ from dfer.training import networks
 from dfer.training.command_line import parse
 from dfer.training.load_data import load_data
 from dfer.training.trained_file import read_facts
-from helpers.footage import talking_face
+from helpers.lit_videos import LIGHTS, film
 from helpers.tiny_runs import add_tiny_model
 from helpers.videos import shades, write_video
 
-SIZE, FRAMES = 48, 5
-# Each label has a light of its own, by which a clip is known again after all steps: some of red, green and blue dimmed.
-LIGHTS = torch.tensor(list(product((1.0, 0.75), repeat=3))[:7])
+SIZE = 48
 
 
 class Layout(NamedTuple):
@@ -38,12 +36,6 @@ class Layout(NamedTuple):
     classes: int
     counts: tuple[int, int, int]
     left_out: int
-
-
-def film(video: Path, label: int, number: int) -> None:
-    """Other frames for every number."""
-    frames = talking_face()[3 * number % 110 :][:FRAMES]
-    write_video(video, (frames * LIGHTS[label][:, None, None]).byte(), codec="mpeg4")
 
 
 def write_dfew(raw: Path, lists: Path) -> None:

@@ -16,7 +16,7 @@ HEADLINE = (
     "AGDTNet, forward, prepared",
     "AGDTNet, forward, onnxruntime",
     "AGDTNet, forward, bfloat16",
-    "AGDTStream, ",
+    "AGDTStream",
     "DTFormer, ",
 )
 
