@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from agdt_layers.model_copy import ModelCopy
-from agdt_layers.untouched import is_untouched
+from agdt_layers.untouched import is_untouched, reads_parameters
 
 # A tensor as it was when something came out of a module. What is changed in place, as by `x += shortcut`, has the same
 # id and another version.
@@ -45,7 +45,7 @@ def find_chains(model: nn.Module, inputs: tuple[Any, ...]) -> list[Chain]:
 
     chains = []
     for name in record.calls:
-        if type(modules[name]) is nn.Conv2d and not _reads_parameters(twin.model, name):
+        if type(modules[name]) is nn.Conv2d and not reads_parameters(twin.model, name):
             norm = follower(name, nn.BatchNorm2d)
             last = norm or name
             relu = None if record.is_shared(last) else follower(last, nn.ReLU)
@@ -111,11 +111,6 @@ def _key(x: Tensor) -> _Key:
 def _tensors(value: Any) -> list[Tensor]:
     values = value if isinstance(value, (tuple, list)) else (value,)
     return [each for each in values if isinstance(each, Tensor)]
-
-
-def _reads_parameters(model: nn.Module, name: str) -> bool:
-    """Whether what holds the module uses its parameters without calling it, as layers of this package do."""
-    return hasattr(model.get_submodule(name.rpartition(".")[0]), "is_untouched")
 
 
 def _is_known(module: nn.Module) -> bool:

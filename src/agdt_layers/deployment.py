@@ -12,7 +12,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from agdt_layers import checks
 from agdt_layers.agdtnet import AGDTNet
 from agdt_layers.convolution_chains import Chain, find_chains
-from agdt_layers.packed_convolution import PackedConv2d
+from agdt_layers.packed_layers import PackedConv2d, PackedLinear
+from agdt_layers.untouched import is_untouched, reads_parameters
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -22,8 +23,9 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
     """Return a faster copy of a trained model: batch norm and ReLU folded, channels last, no gradients.
 
     In evaluation a batch norm is a scale and a shift per channel, which the convolution before it can take over. On a
-    CPU in float32 that convolution also does the ReLU that follows, and its weight is kept in the order in which it is
-    read, beside the parameter. The copy computes the same up to rounding; it cannot be trained.
+    CPU in float32 that convolution also does the ReLU that follows. Its weight, and that of every large linear map, is
+    kept in the order in which it is read, beside the parameter. The copy computes the same up to rounding; it cannot be
+    trained.
 
     Args:
         model: an :class:`AGDTNet`, or any module with convolutions; it is not changed.
@@ -64,6 +66,7 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
     prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for chain in chains:
         _pack(prepared, chain)
+    _pack_linear_maps(prepared)
     _check(model, prepared, inputs)
     return prepared
 
@@ -106,6 +109,17 @@ def _pack(model: nn.Module, chain: Chain) -> None:
     _replace(model, chain.convolution, PackedConv2d.of(conv, relu=chain.relu is not None))
     if chain.relu is not None:
         _replace(model, chain.relu, nn.Identity())
+
+
+def _pack_linear_maps(model: nn.Module) -> None:
+    for name, module in list(model.named_modules()):
+        # With fewer weights the call takes longer than the arithmetic.
+        if (
+            is_untouched(module, nn.Linear, "weight")
+            and module.weight.numel() >= 2**16
+            and not reads_parameters(model, name)
+        ):
+            _replace(model, name, PackedLinear.of(module))
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

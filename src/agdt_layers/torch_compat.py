@@ -105,23 +105,43 @@ def convolution_gradients(x: Tensor, weight: Tensor, d_out: Tensor) -> tuple[Ten
 def pack_convolution(weight: Tensor, *settings: Any) -> Tensor | None:
     """Rearrange a weight on the CPU for :func:`packed_convolution`; None where this torch or processor cannot."""
     pack: Any = getattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", None)
-    if pack is None or _packed_operator() is None or not torch.backends.mkldnn.is_available():
+    if pack is None or _packed_operator("_convolution_pointwise") is None:
         return None
-    try:
-        packed: Tensor = pack(weight.to_mkldnn(), *settings)
-    except RuntimeError:
+    return _packed(lambda: pack(weight.to_mkldnn(), *settings))
+
+
+def pack_linear(weight: Tensor) -> Tensor | None:
+    """Rearrange a weight on the CPU for :func:`packed_linear`; None where this torch or processor cannot."""
+    pack: Any = _packed_operator("_reorder_linear_weight")
+    if pack is None or _packed_operator("_linear_pointwise") is None:
         return None
-    return packed
+    return _packed(lambda: pack(weight))
 
 
 def packed_convolution(x: Tensor, packed: Tensor, bias: Tensor | None, *settings: Any, relu: bool) -> Tensor:
     """conv2d with a packed weight; ``settings`` are padding, stride, dilation and groups, as for packing."""
-    out: Tensor = _packed_operator()(x, packed, bias, *settings, "relu" if relu else "none", [], "")
+    operator = _packed_operator("_convolution_pointwise")
+    out: Tensor = operator(x, packed, bias, *settings, "relu" if relu else "none", [], "")
     return out
 
 
-def _packed_operator() -> Any:
-    return getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+def packed_linear(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    """The function linear with a packed weight."""
+    out: Tensor = _packed_operator("_linear_pointwise")(x, packed, bias, "none", [], "")
+    return out
+
+
+def _packed(pack: Callable[[], Tensor]) -> Tensor | None:
+    if not torch.backends.mkldnn.is_available():
+        return None
+    try:
+        return pack()
+    except RuntimeError:
+        return None
+
+
+def _packed_operator(name: str) -> Any:
+    return getattr(torch.ops.mkldnn, name, None)
 
 
 def is_observed() -> bool:

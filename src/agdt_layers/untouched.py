@@ -20,3 +20,8 @@ def is_untouched(module: nn.Module | None, made: type[nn.Module], *parameters: s
         if module._parameters.get(name) is None:
             return False
     return True
+
+
+def reads_parameters(model: nn.Module, name: str) -> bool:
+    """Whether what holds this module uses its parameters without calling it, as layers of this package do."""
+    return hasattr(model.get_submodule(name.rpartition(".")[0]), "is_untouched")

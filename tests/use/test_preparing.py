@@ -14,7 +14,7 @@ from agdt_layers import (
     insert_attention,
     prepare_for_inference,
 )
-from agdt_layers.packed_convolution import PackedConv2d
+from agdt_layers.packed_layers import PackedConv2d, PackedLinear
 from helpers.agreement import randomised
 from helpers.hosts import Block, host
 from helpers.launches import launches
@@ -135,6 +135,38 @@ def test_a_relu_is_folded_where_it_takes_what_the_norm_gave() -> None:
     # Those of the stem and inside the eight blocks; the blocks' last ones take a sum.
     assert [module.relu for module in folded].count(True) == 9
     assert len(folded) == 20
+
+
+class ReadsItsMaps(nn.Module):
+    """torch's own encoder layer and attention, which use the weights of their linear maps, and a shared weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.TransformerEncoderLayer(256, 4, 512, batch_first=True)
+        self.attention = nn.MultiheadAttention(256, 4, batch_first=True)
+        self.narrow, self.first, self.second = nn.Linear(256, 8), nn.Linear(256, 256), nn.Linear(256, 256)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.encoder(x)
+        x = x + self.attention(x, x, x)[0]
+        return self.narrow(self.second(self.first(x)))
+
+
+@torch.no_grad()
+def test_large_linear_maps_are_packed_whoever_reads_them() -> None:
+    model, x = ReadsItsMaps().eval(), random_tensor((2, 5, 256), 0, torch.float32)
+    prepared = prepare_for_inference(model, x)
+    torch.testing.assert_close(prepared(x), model(x), rtol=1e-5, atol=1e-5)
+    packed = {name for name, module in prepared.named_modules() if isinstance(module, PackedLinear)}
+    assert packed == {"encoder.linear1", "encoder.linear2", "first", "second"}
+    assert prepared.second.weight is prepared.first.weight
+    prepared.first.weight.mul_(2)
+    model.first.weight.mul_(2)
+    torch.testing.assert_close(prepared(x), model(x), rtol=1e-5, atol=1e-5)
+    net = prepare_for_inference(build_agdtnet())
+    # Four in each encoder layer; the attention reads the weight of its own by itself.
+    assert sum(isinstance(module, PackedLinear) for module in net.modules()) == 12
 
 
 @torch.no_grad()
