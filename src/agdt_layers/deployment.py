@@ -25,7 +25,8 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
     In evaluation a batch norm is a scale and a shift per channel, which the convolution before it can take over. On a
     CPU in float32 that convolution also does the ReLU that follows. Its weight, and that of every large linear map, is
     kept in the order in which it is read, beside the parameter. The copy computes the same up to rounding; it cannot be
-    trained.
+    trained. Prepare last: tools that ask for an nn.Linear by its exact type, such as dynamic quantisation, pass over a
+    packed one.
 
     Args:
         model: an :class:`AGDTNet`, or any module with convolutions; it is not changed.
