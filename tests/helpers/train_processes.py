@@ -35,7 +35,8 @@ def _train(arguments: list[str], printed: Path, largest_file: int | None, enviro
     import train
 
     os.environ.update(environment)
-
+    # As for a script: a process that a server forked would start its own by another server, which outlives a SIGKILL.
+    multiprocessing.set_start_method("fork", force=True)
     # A shell that starts its children with & lets them ignore Ctrl-C; a terminal does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with printed.open("w") as file:
