@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -84,6 +85,8 @@ class VideoReader:
             if not streams:
                 raise UnreadableVideo("it has no video stream")
             stream = streams[0]
+            if stream.codec_context is None:
+                raise UnreadableVideo("there is no decoder for its pictures")
             self.fps = float(stream.average_rate or 0)
             usual = 1 / self.fps if self.fps else 0.04
             tick = float(stream.time_base or 0)
@@ -124,7 +127,10 @@ class VideoReader:
         if self.frames_read < 0.9 * stream.frames:
             found.append(f"only {self.frames_read} of the {stream.frames} frames that it states")
         stated = _stated_duration(container, stream)
-        if stated - self.duration > 0.5:
+        much = min(0.5, max(0.1, stated / 4))
+        # The duration of a whole file says nothing of the pictures where its sound goes on longer.
+        of_the_file = stream.duration is None and bool(container.streams.audio)
+        if stated - self.duration > much and not (of_the_file and stated - _end_of_sound(self.path) <= much):
             found.append(f"it ends after {self.duration:.2f} s of the {stated:.2f} s that it states")
         return "; ".join(found) or None
 
@@ -161,8 +167,18 @@ def _upright(frame: VideoFrame, pixel_aspect: Fraction | None) -> Tensor:
 def _stated_duration(container: InputContainer, stream: VideoStream) -> float:
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    # The whole file's duration says nothing of the picture where sound may be longer.
-    return (container.duration or 0) / av.time_base if not container.streams.audio else 0.0
+    return (container.duration or 0) / av.time_base
+
+
+def _end_of_sound(path: Path) -> float:
+    """When the last packet of a file's sound ends, in seconds of the file."""
+    end = 0.0
+    with av.open(str(path)) as container, suppress(FFmpegError):
+        start = (container.start_time or 0) / av.time_base
+        for packet in container.demux(audio=0):
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
+    return end
 
 
 def _reason(error: Exception) -> str:

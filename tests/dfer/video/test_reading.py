@@ -167,19 +167,47 @@ def cut(video: Path, part: float) -> Path:
     return shorter
 
 
+def test_pictures_for_which_there_is_no_decoder(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "new.mp4", shades(9, 99))
+    video.write_bytes(video.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(UnreadableVideo, match="there is no decoder for its pictures"):
+        list(VideoReader(video).frames())
+
+
 @pytest.mark.parametrize(
-    ("name", "container"), [("index first.mp4", {"movflags": "faststart"}), ("clusters.mkv", {}), ("old.avi", {})]
+    ("name", "frames", "sound", "container"),
+    [
+        ("index first.mp4", 50, None, {"movflags": "faststart"}),
+        ("clusters.mkv", 50, None, {}),
+        ("clusters.mkv", 12, None, {}),
+        ("with sound.mkv", 50, "aac", {}),
+        ("with sound.mkv", 12, "aac", {}),
+        ("old.avi", 50, None, {}),
+    ],
 )
 def test_of_a_cut_file_the_beginning_is_read_and_the_rest_reported(
-    tmp_path: Path, name: str, container: dict[str, str]
+    tmp_path: Path, name: str, frames: int, sound: str | None, container: dict[str, str]
 ) -> None:
-    noise = torch.randint(0, 256, (50, 3, 48, 64), dtype=torch.uint8)
-    reader = VideoReader(cut(write_video(tmp_path / name, noise, container=container), 0.5))
+    noise = torch.randint(0, 256, (frames, 3, 48, 64), dtype=torch.uint8)
+    whole = write_video(tmp_path / name, noise, container=container, sound=sound)
+    reader = VideoReader(whole)
+    assert len(list(reader.frames())) == frames
+    assert reader.problem is None
+    reader = VideoReader(cut(whole, 0.5))
     count = len(list(reader.frames()))
-    assert 10 < count < 40
+    assert 0.2 * frames < count < 0.8 * frames
     assert reader.problem is not None
     assert "of the" in reader.problem
     assert count == reader.frames_read
+
+
+@pytest.mark.parametrize("frames", [1, 50])
+def test_sound_that_goes_on_after_the_pictures_is_no_damage(tmp_path: Path, frames: int) -> None:
+    """A tone twice as long as the pictures."""
+    stamps = [n / 50 for n in range(frames)]
+    reader = VideoReader(write_video(tmp_path / "a.mkv", shades(*range(frames)), times=stamps, sound="aac"))
+    assert len(list(reader.frames())) == frames
+    assert reader.problem is None
 
 
 def test_a_cut_file_whose_index_is_at_the_end_is_unreadable(tmp_path: Path) -> None:
