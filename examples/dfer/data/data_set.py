@@ -71,7 +71,8 @@ def read_table(file: Path, what: str, columns: Sequence[str]) -> list[tuple[int,
     header = rows[0][1] if rows else []
     if any(header.count(column) != 1 for column in columns):
         raise BadInput(
-            f"{file}: expected a first line with the columns {','.join(columns)}, each once, got {','.join(header)!r}"
+            f"{file}: expected a first line with the columns {','.join(columns)}, each once, "
+            f"got {','.join(header)[:100]!r}"
         )
     places = [header.index(column) for column in columns]
     for number, fields in rows[1:]:
