@@ -75,7 +75,8 @@ def installed(package: str) -> str | None:
 
 def commit() -> str | None:
     """The commit of this file's checkout, with a plus sign where tracked files differ from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    # Without a lock: one that is left behind in the checkout keeps its owner from committing.
+    git = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, check=True).stdout
