@@ -160,7 +160,10 @@ class FolderTree:
         found = self.root / path
         if os.path.isdir(found):
             return any(os.path.splitext(name)[1].lower() in VIDEOS for name in files_in(found))
-        return any(os.path.isfile(found.with_suffix(suffix)) for suffix in VIDEOS)
+        stem, suffix = os.path.splitext(found)
+        stem = stem if suffix.lower() in VIDEOS else str(found)
+        # Cameras write IMG.MOV.
+        return any(os.path.isfile(f"{stem}{video}") for suffix in VIDEOS for video in (suffix, suffix.upper()))
 
     def left_out(self, path: str) -> str | None:
         try:

@@ -93,10 +93,22 @@ def test_a_name_that_no_folder_can_have_is_not_there(tmp_path: Path, path: str) 
     assert tree.left_out(path) is None
 
 
-@pytest.mark.parametrize(("path", "expected"), [("a.avi", True), ("b", True), ("c", True), ("d", False), ("e", False)])
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a.avi", True),
+        ("b", True),
+        ("c", True),
+        ("take.2", True),
+        ("DCIM", True),
+        ("d", False),
+        ("e", False),
+        ("take", False),
+    ],
+)
 def test_videos_are_told_from_folders(tmp_path: Path, path: str, expected: bool) -> None:
     (tmp_path / "c").mkdir()
-    for video in ("a.avi", "b.mp4", "c/c.avi"):
+    for video in ("a.avi", "b.mp4", "c/c.avi", "take.2.mp4", "DCIM.MOV"):
         (tmp_path / video).touch()
     write_frames(tmp_path / "d", numbered(1))
     assert FolderTree(tmp_path).has_video(path) == expected
