@@ -1,6 +1,7 @@
 """Frames out of a video file: upright, each with its time, and whatever can be read of a damaged file."""
 
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -12,6 +13,7 @@ import torch
 from av import VideoFrame, VideoStream
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.sidedata.sidedata import Type
 from torch import Tensor
 
 # A longer gap between two frames is a broken clock or a cut, not a picture that stands still.
@@ -161,7 +163,19 @@ def _upright(frame: VideoFrame, pixel_aspect: Fraction | None) -> Tensor:
     aspect = float(pixel_aspect or 1)
     width = round(frame.width * aspect) if 0.25 <= aspect <= 4 else frame.width
     pixels = torch.from_numpy(frame.to_ndarray(format="rgb24", width=width, height=frame.height)).permute(2, 0, 1)
+    # FFmpeg's angle of a matrix that mirrors is that of the matrix with its second row turned round.
+    pixels = pixels.flip(1) if _is_mirrored(frame) else pixels
     return pixels.rot90(round(frame.rotation / 90) % 4, (1, 2))
+
+
+def _is_mirrored(frame: VideoFrame) -> bool:
+    """By its display matrix, as some front cameras write it."""
+    try:
+        matrix = frame.side_data[Type.DISPLAYMATRIX]  # type: ignore[typeddict-item]  # its types lag behind
+    except (KeyError, ValueError):  # ValueError: FFmpeg has something else beside the frame that PyAV does not know
+        return False
+    a, b, _, c, d = struct.unpack("5i", bytes(matrix)[:20])
+    return bool(a * d < b * c)
 
 
 def _stated_duration(container: InputContainer, stream: VideoStream) -> float:

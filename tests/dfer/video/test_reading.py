@@ -110,6 +110,29 @@ def test_rotated_videos_come_out_upright(tmp_path: Path, rotation: int, matrix: 
     assert corner(frame.pixels) == where
 
 
+@pytest.mark.parametrize(
+    ("matrix", "where"),
+    [
+        ((1, 0, 0, 1), "top left"),
+        ((-1, 0, 0, 1), "top right"),
+        ((1, 0, 0, -1), "bottom left"),
+        ((0, 1, 1, 0), "top left"),
+        ((0, -1, -1, 0), "bottom right"),
+    ],
+)
+def test_mirrored_videos_are_shown_as_players_show_them(tmp_path: Path, matrix: tuple[int, ...], where: str) -> None:
+    """Some front cameras mirror by the matrix; x' = a x + c y, y' = b x + d y."""
+    frames = torch.zeros(3, 3, 48, 64, dtype=torch.uint8)
+    frames[:, :, :24, :32] = 250
+    video = write_video(tmp_path / "mirrored.mp4", frames)
+    content, (a, b, c, d) = bytearray(video.read_bytes()), (65536 * entry for entry in matrix)
+    place = content.index(struct.pack(">5i", 65536, 0, 0, 0, 65536), content.index(b"tkhd"))
+    content[place : place + 20] = struct.pack(">5i", a, b, 0, c, d)
+    video.write_bytes(content)
+    assert display_matrix(video) == matrix
+    assert corner(next(VideoReader(video).frames()).pixels) == where
+
+
 def test_pixels_are_made_square(tmp_path: Path) -> None:
     video = write_video(tmp_path / "wide.mp4", shades(50, 60), pixel_aspect=Fraction(16, 11))
     assert next(VideoReader(video).frames()).pixels.shape == (3, 48, 93)
