@@ -20,9 +20,16 @@ def test_a_copy_in_another_part_is_told() -> None:
     sources = {"training": clips(1, 2, 3, 3), "test": clips(4, 3, 1), "validation": clips(5, 6)}
     found = {part: [source.content(i) for i in range(len(source.labels))] for part, source in sources.items()}
     assert copies(sources, found) == [
-        "2 of 3 test clips look like training clips, first rendered clip 1 and rendered clip 3: as many frames, "
-        "and the same one at the middle; scores on copies say nothing"
+        "2 of 3 test clips look the same as training clips, first rendered clip 1 and rendered clip 2; "
+        "scores on copies say nothing"
     ]
+
+
+def test_one_frame_in_common_makes_no_copy() -> None:
+    one, other = clips(1, 2), clips(1, 3)
+    other.clips = other.clips.clone()
+    other.clips[0, 0] = 9
+    assert copies({"training": one, "test": other}, {"training": [b"a", b"b"], "test": [b"a", b"c"]}) == []
 
 
 def test_a_link_that_was_packed_is_a_copy(tmp_path: Path) -> None:
@@ -37,6 +44,6 @@ def test_a_link_that_was_packed_is_a_copy(tmp_path: Path) -> None:
     data = load_data(parse(line.split(), prog="", description=""))
     parts = {"training": data.training, "validation": data.validation, "test": data.test}
     (remark,) = copies(parts, contents(data))
-    assert "1 of 8 test clips look like" in remark
+    assert "1 of 8 test clips look the same as" in remark
     assert "store/test0 and" in remark
     assert "store/train7" in remark
