@@ -19,6 +19,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield beside
+        # Else a power cut may leave the name without the content.
+        with beside.open("rb+") as written:
+            os.fsync(written.fileno())
         os.replace(beside, path)
     except OSError as error:
         raise BadInput(

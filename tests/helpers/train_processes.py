@@ -35,8 +35,10 @@ def _train(arguments: list[str], printed: Path, largest_file: int | None, enviro
     import train
 
     os.environ.update(environment)
-    # As for a script: a process that a server forked would start its own by another server, which outlives a SIGKILL.
-    multiprocessing.set_start_method("fork", force=True)
+    # The processes that load clips are started as they are in a run of train.py. From a server of their own, which is
+    # the way that this process was started, they would outlive it when it is killed.
+    multiprocessing.set_start_method(None, force=True)
+
     # A shell that starts its children with & lets them ignore Ctrl-C; a terminal does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with printed.open("w") as file:

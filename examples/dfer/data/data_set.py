@@ -1,5 +1,6 @@
 """What a data set's reader gives, and how the clips that it names are found on disk."""
 
+import csv
 import os
 import re
 from collections.abc import Sequence
@@ -59,17 +60,23 @@ def read_text(file: Path, what: str) -> str:
 
 def read_table(file: Path, what: str, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
     """The rows of a comma-separated file with a header, with their line numbers: the named columns, stripped."""
-    rows = [
-        (number, [field.strip().strip('"') for field in line.split(",")])
-        for number, line in enumerate(read_text(file, what).splitlines(), start=1)
-        if line.strip()
-    ]
+    lines = [pair for pair in enumerate(read_text(file, what).splitlines(), start=1) if pair[1].strip()]
+    try:
+        rows = [
+            (number, [field.strip() for field in next(csv.reader([line], skipinitialspace=True))])
+            for number, line in lines
+        ]
+    except csv.Error as error:
+        raise BadInput(f"{file}: cannot be read as {what} ({error}); give a table with commas") from None
     header = rows[0][1] if rows else []
-    if not set(columns) <= set(header):
-        raise BadInput(f"{file}: expected a first line with the columns {','.join(columns)}, got {','.join(header)!r}")
+    if any(header.count(column) != 1 for column in columns):
+        raise BadInput(
+            f"{file}: expected a first line with the columns {','.join(columns)}, each once, "
+            f"got {','.join(header)[:100]!r}"
+        )
     places = [header.index(column) for column in columns]
     for number, fields in rows[1:]:
-        if len(fields) <= max(places):
+        if len(fields) <= max(places) or any(fields[len(header) :]):
             raise BadInput(f"{file}:{number}: expected {len(header)} fields, got {len(fields)}; correct the line")
     return [(number, [fields[place] for place in places]) for number, fields in rows[1:]]
 

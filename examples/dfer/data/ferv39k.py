@@ -30,6 +30,6 @@ def read_split(file: Path, place: Place) -> ClipList:
             continue
         path, _, name = line.strip().rpartition(" ")
         if not path or name.lower() not in NAMES:
-            raise BadInput(f"{file}:{number}: expected `<Scene>/<Emotion>/<id> <Emotion>`, got {line.strip()!r}")
+            raise BadInput(f"{file}:{number}: expected `<Scene>/<Emotion>/<id> <Emotion>`, got {line.strip()[:100]!r}")
         entries.append(Entry(number, f"2_ClipsforFaceCrop/{path.strip()}", NAMES.index(name.lower())))
     return find_clips(file, entries, place)

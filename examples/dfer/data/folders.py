@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -53,6 +54,21 @@ def natural_order(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
 
 
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"{folder}: cannot be read ({error.strerror}); give it read permission or move it away"
+        ) from None
+
+
+def files_in(folder: Path) -> list[str]:
+    with readable(folder):
+        return os.listdir(folder)
+
+
 def walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[Path, list[str]]]:
     """The folder and every one below it, each with the names of its files, in natural order.
 
@@ -62,13 +78,8 @@ def walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[Path, list
     real = os.path.realpath(folder)
     if real in above:
         return
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: natural_order(entry.name))
-    except OSError as error:
-        raise BadInput(
-            f"{folder}: cannot be read ({error.strerror}); give it read permission or move it away"
-        ) from None
+    with readable(folder), os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: natural_order(entry.name))
     folders = [entry.name for entry in entries if is_folder(entry)]
     yield folder, [entry.name for entry in entries if not is_folder(entry)]
     for name in folders:
@@ -132,7 +143,7 @@ def is_frame(name: str) -> bool:
 
 
 def frame_folder(folder: Path) -> FrameFolder:
-    return FrameFolder(folder, sorted(filter(is_frame, os.listdir(folder)), key=natural_order))
+    return FrameFolder(folder, sorted(filter(is_frame, files_in(folder)), key=natural_order))
 
 
 class FolderTree:
@@ -142,13 +153,17 @@ class FolderTree:
         self.root = root
 
     def has(self, path: str) -> bool:
-        return (self.root / path).is_dir()
+        # Not Path.is_dir, which raises where a name is too long or a folder above is closed.
+        return os.path.isdir(self.root / path)
 
     def has_video(self, path: str) -> bool:
         found = self.root / path
-        if found.is_dir():
-            return any(os.path.splitext(name)[1].lower() in VIDEOS for name in os.listdir(found))
-        return any(found.with_suffix(suffix).is_file() for suffix in {found.suffix, *VIDEOS} & VIDEOS)
+        if os.path.isdir(found):
+            return any(os.path.splitext(name)[1].lower() in VIDEOS for name in files_in(found))
+        stem, suffix = os.path.splitext(found)
+        stem = stem if suffix.lower() in VIDEOS else str(found)
+        # Cameras write IMG.MOV.
+        return any(os.path.isfile(f"{stem}{video}") for suffix in VIDEOS for video in (suffix, suffix.upper()))
 
     def left_out(self, path: str) -> str | None:
         try:

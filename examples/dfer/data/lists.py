@@ -35,7 +35,7 @@ def read_clip_list(file: Path, place: Place | Path) -> ClipList:
     if not whole:
         closest = max(readings, key=lambda reading: len(as_entries(reading)))
         number, line = lines[closest.index(None)]
-        raise BadInput(f"{file}:{number}: expected {EXPECTED}; got {line!r}; correct or delete the line")
+        raise BadInput(f"{file}:{number}: expected {EXPECTED}; got {line[:100]!r}; correct or delete the line")
     hits = [best_shortening(entries, place)[1] for entries in whole]
     return find_clips(file, whole[hits.index(max(hits))], place)
 

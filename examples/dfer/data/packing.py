@@ -13,6 +13,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,9 +47,14 @@ class Store(Place):
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
             self.spans = {path: Span(*span) for path, span in index["clips"].items()}
             self.size, self.reasons = int(index["size"]), dict(index["left_out"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        # TokenError: numpy lets it out where the header of its file does not end.
+        except (OSError, ValueError, KeyError, TypeError, TokenError) as error:
             raise self.damaged(" ".join(str(error).split())) from None
-        frames = sum(span.frames for span in self.spans.values())
+        frames = 0
+        for path, span in self.spans.items():
+            if span.start != frames:
+                raise self.damaged(f"its index has {path} at frame {span.start}, not {frames}")
+            frames += span.frames
         if self.frames_file.shape != (frames, 3, self.size, self.size) or self.frames_file.dtype != np.uint8:
             shape = " x ".join(map(str, self.frames_file.shape))
             raise self.damaged(f"its index names {frames} frames of {self.size} x {self.size}, its file has {shape}")

@@ -10,7 +10,7 @@ from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.holding_out import split_by_label
 from dfer.data.lists import read_clip_list
 from dfer.data.packing import open_place
-from dfer.data.questions import each_once, question
+from dfer.data.questions import each_once, not_scored, question
 from dfer.data.rendered import LABEL_SETS, render_clips
 
 CLIPS = {"training": 1050, "validation": 105, "test": 280}
@@ -112,6 +112,9 @@ def run_data(
                 "its only clips or its only person; list more"
             )
         training, choosing = [data.training[i] for i in kept], [data.training[i] for i in held]
+    if select_on != "test":
+        remarks += not_scored("validation", choosing, training, data.names)
+    remarks += not_scored("test", data.test, training, data.names)
     classes = max(len(data.names), 1 + max(clip.label for clip in (*training, *choosing, *data.test)))
 
     def on_disk(clips: Sequence[ListedClip]) -> ClipSource:

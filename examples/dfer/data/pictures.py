@@ -17,6 +17,8 @@ from dfer.bad_input import BadInput
 # Pillow only warns up to twice this size, with a warning of its own wording.
 MOST_PIXELS = 2**26
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Its other warnings do not name the file, whose picture is then what any viewer shows.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 

@@ -82,31 +82,45 @@ def labels(data: DataSet) -> list[str]:
     every = [*data.training, *(data.validation or []), *data.test]
     found = {clip.label for clip in every}
     classes = max(len(data.names), max(found) + 1)
-    none = [label for label in range(classes) if label not in found]
+    # Counted, not listed: a number that is no label at all may be too large for a list of the classes that it makes.
+    absent = classes - len(found)
     highest = max(every, key=lambda clip: clip.label)
-    if 0 not in found and len(found) > 1 and none == list(range(min(found))):
+    if len(found) > 1 and absent == min(found) > 0:
         raise BadInput(
             f"the labels are {min(found)} to {max(found)}, first {every[0].place}; they are counted from 0: "
             f"subtract {min(found)} from each"
         )
-    if len(none) > len(found):
+    if absent > len(found):
         raise BadInput(
-            f"{highest.place}: label {highest.label} makes {classes} classes, {len(none)} of them without any clip; "
+            f"{highest.place}: label {highest.label} makes {classes} classes, {absent} of them without any clip; "
             "is another number taken for the label?"
         )
     if len(trained) < 2:
         raise BadInput(
             f"all {len(data.training)} training clips have the label {next(iter(trained))}: there is nothing to learn"
         )
-
-    def named(chosen: Sequence[int]) -> str:
-        return ", ".join(data.names[label] if label < len(data.names) else str(label) for label in chosen)
-
-    remarks = [f"no clip at all shows {named(none)}; the net gets {classes} outputs"] if none else []
+    none = [label for label in range(classes) if label not in found]
+    remarks = [f"no clip at all shows {named(none, data.names)}; the net gets {classes} outputs"] if none else []
     unseen = [label for label in sorted(found) if label not in trained]
     if unseen:
-        remarks.append(f"no training clip shows {named(unseen)}: the net cannot learn it, and its recall will be 0")
+        shown = named(unseen, data.names)
+        remarks.append(f"no training clip shows {shown}: the net cannot learn it, and its recall will be 0")
     return remarks
+
+
+def not_scored(
+    part: str, clips: Sequence[ListedClip], trained: Sequence[ListedClip], names: Sequence[str]
+) -> list[str]:
+    """Classes that are trained on and that a part cannot judge: UAR passes them over."""
+    there = {clip.label for clip in clips}
+    lacking = sorted({clip.label for clip in trained} - there)
+    if not lacking:
+        return []
+    return [f"no {part} clip shows {named(lacking, names)}: UAR there is the mean over the others"]
+
+
+def named(labels: Sequence[int], names: Sequence[str]) -> str:
+    return ", ".join(names[label] if label < len(names) else str(label) for label in labels)
 
 
 def not_square(clips: Sequence[ListedClip]) -> list[str]:

@@ -3,13 +3,13 @@
 import hashlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import agdt_layers
-from dfer.data.clips import ClipSource
 from dfer.data.parts import RunData
 from dfer.training.device import choose_device
 from dfer.training.networks import sha256
@@ -19,8 +19,17 @@ from dfer.training.settings import Settings, flag
 PACKAGES = ("einops", "lightning", "numpy", "pillow", "safetensors", "torch", "torchmetrics")
 
 
-def identity(settings: Settings, data: RunData) -> dict[str, Any]:
-    """What a resumed run must share with the run that was started."""
+def contents(data: RunData) -> dict[str, list[bytes]]:
+    """What tells the clips of each part from others, short."""
+    parts = {"training": data.training, "validation": data.validation, "test": data.test}
+    return {
+        part: [hashlib.sha256(source.content(index)).digest() for index in range(len(source.labels))]
+        for part, source in parts.items()
+    }
+
+
+def identity(settings: Settings, data: RunData, clips: dict[str, list[bytes]]) -> dict[str, Any]:
+    """What a resumed run must share with the run that was started; `clips` are their contents."""
     groups = (settings.clips, settings.net, settings.training)
     return {
         "settings": {
@@ -30,18 +39,18 @@ def identity(settings: Settings, data: RunData) -> dict[str, Any]:
             if not f.metadata["may_change"]
         },
         "clips": {
-            "training": digest(data.training),
-            "validation": digest(data.validation),
-            "test": digest(data.test),
+            "training": digest(data.training.labels, clips["training"]),
+            "validation": digest(data.validation.labels, clips["validation"]),
+            "test": digest(data.test.labels, clips["test"]),
         },
     }
 
 
-def digest(source: ClipSource) -> str:
+def digest(labels: Sequence[int], clips: Sequence[bytes]) -> str:
     """Depends on the clips, their labels and their order, not on where they lie."""
     total = hashlib.sha256()
-    for index, label in enumerate(source.labels):
-        total.update(f"{label} ".encode() + hashlib.sha256(source.content(index)).digest())
+    for label, content in zip(labels, clips, strict=True):
+        total.update(f"{label} ".encode() + content)
     return total.hexdigest()
 
 
@@ -75,7 +84,8 @@ def installed(package: str) -> str | None:
 
 def commit() -> str | None:
     """The commit of this file's checkout, with a plus sign where tracked files differ from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    # Without a lock: one that is left behind in the checkout keeps its owner from committing.
+    git = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, check=True).stdout

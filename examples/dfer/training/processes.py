@@ -53,10 +53,13 @@ class OtherProcessLost(Exception):
 
 @contextmanager
 def naming_lost_processes() -> Iterator[None]:
-    """Say in a line what torch says in a page: gloo with a RuntimeError, NCCL with one of its own."""
+    """Say in a line what torch says in a page: gloo and a loader with a RuntimeError, NCCL with one of its own."""
     try:
         yield
     except RuntimeError as error:
+        if str(error).startswith("DataLoader worker (pid"):
+            what = str(error).strip().splitlines()[0].rstrip(".")
+            raise OtherProcessLost(f"{what}; the machine may be short of memory: give fewer --workers") from error
         if not isinstance(error, distributed.DistError) and "/gloo/" not in str(error):
             raise
         raise OtherProcessLost("another process of the run has ended or cannot be reached") from error

@@ -16,12 +16,13 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from dfer.atomic_files import whole_file
 from dfer.data.contact_sheet import draw_contact_sheet
+from dfer.data.copies import copies
 from dfer.data.parts import RunData
 from dfer.data.questions import check_frames
 from dfer.evaluation.results import Results, write_results
 from dfer.training.checkpoints import BestAndLast, WholeFiles, epochs_done, read_checkpoint
 from dfer.training.device import check_compiler, choose_device, to_channels_last
-from dfer.training.identity import identity, record
+from dfer.training.identity import contents, identity, record
 from dfer.training.load_data import load_data
 from dfer.training.loading import make_loaders, read_once
 from dfer.training.module import Recognition
@@ -63,7 +64,13 @@ def _run(settings: Settings, processes: Processes) -> None:
         print(f"note: each clip that was left out or repaired is named in {CHANGES}")
     if settings.check_frames:
         print(f"{check_frames(data.training, data.validation, data.test)} frames decoded, none is broken")
-    run_identity = identity(settings, data)
+    clips = contents(data)
+    parts = {"training": data.training, "test": data.test}
+    if training.select_on != "test":
+        parts["validation"] = data.validation
+    for remark in copies(parts, clips):
+        print(f"note: {remark}")
+    run_identity = identity(settings, data, clips)
     done = 0 if checkpoint is None else epochs_done(checkpoint, run_identity, training.epochs)
     loaders = make_loaders(data, training, processes, epochs_done=done)
     smallest = smallest_share(len(data.training.labels), training.batch_size, processes)
@@ -77,9 +84,9 @@ def _run(settings: Settings, processes: Processes) -> None:
         print(f"{settings.net.pretrained}: {load_pretrained(net, settings.net)}")
     if device.channels_last:
         to_channels_last(net)
-    parts = (data.training, data.validation, data.test)
+    numbers = [str(len(part.labels)) for part in (data.training, data.validation, data.test)]
     print(
-        f"{' + '.join(str(len(part.labels)) for part in parts)} clips to train, choose and test on; "
+        f"{' + '.join(numbers)} clips to train, choose and test on; "
         f"{settings.clips.frames} frames of {settings.clips.size} x {settings.clips.size}\n"
         f"{sum(p.numel() for p in net.parameters()) / 1e6:.1f} M parameters, {device}"
     )

@@ -1,7 +1,9 @@
 """Frames out of a video file: upright, each with its time, and whatever can be read of a damaged file."""
 
 import math
+import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +13,7 @@ import torch
 from av import VideoFrame, VideoStream
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.sidedata.sidedata import Type
 from torch import Tensor
 
 # A longer gap between two frames is a broken clock or a cut, not a picture that stands still.
@@ -84,6 +87,8 @@ class VideoReader:
             if not streams:
                 raise UnreadableVideo("it has no video stream")
             stream = streams[0]
+            if stream.codec_context is None:
+                raise UnreadableVideo("there is no decoder for its pictures")
             self.fps = float(stream.average_rate or 0)
             usual = 1 / self.fps if self.fps else 0.04
             tick = float(stream.time_base or 0)
@@ -124,7 +129,10 @@ class VideoReader:
         if self.frames_read < 0.9 * stream.frames:
             found.append(f"only {self.frames_read} of the {stream.frames} frames that it states")
         stated = _stated_duration(container, stream)
-        if stated - self.duration > 0.5:
+        much = min(0.5, max(0.1, stated / 4))
+        # The duration of a whole file says nothing of the pictures where its sound goes on longer.
+        of_the_file = stream.duration is None and bool(container.streams.audio)
+        if stated - self.duration > much and not (of_the_file and stated - _end_of_sound(self.path) <= much):
             found.append(f"it ends after {self.duration:.2f} s of the {stated:.2f} s that it states")
         return "; ".join(found) or None
 
@@ -155,14 +163,36 @@ def _upright(frame: VideoFrame, pixel_aspect: Fraction | None) -> Tensor:
     aspect = float(pixel_aspect or 1)
     width = round(frame.width * aspect) if 0.25 <= aspect <= 4 else frame.width
     pixels = torch.from_numpy(frame.to_ndarray(format="rgb24", width=width, height=frame.height)).permute(2, 0, 1)
+    # FFmpeg's angle of a matrix that mirrors is that of the matrix with its second row turned round.
+    pixels = pixels.flip(1) if _is_mirrored(frame) else pixels
     return pixels.rot90(round(frame.rotation / 90) % 4, (1, 2))
+
+
+def _is_mirrored(frame: VideoFrame) -> bool:
+    """By its display matrix, as some front cameras write it."""
+    try:
+        matrix = frame.side_data[Type.DISPLAYMATRIX]  # type: ignore[typeddict-item]  # its types lag behind
+    except (KeyError, ValueError):  # ValueError: FFmpeg has something else beside the frame that PyAV does not know
+        return False
+    a, b, _, c, d = struct.unpack("5i", bytes(matrix)[:20])
+    return bool(a * d < b * c)
 
 
 def _stated_duration(container: InputContainer, stream: VideoStream) -> float:
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    # The whole file's duration says nothing of the picture where sound may be longer.
-    return (container.duration or 0) / av.time_base if not container.streams.audio else 0.0
+    return (container.duration or 0) / av.time_base
+
+
+def _end_of_sound(path: Path) -> float:
+    """When the last packet of a file's sound ends, in seconds of the file."""
+    end = 0.0
+    with av.open(str(path)) as container, suppress(FFmpegError):
+        start = (container.start_time or 0) / av.time_base
+        for packet in container.demux(audio=0):
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
+    return end
 
 
 def _reason(error: Exception) -> str:

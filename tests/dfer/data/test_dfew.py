@@ -31,6 +31,27 @@ def test_labels_that_say_nothing_of_their_start_are_the_published_ones(tmp_path:
     assert [clip.label for clip in read_dfew(tmp_path, 1).training] == [1, 2]
 
 
+def test_other_columns_are_passed_over_whatever_they_hold(tmp_path: Path) -> None:
+    write_dfew(tmp_path)
+    table = tmp_path / "EmoLabel_DataSplit/train(single-labeled)/set_1.csv"
+    table.write_text('video_name, note,label\n1,"a, 3",2\n2, "b, ""c"", 4", "5",\n3,,6\n')
+    assert [clip.label for clip in read_dfew(tmp_path, 1).training] == [1, 4, 5]
+
+
+def test_two_columns_of_one_name_and_rows_that_are_too_long(tmp_path: Path) -> None:
+    write_dfew(tmp_path)
+    table = tmp_path / "EmoLabel_DataSplit/train(single-labeled)/set_1.csv"
+    table.write_text("video_name,label,label\n1,2,3\n")
+    with pytest.raises(BadInput, match=r"set_1\.csv: expected a first line .* each once, got 'video_name,label,label'"):
+        read_dfew(tmp_path, 1)
+    table.write_text("x" * 200_000)
+    with pytest.raises(BadInput, match=r"set_1\.csv: cannot be read as a split of DFEW \(field larger"):
+        read_dfew(tmp_path, 1)
+    table.write_text("video_name,label\n1,2\na,b,1,2\n")
+    with pytest.raises(BadInput, match=r"set_1\.csv:3: expected 2 fields, got 4"):
+        read_dfew(tmp_path, 1)
+
+
 def test_the_frames_may_lie_elsewhere(tmp_path: Path) -> None:
     write_dfew(tmp_path)
     (tmp_path / "Clip/clip_224x224").rename(tmp_path / "frames")
@@ -62,6 +83,6 @@ def test_wrong_folders_and_folds_are_named(tmp_path: Path) -> None:
     write_dfew(tmp_path)
     (tmp_path / "EmoLabel_DataSplit/test(single-labeled)/set_1.csv").write_text("1,1\n")
     with pytest.raises(
-        BadInput, match=r"set_1\.csv: expected a first line with the columns video_name,label, got '1,1'"
+        BadInput, match=r"set_1\.csv: expected a first line with the columns video_name,label, each once, got '1,1'"
     ):
         read_dfew(tmp_path, 1)

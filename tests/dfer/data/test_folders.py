@@ -73,10 +73,42 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeyp
         FolderTree(tmp_path).walk()
 
 
-@pytest.mark.parametrize(("path", "expected"), [("a.avi", True), ("b", True), ("c", True), ("d", False), ("e", False)])
+def test_a_clip_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_frames(tmp_path / "a", numbered(1))
+
+    def closed(path: Path) -> object:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", closed)
+    for look in (FolderTree(tmp_path).frames, FolderTree(tmp_path).has_video):
+        with pytest.raises(BadInput, match=r"a: cannot be read \(Permission denied\); give it read permission"):
+            look("a")
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a\0b"])
+def test_a_name_that_no_folder_can_have_is_not_there(tmp_path: Path, path: str) -> None:
+    tree = FolderTree(tmp_path)
+    assert not tree.has(path)
+    assert not tree.has_video(path)
+    assert tree.left_out(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a.avi", True),
+        ("b", True),
+        ("c", True),
+        ("take.2", True),
+        ("DCIM", True),
+        ("d", False),
+        ("e", False),
+        ("take", False),
+    ],
+)
 def test_videos_are_told_from_folders(tmp_path: Path, path: str, expected: bool) -> None:
     (tmp_path / "c").mkdir()
-    for video in ("a.avi", "b.mp4", "c/c.avi"):
+    for video in ("a.avi", "b.mp4", "c/c.avi", "take.2.mp4", "DCIM.MOV"):
         (tmp_path / video).touch()
     write_frames(tmp_path / "d", numbered(1))
     assert FolderTree(tmp_path).has_video(path) == expected

@@ -131,6 +131,7 @@ def test_the_root_itself_may_be_the_clip(tmp_path: Path) -> None:
     [
         ("a 2 0\na two x\n", r"list.txt:2: expected `<frame folder> <number of frames> <label from 0>`.*got 'a two x'"),
         ("a,2,0\na 2 -1\n", r"list.txt:2: expected .* got 'a 2 -1'"),
+        (f"[{'x' * 10**6}]", r"list.txt:1: expected .* got '\[x{99}'; correct"),
         ("a\n", r"list.txt:1: expected .* got 'a'"),
         ("b 2 0\n", r"list.txt: 1 of 1 clips have no folder, first at line 1: b; does --frames-root point"),
         ("empty 2 0\n", r"1 of 1 clips have folders without pictures, first at line 1: .*empty; extract their frames"),

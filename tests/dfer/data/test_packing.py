@@ -112,10 +112,24 @@ def another_shape(store: Path) -> None:
     np.save(store / "frames.npy", np.load(store / "frames.npy")[1:])
 
 
+def header(store: Path) -> None:
+    content = (store / "frames.npy").read_bytes()
+    (store / "frames.npy").write_bytes(content.replace(b"}", b" ", 1))
+
+
+def shifted(store: Path) -> None:
+    """A clip of the middle, which is not read when the store is opened."""
+    index = json.loads((store / "index.json").read_text())
+    index["clips"]["scene a/1"][0] += 1
+    (store / "index.json").write_text(json.dumps(index))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         cut,
+        header,
+        shifted,
         exchange,
         another_shape,
         another_size,

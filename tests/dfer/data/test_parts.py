@@ -53,6 +53,16 @@ def test_a_clip_listed_twice_is_in_one_part(tmp_path: Path) -> None:
     assert sum(change.endswith("listed before; left out") for change in data.changes) == 20
 
 
+def test_a_class_that_a_part_cannot_judge_is_told(tmp_path: Path) -> None:
+    training, test = lists(tmp_path, [0, 1] * 4 + [2], [0, 1])
+    told = "no {} clip shows 2: UAR there is the mean over the others"
+    data = listed_data(training, test, None, None, select_on="validation", **OPTIONS)
+    assert data.remarks[-2:] == (told.format("validation"), told.format("test"))
+    data = listed_data(training, test, None, None, select_on="test", **OPTIONS)
+    assert [remark for remark in data.remarks if "no validation" in remark] == []
+    assert data.remarks[-1] == told.format("test")
+
+
 def test_selecting_on_the_test_clips_holds_none_out(tmp_path: Path) -> None:
     training, test = lists(tmp_path, [0, 0, 1, 1], [0, 1])
     data = listed_data(training, test, tmp_path, ("a", "b"), select_on="test", **OPTIONS)

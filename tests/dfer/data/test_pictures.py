@@ -1,5 +1,8 @@
+import os
 import random
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -53,6 +56,20 @@ def test_sixteen_bits_keep_their_shades(tmp_path: Path) -> None:
     grey = (np.arange(16 * 16).reshape(16, 16) * 257).astype(np.uint16)
     Image.fromarray(grey).save(tmp_path / "16.png")
     np.testing.assert_array_equal(read_picture(tmp_path / "16.png"), np.repeat((grey >> 8)[..., None], 3, axis=-1))
+
+
+@pytest.mark.filterwarnings("ignore:Palette images")
+def test_pillow_says_nothing_of_what_is_read_all_the_same(tmp_path: Path) -> None:
+    """Of a palette with transparency and of EXIF data that are cut it warns without the name of the file."""
+    palette = FACES[0].convert("P")
+    palette.save(tmp_path / "palette.png", transparency=bytes(range(0, 200, 10)))
+    FACES[0].save(tmp_path / "exif.jpg", exif=b"Exif\0\0MM\0*garbagegarbagegarbage")
+    code = f"from dfer.data.pictures import load_frames; load_frames([*Path({str(tmp_path)!r}).iterdir()], 16)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", f"from pathlib import Path; {code}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    np.testing.assert_array_equal(read_picture(tmp_path / "palette.png"), np.asarray(palette.convert("RGB")))
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1"])

@@ -9,7 +9,7 @@ from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsInMemory, ClipsOnDisk
 from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.folders import FolderTree
-from dfer.data.questions import check_frames, each_once, question
+from dfer.data.questions import check_frames, each_once, not_scored, question
 from dfer.data.rendered import render_clips
 from helpers.made_data import numbered, write_frames
 
@@ -41,6 +41,7 @@ def test_sound_data_raise_no_question(tmp_path: Path) -> None:
         ([1, 2, 3], [2, 3], r"the labels are 1 to 3, first train.txt:1; they are counted from 0: subtract 1 from each"),
         ([0, 1, 71, 1], [0], r"train.txt:3: label 71 makes 72 classes, 69 of them without any clip; is another number"),
         ([0, 1], [1, 903623], r"test.txt:2: label 903623 makes 903624 classes"),
+        ([0, 1], [1, 10**20], r"test.txt:2: label 10{20} makes 10{19}1 classes, 9{19}8 of them without any clip"),
         ([0, 0, 0], [0], r"all 3 training clips have the label 0: there is nothing to learn"),
         ([1, 1], [0, 1], r"all 2 training clips have the label 1: there is nothing to learn"),
     ],
@@ -68,6 +69,14 @@ def test_labels_that_are_worth_a_remark(
     tmp_path: Path, training: list[int], test: list[int], names: tuple[str, ...], message: str
 ) -> None:
     assert ask(tmp_path, training, test, names) == [message]
+
+
+def test_classes_that_a_part_cannot_judge(tmp_path: Path) -> None:
+    training, test = clips(tmp_path, "train", [0, 1, 2, 2]), clips(tmp_path, "test", [1, 1])
+    assert not_scored("test", test, training, ("sad", "glad", "calm")) == [
+        "no test clip shows sad, calm: UAR there is the mean over the others"
+    ]
+    assert not_scored("test", [*test, training[0], training[3]], training, ()) == []
 
 
 def test_fewer_clips_than_a_batch(tmp_path: Path) -> None:

@@ -110,6 +110,29 @@ def test_rotated_videos_come_out_upright(tmp_path: Path, rotation: int, matrix: 
     assert corner(frame.pixels) == where
 
 
+@pytest.mark.parametrize(
+    ("matrix", "where"),
+    [
+        ((1, 0, 0, 1), "top left"),
+        ((-1, 0, 0, 1), "top right"),
+        ((1, 0, 0, -1), "bottom left"),
+        ((0, 1, 1, 0), "top left"),
+        ((0, -1, -1, 0), "bottom right"),
+    ],
+)
+def test_mirrored_videos_are_shown_as_players_show_them(tmp_path: Path, matrix: tuple[int, ...], where: str) -> None:
+    """Some front cameras mirror by the matrix; x' = a x + c y, y' = b x + d y."""
+    frames = torch.zeros(3, 3, 48, 64, dtype=torch.uint8)
+    frames[:, :, :24, :32] = 250
+    video = write_video(tmp_path / "mirrored.mp4", frames)
+    content, (a, b, c, d) = bytearray(video.read_bytes()), (65536 * entry for entry in matrix)
+    place = content.index(struct.pack(">5i", 65536, 0, 0, 0, 65536), content.index(b"tkhd"))
+    content[place : place + 20] = struct.pack(">5i", a, b, 0, c, d)
+    video.write_bytes(content)
+    assert display_matrix(video) == matrix
+    assert corner(next(VideoReader(video).frames()).pixels) == where
+
+
 def test_pixels_are_made_square(tmp_path: Path) -> None:
     video = write_video(tmp_path / "wide.mp4", shades(50, 60), pixel_aspect=Fraction(16, 11))
     assert next(VideoReader(video).frames()).pixels.shape == (3, 48, 93)
@@ -167,19 +190,47 @@ def cut(video: Path, part: float) -> Path:
     return shorter
 
 
+def test_pictures_for_which_there_is_no_decoder(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "new.mp4", shades(9, 99))
+    video.write_bytes(video.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(UnreadableVideo, match="there is no decoder for its pictures"):
+        list(VideoReader(video).frames())
+
+
 @pytest.mark.parametrize(
-    ("name", "container"), [("index first.mp4", {"movflags": "faststart"}), ("clusters.mkv", {}), ("old.avi", {})]
+    ("name", "frames", "sound", "container"),
+    [
+        ("index first.mp4", 50, None, {"movflags": "faststart"}),
+        ("clusters.mkv", 50, None, {}),
+        ("clusters.mkv", 12, None, {}),
+        ("with sound.mkv", 50, "aac", {}),
+        ("with sound.mkv", 12, "aac", {}),
+        ("old.avi", 50, None, {}),
+    ],
 )
 def test_of_a_cut_file_the_beginning_is_read_and_the_rest_reported(
-    tmp_path: Path, name: str, container: dict[str, str]
+    tmp_path: Path, name: str, frames: int, sound: str | None, container: dict[str, str]
 ) -> None:
-    noise = torch.randint(0, 256, (50, 3, 48, 64), dtype=torch.uint8)
-    reader = VideoReader(cut(write_video(tmp_path / name, noise, container=container), 0.5))
+    noise = torch.randint(0, 256, (frames, 3, 48, 64), dtype=torch.uint8)
+    whole = write_video(tmp_path / name, noise, container=container, sound=sound)
+    reader = VideoReader(whole)
+    assert len(list(reader.frames())) == frames
+    assert reader.problem is None
+    reader = VideoReader(cut(whole, 0.5))
     count = len(list(reader.frames()))
-    assert 10 < count < 40
+    assert 0.2 * frames < count < 0.8 * frames
     assert reader.problem is not None
     assert "of the" in reader.problem
     assert count == reader.frames_read
+
+
+@pytest.mark.parametrize("frames", [1, 50])
+def test_sound_that_goes_on_after_the_pictures_is_no_damage(tmp_path: Path, frames: int) -> None:
+    """A tone twice as long as the pictures."""
+    stamps = [n / 50 for n in range(frames)]
+    reader = VideoReader(write_video(tmp_path / "a.mkv", shades(*range(frames)), times=stamps, sound="aac"))
+    assert len(list(reader.frames())) == frames
+    assert reader.problem is None
 
 
 def test_a_cut_file_whose_index_is_at_the_end_is_unreadable(tmp_path: Path) -> None:

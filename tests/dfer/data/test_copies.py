@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import torch
+
+from dfer.data.clips import ClipsInMemory
+from dfer.data.copies import copies
+from dfer.data.packing import pack
+from dfer.training.command_line import parse
+from dfer.training.identity import contents
+from dfer.training.load_data import load_data
+from helpers.tiny_runs import write_coloured_lists
+
+
+def clips(*shades: int) -> ClipsInMemory:
+    frames = torch.tensor(shades, dtype=torch.uint8)[:, None, None, None, None].expand(-1, 2, 3, 4, 4)
+    return ClipsInMemory(frames, torch.zeros(len(shades)))
+
+
+def test_a_copy_in_another_part_is_told() -> None:
+    sources = {"training": clips(1, 2, 3, 3), "test": clips(4, 3, 1), "validation": clips(5, 6)}
+    found = {part: [source.content(i) for i in range(len(source.labels))] for part, source in sources.items()}
+    assert copies(sources, found) == [
+        "2 of 3 test clips look the same as training clips, first rendered clip 1 and rendered clip 2; "
+        "scores on copies say nothing"
+    ]
+
+
+def test_one_frame_in_common_makes_no_copy() -> None:
+    one, other = clips(1, 2), clips(1, 3)
+    other.clips = other.clips.clone()
+    other.clips[0, 0] = 9
+    assert copies({"training": one, "test": other}, {"training": [b"a", b"b"], "test": [b"a", b"c"]}) == []
+
+
+def test_a_link_that_was_packed_is_a_copy(tmp_path: Path) -> None:
+    """Of folders the links are followed and the clip is refused; a store has it twice."""
+    root = write_coloured_lists(tmp_path / "clips")
+    for frame in (root / "test0").iterdir():
+        frame.unlink()
+    (root / "test0").rmdir()
+    (root / "test0").symlink_to("train7")
+    pack(root, tmp_path / "store", 16)
+    line = f"--list {root}/train.txt --test-list {root}/test.txt --frames-root {tmp_path}/store --size 16 --frames 2"
+    data = load_data(parse(line.split(), prog="", description=""))
+    parts = {"training": data.training, "validation": data.validation, "test": data.test}
+    (remark,) = copies(parts, contents(data))
+    assert "1 of 8 test clips look the same as" in remark
+    assert "store/test0 and" in remark
+    assert "store/train7" in remark
