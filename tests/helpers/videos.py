@@ -20,14 +20,16 @@ def write_video(
     pixel_aspect: Fraction | None = None,
     container: dict[str, str] | None = None,
     sound: str | None = None,
+    sound_seconds: float | None = None,
+    options: dict[str, str] | None = None,
 ) -> Path:
     """(T, 3, H, W) uint8 to a file; `times` in seconds makes the frame rate variable.
 
-    sound: a codec, for a tone as long as the frames at their rate.
+    sound: a codec, for a tone as long as the frames at their rate or as `sound_seconds`. options: of the video's codec.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=container or {}) as output:
-        stream = output.add_stream(codec, rate=rate)
+        stream = output.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = frames.shape[-2:]
         stream.pix_fmt = pixels
         tone = None if sound is None else output.add_stream(sound, rate=48000, layout="mono")
@@ -44,7 +46,7 @@ def write_video(
             output.mux(stream.encode(picture))
         output.mux(stream.encode(None))
         if tone is not None:
-            samples = torch.arange(round(48000 * len(frames) / rate)) / 48000
+            samples = torch.arange(round(48000 * (sound_seconds or len(frames) / rate))) / 48000
             wave = (torch.sin(2 * torch.pi * 440 * samples) * 8000).to(torch.int16)
             heard = av.AudioFrame.from_ndarray(wave[None].numpy(), format="s16", layout="mono")
             heard.sample_rate, heard.pts = 48000, 0

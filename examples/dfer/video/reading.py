@@ -3,7 +3,6 @@
 import math
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +26,11 @@ class UnreadableVideo(Exception):
 class Frame(NamedTuple):
     time: float  # seconds from the start of the file, by its time stamps and not by the frame's number
     pixels: Tensor  # (3, H, W) uint8, RGB, upright
+
+
+def open_file(path: Path) -> InputContainer:
+    """A file of this disk, whatever its name: no "12:30 lecture.mp4" is an address, and no playlist loads others."""
+    return av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
 
 
 class VideoReader:
@@ -78,7 +82,7 @@ class VideoReader:
     def _decode(self, step: int = 1) -> Iterator[Frame]:
         self.frames_read, self.duration, self.problem = 0, 0.0, None
         try:
-            container = av.open(str(self.path))
+            container = open_file(self.path)
         except (FFmpegError, OSError, ValueError) as error:
             raise UnreadableVideo(f"not a readable video: {_reason(error)}") from error
         with container:
@@ -96,13 +100,19 @@ class VideoReader:
             start = (container.start_time or 0) / av.time_base
             last = end = 0.0
             damaged, reason = 0, ""
-            for frame in _decode_packets(container, stream):
+            decoding, late = _Decoding(container, stream), 0
+            for frame in decoding:
                 if isinstance(frame, Exception):
                     damaged, reason = damaged + 1, reason or _reason(frame)
                     continue
                 damaged += frame.is_corrupt
-                # An AVI file keeps only the order of decoding; frames leave the decoder in the order of showing.
-                stamp = frame.dts if container.format.name == "avi" else frame.pts
+                stamp = frame.pts
+                if container.format.name == "avi":
+                    # It keeps only when a frame is decoded. Frames leave the decoder in the order of showing, all of
+                    # them as late as the first one.
+                    if not self.frames_read and frame.dts is not None and decoding.first_key is not None:
+                        late = frame.dts - decoding.first_key
+                    stamp = None if frame.dts is None else frame.dts - late
                 time = end if stamp is None else stamp * tick - start
                 if self.frames_read and time <= last:  # a stamp that goes back is none
                     time = end
@@ -119,43 +129,69 @@ class VideoReader:
                     yield Frame(time, pixels)
             if not self.frames_read:
                 raise UnreadableVideo(f"no frame could be decoded{': ' + reason if reason else ''}")
-            self.problem = self._what_is_missing(container, stream, damaged, reason)
+            self.problem = self._what_is_missing(container, stream, damaged, reason, decoding.heard_until)
 
-    def _what_is_missing(self, container: InputContainer, stream: VideoStream, damaged: int, reason: str) -> str | None:
+    def _what_is_missing(
+        self, container: InputContainer, stream: VideoStream, damaged: int, reason: str, heard_until: float
+    ) -> str | None:
         found = []
         if damaged:
             found.append(f"{damaged} damaged packets or frames" + (f" ({reason})" if reason else ""))
         # Files with edit lists state a few frames more than they show.
         if self.frames_read < 0.9 * stream.frames:
             found.append(f"only {self.frames_read} of the {stream.frames} frames that it states")
-        stated = _stated_duration(container, stream)
-        much = min(0.5, max(0.1, stated / 4))
-        # The duration of a whole file says nothing of the pictures where its sound goes on longer.
-        of_the_file = stream.duration is None and bool(container.streams.audio)
-        if stated - self.duration > much and not (of_the_file and stated - _end_of_sound(self.path) <= much):
-            found.append(f"it ends after {self.duration:.2f} s of the {stated:.2f} s that it states")
+        end = self.duration
+        if stream.duration is not None and stream.time_base is not None:
+            stated = float(stream.duration * stream.time_base)
+        else:
+            # Only the whole file's length is known: some count it from nought, and sound may go on behind the picture.
+            stated = (container.duration or 0) / av.time_base
+            end = max(end + (container.start_time or 0) / av.time_base, heard_until)
+        if stated - end > min(0.5, max(0.1, stated / 4)):
+            found.append(f"it ends after {end:.2f} s of the {stated:.2f} s that it states")
         return "; ".join(found) or None
 
 
-def _decode_packets(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | Exception]:
-    """Frames, and in between the errors that kept others from being decoded."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (FFmpegError, OSError) as error:
-            # The file itself cannot be read on: what the decoder still holds comes next.
-            yield error
-            packet = None
-        try:
-            yield from stream.codec_context.decode(packet)
-        except (FFmpegError, ValueError) as error:
-            if not isinstance(error, av.error.EOFError):
+class _Decoding:
+    """The frames of a stream, and in between the errors that kept others from being decoded.
+
+    first_key: the stamp of decoding of the first key frame that the decoder took. heard_until: where the sound that was
+    passed on the way ends, in seconds of the file's own clock.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._stream = stream
+        self._packets = container.demux(stream, *container.streams.audio)
+        self.first_key: int | None = None
+        self.heard_until = 0.0
+
+    def __iter__(self) -> Iterator[VideoFrame | Exception]:
+        while True:
+            try:
+                packet = next(self._packets)
+            except StopIteration:
+                return
+            except (FFmpegError, OSError) as error:
+                # The file itself cannot be read on: what the decoder still holds comes next.
                 yield error
-        if packet is None:
-            return
+                packet = None
+            # Of the empty packet behind the last, only the stream's own index is right.
+            if packet is not None and packet.stream.index != self._stream.index:
+                if packet.pts is not None and packet.time_base is not None:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self.heard_until = max(self.heard_until, end)
+                continue
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except (FFmpegError, ValueError) as error:
+                if not isinstance(error, av.error.EOFError):
+                    yield error
+            else:
+                if self.first_key is None and packet is not None and packet.is_keyframe:
+                    self.first_key = packet.dts
+                yield from frames
+            if packet is None:
+                return
 
 
 def _upright(frame: VideoFrame, pixel_aspect: Fraction | None) -> Tensor:
@@ -176,23 +212,6 @@ def _is_mirrored(frame: VideoFrame) -> bool:
         return False
     a, b, _, c, d = struct.unpack("5i", bytes(matrix)[:20])
     return bool(a * d < b * c)
-
-
-def _stated_duration(container: InputContainer, stream: VideoStream) -> float:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / av.time_base
-
-
-def _end_of_sound(path: Path) -> float:
-    """When the last packet of a file's sound ends, in seconds of the file."""
-    end = 0.0
-    with av.open(str(path)) as container, suppress(FFmpegError):
-        start = (container.start_time or 0) / av.time_base
-        for packet in container.demux(audio=0):
-            if packet.pts is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
-    return end
 
 
 def _reason(error: Exception) -> str:

@@ -13,6 +13,8 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
+from dfer.video.reading import open_file
+
 
 class Sound:
     """The first sound stream of a file: its packets as they are or, where the other format has no such codec, as AAC.
@@ -21,7 +23,7 @@ class Sound:
     """
 
     def __init__(self, source: Path, output: OutputContainer) -> None:
-        self._source, self._output = av.open(str(source)), output
+        self._source, self._output = open_file(source), output
         self._packets: Iterator[Packet[Any]] = iter(())
         streams = self._source.streams.audio
         if streams and streams[0].codec_context is not None:

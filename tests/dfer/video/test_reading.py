@@ -1,11 +1,12 @@
 """Frames out of files: their times, their orientation, and what becomes of damaged ones."""
 
+import socket
 import struct
 import wave
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from torch import Tensor
@@ -64,11 +65,50 @@ def test_a_clock_of_milliseconds_does_not_skip_frames(tmp_path: Path) -> None:
     assert times(video, 1 / 30) == times(video)
 
 
-def test_an_avi_file_with_reordered_frames_runs_forwards(tmp_path: Path) -> None:
-    # H.264 in AVI has stamps in the order of decoding only.
-    video = write_video(tmp_path / "reordered.avi", shades(*range(0, 250, 10)))
-    stamps = times(video)
-    assert [round(b - a, 3) for a, b in pairwise(stamps)] == [0.04] * 24
+@pytest.mark.parametrize(("codec", "options"), [("libx264", {}), ("mpeg4", {"bf": "2"}), ("mpeg4", {})])
+def test_an_avi_file_with_reordered_frames_begins_at_nought(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
+    # AVI has stamps in the order of decoding only.
+    video = write_video(tmp_path / "reordered.avi", shades(*range(0, 250, 10)), codec=codec, options=options)
+    reader = VideoReader(video)
+    assert [frame.time for frame in reader.frames()] == pytest.approx([n / 25 for n in range(25)])
+    assert reader.duration == pytest.approx(1)
+
+
+def test_the_time_of_an_avi_file_is_right_behind_a_damaged_beginning(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.avi", shades(*range(0, 240, 4)), options={"bf": "2", "g": "20"})
+    with av.open(str(video)) as container:
+        first = next(container.demux(video=0))
+    content = bytearray(video.read_bytes())
+    assert first.pos is not None
+    # Behind the header of its chunk.
+    content[first.pos + 8 : first.pos + first.size] = bytes(first.size - 8)
+    video.write_bytes(content)
+    given = [(frame.time, float(frame.pixels.float().mean()) / 4) for frame in VideoReader(video).frames()]
+    # From the second key frame on; before it a decoder may give what it makes up.
+    assert [time * 25 for time, _ in given[-40:]] == pytest.approx([shade for _, shade in given[-40:]], abs=0.6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["12:30 lecture.mp4", "concat:a|b.mp4", "file:a.mp4", "%41#?&%d.mp4", "-a.mp4", "a\nb.mp4", "\udcff\udce9.mp4"],
+)
+def test_no_name_is_taken_for_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "plain.mp4", shades(1, 2, 3)).rename(name)
+    assert len(times(Path(name))) == 3
+
+
+def test_a_list_of_addresses_is_not_followed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.5)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+        (tmp_path / "a.m3u8").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{address}\n#EXT-X-ENDLIST\n")
+        with pytest.raises(UnreadableVideo):
+            times(tmp_path / "a.m3u8")
+        with pytest.raises(TimeoutError):
+            server.accept()
 
 
 def corner(frame: Tensor) -> str:
@@ -230,6 +270,46 @@ def test_sound_that_goes_on_after_the_pictures_is_no_damage(tmp_path: Path, fram
     stamps = [n / 50 for n in range(frames)]
     reader = VideoReader(write_video(tmp_path / "a.mkv", shades(*range(frames)), times=stamps, sound="aac"))
     assert len(list(reader.frames())) == frames
+    assert reader.problem is None
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sound"),
+    [("a.mkv", "libx264", "aac"), ("a.webm", "libvpx", "libopus"), ("a.avi", "mpeg4", "mp3")],
+)
+def test_sound_hides_no_missing_end(tmp_path: Path, name: str, codec: str, sound: str) -> None:
+    noise = torch.randint(0, 256, (100, 3, 48, 64), dtype=torch.uint8)
+    whole = write_video(tmp_path / name, noise, codec=codec, sound=sound)
+    reader = VideoReader(whole)
+    assert len(list(reader.frames())) == 100
+    assert reader.problem is None
+    reader = VideoReader(cut(whole, 0.5))
+    assert 10 < len(list(reader.frames())) < 90
+    assert reader.problem is not None
+    assert "of the" in reader.problem
+
+
+def test_no_frame_is_lost_where_sound_is_the_first_stream(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", shades(*range(25)), sound="aac")
+    with av.open(str(video)) as source, av.open(str(tmp_path / "b.mp4"), "w") as output:
+        order = (source.streams.audio[0], source.streams.video[0])
+        copies = {stream.index: output.add_stream_from_template(stream) for stream in order}
+        for packet in source.demux(*order):
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                output.mux(packet)
+    assert len(times(tmp_path / "b.mp4")) == 25
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_sound_that_goes_on_and_a_late_start_are_no_damage(tmp_path: Path, name: str) -> None:
+    longer = VideoReader(write_video(tmp_path / name, shades(*range(25)), sound="aac", sound_seconds=3.0))
+    assert len(times(longer.path)) == len(list(longer.frames())) == 25
+    assert longer.problem is None
+    late = write_video(tmp_path / f"late {name}", shades(*range(25)), times=[5 + n / 25 for n in range(25)])
+    reader = VideoReader(late)
+    assert next(reader.frames()).time == 0
+    assert len(list(reader.frames())) == 25
     assert reader.problem is None
 
 
