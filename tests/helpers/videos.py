@@ -21,6 +21,8 @@ def write_video(
     container: dict[str, str] | None = None,
     sound: str | None = None,
     sound_seconds: float | None = None,
+    channels: str = "mono",
+    sound_rate: int = 48_000,
     options: dict[str, str] | None = None,
 ) -> Path:
     """(T, 3, H, W) uint8 to a file; `times` in seconds makes the frame rate variable.
@@ -32,7 +34,7 @@ def write_video(
         stream = output.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = frames.shape[-2:]
         stream.pix_fmt = pixels
-        tone = None if sound is None else output.add_stream(sound, rate=48000, layout="mono")
+        tone = None if sound is None else output.add_stream(sound, rate=sound_rate, layout=channels)
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation is not None:
@@ -46,10 +48,11 @@ def write_video(
             output.mux(stream.encode(picture))
         output.mux(stream.encode(None))
         if tone is not None:
-            samples = torch.arange(round(48000 * (sound_seconds or len(frames) / rate))) / 48000
+            samples = torch.arange(round(sound_rate * (sound_seconds or len(frames) / rate))) / sound_rate
             wave = (torch.sin(2 * torch.pi * 440 * samples) * 8000).to(torch.int16)
-            heard = av.AudioFrame.from_ndarray(wave[None].numpy(), format="s16", layout="mono")
-            heard.sample_rate, heard.pts = 48000, 0
+            tracks = wave[:, None].expand(-1, tone.layout.nb_channels).reshape(1, -1)
+            heard = av.AudioFrame.from_ndarray(tracks.numpy(), format="s16", layout=channels)
+            heard.sample_rate, heard.pts = sound_rate, 0
             output.mux(tone.encode(heard))
             output.mux(tone.encode(None))
     return path

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
+from av.error import FFmpegError
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from dfer.atomic_files import whole_file
+from dfer.bad_input import BadInput
+from dfer.video.notice import notice
 from dfer.video.reading import Frame, VideoReader
 from dfer.video.sound import Sound
 from dfer.video.timeline import Row, Timeline, label_of
@@ -26,21 +30,30 @@ def write_annotated(path: Path, timeline: Timeline) -> None:
     Boxes and labels stay until the next frame that was analysed. Where the source changes its size, the frames are
     brought to the first one's. BadInput: it cannot be written.
     """
+    try:
+        with whole_file(path) as beside, av.open(f"file:{beside}", "w", format="mp4") as output:
+            _write(output, timeline)
+    except FFmpegError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); leave out --video") from None
+
+
+def _write(output: OutputContainer, timeline: Timeline) -> None:
     reader = VideoReader(timeline.video)
     # The codec halves the resolution of colour: sides are even.
-    width, height = timeline.width // 2 * 2, timeline.height // 2 * 2
-    with whole_file(path) as beside, av.open(str(beside), "w", format="mp4") as output:
-        stream = output.add_stream("libx264", rate=_rate(timeline.fps), options={"preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = CLOCK
-        with Sound(timeline.video, output) as sound:
-            for frame, end, rows in _with_rows(reader, timeline):
-                picture = av.VideoFrame.from_ndarray(_annotated(frame.pixels, rows, timeline, (width, height)), "rgb24")
-                picture.time_base, picture.pts = CLOCK, round(frame.time / CLOCK)
-                picture.duration = round((end - frame.time) / CLOCK)
-                output.mux(stream.encode(picture))
-                sound.write_until(end)
-            output.mux(stream.encode(None))
+    width, height = max(2, timeline.width // 2 * 2), max(2, timeline.height // 2 * 2)
+    output.metadata["comment"] = " ".join(notice(timeline.facts))
+    stream = output.add_stream("libx264", rate=_rate(timeline.fps), options={"preset": "veryfast"})
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream.codec_context.time_base = CLOCK
+    with Sound(timeline.video, output) as sound:
+        for frame, end, rows in _with_rows(reader, timeline):
+            picture = av.VideoFrame.from_ndarray(_annotated(frame.pixels, rows, timeline, (width, height)), "rgb24")
+            picture.time_base, picture.pts = CLOCK, round(frame.time / CLOCK)
+            picture.duration = round((end - frame.time) / CLOCK)
+            output.mux(stream.encode(picture))
+            sound.write_until(end)
+        output.mux(stream.encode(None))
+        sound.write_until()
 
 
 def _rate(fps: float) -> Fraction:
@@ -67,7 +80,7 @@ def _with_rows(reader: VideoReader, timeline: Timeline) -> Iterator[tuple[Frame,
 def _annotated(pixels: Tensor, rows: Sequence[Row], timeline: Timeline, size: tuple[int, int]) -> np.ndarray:
     picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     draw_faces(picture, rows, timeline.facts.classes)
-    if abs(picture.width - size[0]) > 1 or abs(picture.height - size[1]) > 1:
+    if picture.width - size[0] not in (0, 1) or picture.height - size[1] not in (0, 1):
         picture = picture.resize(size)
     return np.asarray(picture)[: size[1], : size[0]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +16,12 @@ from av.packet import Packet
 
 from dfer.video.reading import open_file
 
+# What players play in an MP4, and what its format can hold without being told more.
+KEPT = ("aac", "mp3", "opus", "flac", "ac3", "eac3")
+
 
 class Sound:
-    """The first sound stream of a file: its packets as they are or, where the other format has no such codec, as AAC.
+    """The first sound stream of a file: its packets as they are or, where they do not belong in an MP4, as AAC.
 
     Made before anything is written to the output. A file without sound, or with damaged sound, gives what there is.
     """
@@ -38,18 +42,19 @@ class Sound:
     ) -> None:
         self._source.close()
 
-    def write_until(self, time: float) -> None:
-        """Write what is heard before a time, in seconds of the source."""
+    def write_until(self, time: float = math.inf) -> None:
+        """Write what is heard before a time, in seconds of the source; by default the rest."""
         while (packet := self._next) is not None and float((packet.dts or 0) * packet.time_base) < time:
             self._output.mux(packet)
             self._next = next(self._packets, None)
 
     def _prepare(self, stream: AudioStream) -> Iterator[Packet[Any]]:
-        codec = stream.codec_context.codec.canonical_name
-        if codec in self._output.supported_codecs:
+        if stream.codec_context.codec.canonical_name in KEPT:
             copy = self._output.add_stream_from_template(stream)
             return self._copied(stream, copy)
-        encoder = self._output.add_stream("aac", rate=stream.codec_context.sample_rate)
+        rate = stream.codec_context.sample_rate
+        known = av.Codec("aac", "w").audio_rates or ()
+        encoder = self._output.add_stream("aac", rate=rate if rate in known else 48_000)
         return self._encoded(stream, encoder)
 
     def _copied(self, stream: AudioStream, copy: AudioStream) -> Iterator[Packet[Any]]:
