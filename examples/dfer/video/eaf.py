@@ -1,5 +1,6 @@
 """A timeline as ELAN annotations: one tier a face, one annotation for each stretch of one displayed expression."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,9 +50,14 @@ def stretches(rows: Iterable[Row], classes: Sequence[str], duration: float) -> l
     return found
 
 
+# What XML cannot hold in any form, and half characters.
+_NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
+
+
 def write_eaf(path: Path, timeline: Timeline) -> None:
     """The file opens in ELAN 6 and in whatever reads EAF 3.0. BadInput: it cannot be written."""
-    found = stretches(timeline.rows, timeline.facts.classes, timeline.duration)
+    seen = stretches(timeline.rows, timeline.facts.classes, timeline.duration)
+    found = [stretch for stretch in seen if _span(stretch)[0] < _span(stretch)[1]]  # ELAN knows no shorter ones
     root = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -64,27 +70,31 @@ def write_eaf(path: Path, timeline: Timeline) -> None:
         },
     )
     header = ElementTree.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
-    media = {"MEDIA_URL": timeline.video.resolve().as_uri(), "MIME_TYPE": "video/*"}
-    ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
-    ElementTree.SubElement(header, "PROPERTY", {"NAME": "notice"}).text = " ".join(notice(timeline.facts))
-    moments = sorted({_milliseconds(time) for stretch in found for time in (stretch.start, stretch.end)})
-    slots = {moment: f"ts{number}" for number, moment in enumerate(moments, start=1)}
+    if timeline.video.is_file():  # and no camera
+        media = {"MEDIA_URL": timeline.video.resolve().as_uri(), "MIME_TYPE": "video/*"}
+        ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
+    ElementTree.SubElement(header, "PROPERTY", {"NAME": "notice"}).text = _text(" ".join(notice(timeline.facts)))
+    spans = [_span(stretch) for stretch in found]
+    # Two slots for each annotation, even where times are equal: whoever moves one in ELAN moves no other.
+    ends = sorted((moment, number, side) for number, span in enumerate(spans) for side, moment in enumerate(span))
     order = ElementTree.SubElement(root, "TIME_ORDER")
-    for moment, slot in slots.items():
-        ElementTree.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(moment)})
+    slots = {}
+    for place, (moment, number, side) in enumerate(ends, start=1):
+        slots[number, side] = f"ts{place}"
+        ElementTree.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": f"ts{place}", "TIME_VALUE": str(moment)})
     tiers: dict[int, ElementTree.Element] = {}
-    for number, stretch in enumerate(found, start=1):
+    for number, stretch in enumerate(found):
         if stretch.face_id not in tiers:
             naming = {"LINGUISTIC_TYPE_REF": KIND, "TIER_ID": f"face {stretch.face_id}"}
             tiers[stretch.face_id] = ElementTree.SubElement(root, "TIER", naming)
         span = {
-            "ANNOTATION_ID": f"a{number}",
-            "TIME_SLOT_REF1": slots[_milliseconds(stretch.start)],
-            "TIME_SLOT_REF2": slots[_milliseconds(stretch.end)],
+            "ANNOTATION_ID": f"a{number + 1}",
+            "TIME_SLOT_REF1": slots[number, 0],
+            "TIME_SLOT_REF2": slots[number, 1],
         }
         annotation = ElementTree.SubElement(tiers[stretch.face_id], "ANNOTATION")
         value = ElementTree.SubElement(annotation, "ALIGNABLE_ANNOTATION", span)
-        ElementTree.SubElement(value, "ANNOTATION_VALUE").text = stretch.label
+        ElementTree.SubElement(value, "ANNOTATION_VALUE").text = _text(stretch.label)
     kind = {"GRAPHIC_REFERENCES": "false", "LINGUISTIC_TYPE_ID": KIND, "TIME_ALIGNABLE": "true"}
     ElementTree.SubElement(root, "LINGUISTIC_TYPE", kind)
     ElementTree.indent(root)
@@ -92,5 +102,10 @@ def write_eaf(path: Path, timeline: Timeline) -> None:
         ElementTree.ElementTree(root).write(beside, encoding="UTF-8", xml_declaration=True)
 
 
-def _milliseconds(time: float) -> int:
-    return round(1000 * time)
+def _span(stretch: Stretch) -> tuple[int, int]:
+    """In milliseconds."""
+    return round(1000 * stretch.start), round(1000 * stretch.end)
+
+
+def _text(text: str) -> str:
+    return _NO_TEXT.sub("\ufffd", text)

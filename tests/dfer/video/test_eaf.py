@@ -7,7 +7,7 @@ import pytest
 
 from dfer.bad_input import BadInput
 from dfer.video.eaf import Stretch, stretches, write_eaf
-from helpers.made_rows import CLASSES, row, timeline
+from helpers.made_rows import CLASSES, facts, row, timeline
 
 ROWS = [
     row(0, None),
@@ -33,6 +33,7 @@ def test_stretches() -> None:
 
 def test_the_file(tmp_path: Path) -> None:
     video = tmp_path / "a lecture & more.mp4"
+    video.touch()
     write_eaf(tmp_path / "a.eaf", timeline(video, ROWS))
     root = ElementTree.parse(tmp_path / "a.eaf").getroot()
     assert (root.tag, root.get("FORMAT")) == ("ANNOTATION_DOCUMENT", "3.0")
@@ -43,13 +44,15 @@ def test_the_file(tmp_path: Path) -> None:
     assert media is not None
     assert media.get("MEDIA_URL") == video.as_uri()
     slots = {s.get("TIME_SLOT_ID"): int(s.get("TIME_VALUE", "")) for s in root.findall("TIME_ORDER/TIME_SLOT")}
-    assert list(slots.values()) == sorted(slots.values()) == [40, 400, 600, 800, 840, 1000]
+    assert list(slots.values()) == sorted(slots.values()) == [40, 400, 400, 600, 800, 800, 840, 1000]
     kinds = {kind.get("LINGUISTIC_TYPE_ID") for kind in root.findall("LINGUISTIC_TYPE")}
-    found, names = {}, set()
+    found: dict[str | None, list[tuple[str | None, int, int]]] = {}
+    names, used = set(), []
     for tier in root.findall("TIER"):
         assert tier.get("LINGUISTIC_TYPE_REF") in kinds
         spans = tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
         names |= {span.get("ANNOTATION_ID") for span in spans}
+        used += [span.get(f"TIME_SLOT_REF{end}") for span in spans for end in (1, 2)]
         found[tier.get("TIER_ID")] = [
             (span.findtext("ANNOTATION_VALUE"), slots[span.get("TIME_SLOT_REF1")], slots[span.get("TIME_SLOT_REF2")])
             for span in spans
@@ -59,9 +62,34 @@ def test_the_file(tmp_path: Path) -> None:
         "face 2": [("uncertain", 600, 800)],
     }
     assert len(names) == 4
+    # Each annotation has its own, so that moving one in ELAN moves no other.
+    assert sorted(used, key=str) == sorted(slots, key=str)
     notice = root.findtext("HEADER/PROPERTY")
     assert notice is not None
     assert "prohibited" in notice
+
+
+def test_every_annotation_has_a_length_within_the_file(tmp_path: Path) -> None:
+    rows = [row(0, 1), *(row(n, 1, "sad" if n % 2 else "happy", rate=5000) for n in range(1, 5)), row(2, 1, "sad")]
+    write_eaf(tmp_path / "a.eaf", timeline(tmp_path / "a.mp4", rows))
+    root = ElementTree.parse(tmp_path / "a.eaf").getroot()
+    slots = {s.get("TIME_SLOT_ID"): int(s.get("TIME_VALUE", "")) for s in root.findall("TIME_ORDER/TIME_SLOT")}
+    spans = [
+        (slots[a.get("TIME_SLOT_REF1")], slots[a.get("TIME_SLOT_REF2")]) for a in root.iter("ALIGNABLE_ANNOTATION")
+    ]
+    assert len(spans) >= 2
+    times = [time for span in spans for time in span]
+    assert times == sorted(times)
+    assert all(start < end <= 120 for start, end in spans)
+
+
+def test_a_class_may_have_any_name_and_a_camera_no_file(tmp_path: Path) -> None:
+    classes = ("<b>&\x07\udcff", "]]>", '"neutral"')
+    made = timeline(tmp_path / "camera0", [row(0, 1), row(1, 1, "sad")], facts=facts(classes=classes))
+    write_eaf(tmp_path / "a.eaf", made)
+    root = ElementTree.parse(tmp_path / "a.eaf").getroot()
+    assert [value.text for value in root.iter("ANNOTATION_VALUE")] == ["<b>&\ufffd\ufffd", "]]>"]
+    assert root.find("HEADER/MEDIA_DESCRIPTOR") is None
 
 
 def test_no_face_and_no_place(tmp_path: Path) -> None:
