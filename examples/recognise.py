@@ -12,8 +12,10 @@ import argparse
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 
 from dfer.bad_input import BadInput
@@ -25,9 +27,10 @@ from dfer.video.eaf import write_eaf
 from dfer.video.notice import notice
 from dfer.video.outputs import Outputs, plan_outputs
 from dfer.video.reading import UnreadableVideo, VideoReader
-from dfer.video.recogniser import Recogniser, RecognitionSettings
+from dfer.video.recogniser import Recogniser, RecognitionSettings, in_words
 from dfer.video.recording import record
 from dfer.video.report import write_report
+from dfer.video.stopwatch import Stopwatch
 from dfer.video.timeline import Timeline
 
 SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.safetensors"
@@ -78,34 +81,45 @@ def load_recogniser(args: argparse.Namespace) -> tuple[Recogniser, TrainedFacts]
 def recognise(args: argparse.Namespace) -> int:
     name = args.source.stem if args.camera is None else f"camera{args.camera}"
     if args.source is not None and not args.source.is_file():
-        raise BadInput(f"{args.source}: no such file; expected a video")
+        what = (
+            "no such file" if not args.source.exists() else "a folder" if args.source.is_dir() else "a pipe or device"
+        )
+        raise BadInput(f"{args.source}: {what}; expected the file of a video, which can be read twice")
     outputs = plan_outputs(args.out, name, annotations=args.eaf, video=args.video, overwrite=args.overwrite)
     recogniser, facts = load_recogniser(args)
     print(*notice(facts), sep="\n")
     source = VideoReader(args.source) if args.camera is None else find_camera(args.camera)
+    began = time.monotonic()
     timeline, words = record(args.source or Path(name), source, recogniser, facts, outputs.table)
-    print(*words, sep="\n")
-    write_others(args, outputs, timeline)
+    print(*words, sep="\n", flush=True)
+    write_others(args, outputs, timeline, recogniser.stopwatch)
+    if args.camera is None:
+        print(in_words(recogniser.stopwatch, timeline.duration, time.monotonic() - began))
     for path in outputs.all():
         print(path)
     return 3 if timeline.problem else 0
 
 
-def write_others(args: argparse.Namespace, outputs: Outputs, timeline: Timeline) -> None:
+def write_others(args: argparse.Namespace, outputs: Outputs, timeline: Timeline, stopwatch: Stopwatch) -> None:
     if outputs.annotations is not None:
-        write_eaf(outputs.annotations, timeline)
-    if outputs.video is not None:
-        write_annotated(outputs.video, timeline)
+        with stopwatch.stage("write"):
+            write_eaf(outputs.annotations, timeline)
     beside = None
     if outputs.video is not None:
+        with stopwatch.stage("video"):
+            write_annotated(outputs.video, timeline)
         beside = outputs.video.name
     elif args.source is not None and not args.no_thumbnails:
         beside = Path(os.path.relpath(args.source.resolve(), args.out.resolve())).as_posix()
-    write_report(outputs.page, timeline, video_beside=beside)
+    with stopwatch.stage("write"):
+        write_report(outputs.page, timeline, video_beside=beside)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
     # Whoever ends this process wants it clean, too.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,10 +1,16 @@
 """recognise.py from end to end: what it writes, what it says, and how it refuses what it cannot use."""
 
+import os
+import re
 import resource
+import shutil
+import time
 import wave
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -74,7 +80,9 @@ def test_all_outputs_of_one_video(
     for part in (
         "Weights trained on rendered faces (expressions)", "UAR 50.0%", "happy 50%, sad not measured, neutral 25%",
         "displayed expression", "not of what a person feels, learns or attends to", "Art. 5(1)(f)", "Not legal advice",
-        "24 frames analysed, 1 face", "x real time", "decode", "detect", "backbone", "temporal",
+        "4 frames of 32 x 32 pixels", "mean 0.485, 0.456, 0.406", "standard deviation 0.229, 0.224, 0.225",
+        "disgust (recall 0.00 %)", "groups of people", "24 frames analysed, 1 face", "x real time", "decode", "detect",
+        "backbone", "temporal",
     ):  # fmt: skip
         assert part in said
     assert all(str(tmp_path / name) in said for name in names)
@@ -88,6 +96,52 @@ def test_all_outputs_of_one_video(
     assert len(timeline.thumbnails[1]) == 2
     assert pages[0]["video_beside"] == "talking.faces.mp4"
     assert VideoReader(tmp_path / "talking.faces.mp4").problem is None
+
+
+def test_the_pace_counts_all_that_was_made(
+    tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for the annotated video and the page waits for them, too."""
+
+    def slow(path: Path, timeline: Timeline, **_: object) -> None:
+        time.sleep(0.6)
+        path.touch()
+
+    monkeypatch.setattr(recognise, "write_annotated", slow)
+    monkeypatch.setattr(recognise, "write_report", slow)
+    began = time.monotonic()
+    assert run(weights, tmp_path, talking, "--video") == 0
+    whole = time.monotonic() - began
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "x real time" in line)
+    took = float(line.split(" s of video in ")[1].split(" s:")[0])
+    assert 1.2 <= took <= whole + 0.1
+    stages = dict(part.rsplit(" ", 1) for part in line.rstrip(".").split(": ")[-1].split(", "))
+    assert float(stages["video"]) >= 0.6
+    assert float(stages["write"]) >= 0.6
+
+
+@pytest.mark.parametrize("name", ["\udcff\udce9 lecture.mp4", "12:30 <b>&amp;'\"x.mp4", "été \u2603.mp4", "%41#?.mp4"])
+def test_a_file_of_any_name(
+    tmp_path: Path,
+    weights: Path,
+    talking: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(talking, name)
+    assert run(weights, Path("out"), name, "--eaf") == 0
+    stem = name.removesuffix(".mp4")
+    assert sorted(os.listdir("out")) == sorted(f"{stem}.{end}" for end in ("csv", "eaf", "html"))
+    assert "out/" in capsys.readouterr().out
+    page = Path("out", f"{stem}.html").read_text(encoding="utf-8")
+    (address,) = re.findall('<video .*src="([^"]*)"', page)
+    assert os.fsdecode(unquote_to_bytes(address)) == f"../{name}"
+    assert "<b>" not in page
+    media = ElementTree.parse(Path("out", f"{stem}.eaf")).find("HEADER/MEDIA_DESCRIPTOR")
+    assert media is not None
+    assert os.fsdecode(unquote_to_bytes(urlsplit(media.get("MEDIA_URL")).path)) == str(tmp_path / name)
 
 
 def test_the_real_talking_face(tmp_path: Path, weights: Path, pages: list[dict[str, Any]]) -> None:
@@ -137,17 +191,19 @@ def sound_only(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "sound", "header"])
+@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "empty", "text", "sound", "header"])
 def test_what_is_no_video_is_told_in_one_line(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     video, out = tmp_path / "a.mp4", tmp_path / "out"
     expected = {
-        "missing": "no such file", "folder": "no such file", "empty": "not a readable video",
+        "missing": "no such file", "folder": "a folder", "pipe": "a pipe or device", "empty": "not a readable video",
         "text": "not a readable video", "sound": "it has no video stream", "header": "",
     }[kind]  # fmt: skip
     if kind == "folder":
         video.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(video)
     elif kind == "empty":
         video.touch()
     elif kind == "text":

@@ -24,6 +24,15 @@ def weights_in_words(facts: TrainedFacts) -> str:
     return f"Weights trained on {facts.trained_on}; on its test set UAR {facts.uar:.1%}, WAR {facts.war:.1%}."
 
 
+def input_in_words(facts: TrainedFacts) -> str:
+    """One line: what the net looks at. Its classes stand in the line of the recalls."""
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (facts.mean, facts.std))
+    return (
+        f"The net looks at {facts.frames} frames of {facts.size} x {facts.size} pixels at a time, "
+        f"normalised by mean {mean} and standard deviation {std}."
+    )
+
+
 def recalls_in_words(classes: Sequence[str], recall: Sequence[float | None]) -> str:
     """One line: the recall of each class; a class without a test clip has none.
 
@@ -35,5 +44,6 @@ def recalls_in_words(classes: Sequence[str], recall: Sequence[float | None]) -> 
 
 
 def notice(facts: TrainedFacts) -> tuple[str, ...]:
-    """The lines that every run prints and every report shows."""
-    return (weights_in_words(facts), recalls_in_words(facts.classes, facts.recall), WHAT_IT_IS, LAW)
+    """The lines that every run prints and every file for people holds."""
+    recalls = recalls_in_words(facts.classes, facts.recall)
+    return (weights_in_words(facts), input_in_words(facts), recalls, WHAT_IT_IS, NOT_MEASURED, LAW)

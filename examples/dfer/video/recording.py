@@ -1,6 +1,5 @@
 """The recogniser over one source: rows to disk as they come, then the timeline and what to say of it."""
 
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from dfer.training.trained_file import TrainedFacts
 from dfer.video.camera import Camera
 from dfer.video.live import Live
 from dfer.video.reading import VideoReader
-from dfer.video.recogniser import Recognised, Recogniser, in_words
+from dfer.video.recogniser import Recognised, Recogniser
 from dfer.video.timeline import Timeline
 from dfer.video.timeline_csv import RowFile, RowWriter
 
@@ -22,10 +21,9 @@ def record(
     A camera is watched until KeyboardInterrupt; of a file nothing is left then. Raises UnreadableVideo, and BadInput
     where the table cannot be written.
     """
-    found, began = Recognised(), time.monotonic()
+    found = Recognised()
     with whole_file(table) as beside:
         _write_rows(beside, recogniser, source, found, facts.classes)
-    took = time.monotonic() - began
     timeline = Timeline(
         video=name,
         duration=source.duration,
@@ -37,10 +35,7 @@ def record(
         thumbnails=found.thumbnails.by_face,
         problem=source.problem,
     )
-    words = list(_in_words(found, timeline))
-    if isinstance(source, VideoReader):
-        words.insert(0, in_words(recogniser.stopwatch, timeline.duration, took))
-    return timeline, words
+    return timeline, list(_in_words(found, timeline))
 
 
 def _write_rows(
@@ -63,7 +58,8 @@ def _write_rows(
 
 def _in_words(found: Recognised, timeline: Timeline) -> Iterator[str]:
     faces = f"{found.faces} face" + "s" * (found.faces > 1)
-    yield f"{found.frames} frames analysed, {faces}" if found.faces else f"no face in {found.frames} frames"
+    frames = f"{found.frames} frame" + "s" * (found.frames != 1)
+    yield f"{frames} analysed, {faces}" if found.faces else f"no face in {frames}"
     if timeline.problem:
         yield f"the timeline holds what could be read: {timeline.problem}"
     if found.changed_size:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from html import escape
@@ -37,7 +38,7 @@ def write_report(path: Path, timeline: Timeline, *, video_beside: str | None) ->
     """
     room = read_room(timeline)
     template = TEMPLATE.read_text(encoding="utf-8")
-    address = None if video_beside is None else quote(video_beside)
+    address = None if video_beside is None else quote(os.fsencode(video_beside))
     page = _Page(template).substitute(
         policy=_policy(template, plays=video_beside is not None),
         title=escape(timeline.video.name),
@@ -50,7 +51,7 @@ def write_report(path: Path, timeline: Timeline, *, video_beside: str | None) ->
         data=_for_script(_data(timeline, room)),
     )
     with whole_file(path) as beside:
-        beside.write_text(page, encoding="utf-8")
+        beside.write_text(page, encoding="utf-8", errors="replace")
 
 
 def _policy(template: str, *, plays: bool) -> str:
