@@ -33,6 +33,8 @@ from dfer.video.report import write_report
 from dfer.video.stopwatch import Stopwatch
 from dfer.video.timeline import Timeline
 
+# In seconds. Browsers do not agree on the time in a video whose own clock starts later.
+LATEST_START = 0.1
 SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.safetensors"
 
 
@@ -92,7 +94,8 @@ def recognise(args: argparse.Namespace) -> int:
     began = time.monotonic()
     timeline, words = record(args.source or Path(name), source, recogniser, facts, outputs.table)
     print(*words, sep="\n", flush=True)
-    write_others(args, outputs, timeline, recogniser.stopwatch)
+    start = source.start if isinstance(source, VideoReader) else 0.0
+    write_others(args, outputs, timeline, start, recogniser.stopwatch)
     if args.camera is None:
         print(in_words(recogniser.stopwatch, timeline.duration, time.monotonic() - began))
     for path in outputs.all():
@@ -100,7 +103,9 @@ def recognise(args: argparse.Namespace) -> int:
     return 3 if timeline.problem else 0
 
 
-def write_others(args: argparse.Namespace, outputs: Outputs, timeline: Timeline, stopwatch: Stopwatch) -> None:
+def write_others(
+    args: argparse.Namespace, outputs: Outputs, timeline: Timeline, start: float, stopwatch: Stopwatch
+) -> None:
     if outputs.annotations is not None:
         with stopwatch.stage("write"):
             write_eaf(outputs.annotations, timeline)
@@ -109,6 +114,8 @@ def write_others(args: argparse.Namespace, outputs: Outputs, timeline: Timeline,
         with stopwatch.stage("video"):
             write_annotated(outputs.video, timeline)
         beside = outputs.video.name
+    elif args.source is not None and not args.no_thumbnails and start > LATEST_START:
+        print(f"the page is without the video, whose own clock starts at {start:.1f} s; --video makes one that fits")
     elif args.source is not None and not args.no_thumbnails:
         beside = Path(os.path.relpath(args.source.resolve(), args.out.resolve())).as_posix()
     with stopwatch.stage("write"):

@@ -162,6 +162,21 @@ def test_the_real_talking_face(tmp_path: Path, weights: Path, pages: list[dict[s
     assert (tmp_path / pages[0]["video_beside"]).resolve() == talking_face_video().resolve()
 
 
+def test_a_video_whose_clock_starts_late(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], pages: list[dict[str, Any]]
+) -> None:
+    """Browsers show another time there than the timeline does: the page has a video only if it is a copy."""
+    frames = talking_face()[:10]
+    video = write_video(tmp_path / "late.mp4", frames, times=[5 + n / 25 for n in range(10)])
+    assert run(weights, tmp_path / "out", video) == 0
+    assert "without the video, whose own clock starts at 5.0 s; --video" in capsys.readouterr().out
+    assert run(weights, tmp_path / "out", video, "--video", "--overwrite") == 0
+    assert "without the video" not in capsys.readouterr().out
+    assert [page["video_beside"] for page in pages] == [None, "late.faces.mp4"]
+    assert rows_of(tmp_path / "out" / "late.csv")[0].timestamp == 0
+    assert next(VideoReader(tmp_path / "out" / "late.faces.mp4").frames()).time == 0
+
+
 def test_no_thumbnails_leaves_no_face(
     tmp_path: Path, weights: Path, talking: Path, pages: list[dict[str, Any]]
 ) -> None:

@@ -37,7 +37,8 @@ class VideoReader:
     """Reads a file's first video stream; read it again by calling `frames` again.
 
     fps: the frame rate that the file states (0 if none). frames_read, duration: how many frames the last reading
-    decoded, and when the last of them ends, in seconds of the file. problem: None, or in one line what was damaged or
+    decoded, and when the last of them ends, in seconds of the file. start: what the file's own clock, from which
+    nothing else here counts, shows at its beginning. problem: None, or in one line what was damaged or
     missing; what could be decoded has been given out all the same.
     """
 
@@ -46,6 +47,7 @@ class VideoReader:
         self.fps = 0.0
         self.frames_read = 0
         self.duration = 0.0
+        self.start = 0.0
         self.problem: str | None = None
         self._half_tick = 0.0  # time stamps are rounded to the file's own clock
 
@@ -97,7 +99,7 @@ class VideoReader:
             usual = 1 / self.fps if self.fps else 0.04
             tick = float(stream.time_base or 0)
             self._half_tick = tick / 2 + 1e-6
-            start = (container.start_time or 0) / av.time_base
+            self.start = (container.start_time or 0) / av.time_base
             last = end = 0.0
             damaged, reason = 0, ""
             decoding, late = _Decoding(container, stream), 0
@@ -113,7 +115,7 @@ class VideoReader:
                     if not self.frames_read and frame.dts is not None and decoding.first_key is not None:
                         late = frame.dts - decoding.first_key
                     stamp = None if frame.dts is None else frame.dts - late
-                time = end if stamp is None else stamp * tick - start
+                time = end if stamp is None else stamp * tick - self.start
                 if self.frames_read and time <= last:  # a stamp that goes back is none
                     time = end
                 wanted = self.frames_read % step == 0
@@ -146,7 +148,7 @@ class VideoReader:
         else:
             # Only the whole file's length is known: some count it from nought, and sound may go on behind the picture.
             stated = (container.duration or 0) / av.time_base
-            end = max(end + (container.start_time or 0) / av.time_base, heard_until)
+            end = max(end + self.start, heard_until)
         if stated - end > min(0.5, max(0.1, stated / 4)):
             found.append(f"it ends after {end:.2f} s of the {stated:.2f} s that it states")
         return "; ".join(found) or None

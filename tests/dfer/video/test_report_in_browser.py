@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -154,6 +155,33 @@ def test_the_cursor_follows_the_video(opened: Any) -> None:
     )
     assert played > 3.1
     assert left * DURATION / 100 == pytest.approx(played, abs=0.2), "while it plays"
+
+
+def test_thousands_of_faces_are_drawn_in_seconds(browser: Any, tmp_path: Path) -> None:
+    """An hour of short shots: whatever one face costs, it must not grow with their number."""
+    took = []
+    for faces in (100, 1600):
+        seen = {face: [(face - 1.0, face + 0.5)] for face in range(1, faces + 1)}
+        made = made_timeline(seen, duration=faces + 1.0, fps=2)
+        write_report(tmp_path / f"{faces}.html", made, video_beside=None)
+        began = time.monotonic()
+        browser.get((tmp_path / f"{faces}.html").as_uri())
+        drawn = browser.execute_script("return document.querySelectorAll('.band').length")
+        took.append(time.monotonic() - began)
+        assert drawn >= 4 * (faces + 1)
+    assert took[1] < 16 * took[0]
+
+
+def test_it_is_drawn_anew_at_another_width(browser: Any, page: Path) -> None:
+    ticks = []
+    for width in (1280, 390):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        if not ticks:
+            open_page(browser, page, width)
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+        ticks.append(browser.execute_script("return document.querySelector('.axis').children.length"))
+    assert ticks[0] > ticks[1] >= 2
 
 
 def test_keys_move_along_the_timeline(opened: Any) -> None:
