@@ -172,6 +172,18 @@ def test_thousands_of_faces_are_drawn_in_seconds(browser: Any, tmp_path: Path) -
     assert took[1] < 16 * took[0]
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_face_of_a_moment_is_to_be_seen_in_an_hour(browser: Any, tmp_path: Path, width: int) -> None:
+    write_report(tmp_path / "a.html", made_timeline({1: [(60, 61)]}, duration=3600.0, fps=2), video_beside=None)
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get((tmp_path / "a.html").as_uri())
+    (block,) = browser.execute_script(
+        "return [...document.querySelectorAll('.best .block')].map(b => b.getBoundingClientRect().width)"
+    )
+    assert 0.9 <= block <= 3
+
+
 def test_it_is_drawn_anew_at_another_width(browser: Any, page: Path) -> None:
     ticks = []
     for width in (1280, 390):
