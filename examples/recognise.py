@@ -93,7 +93,7 @@ def recognise(args: argparse.Namespace) -> int:
     source = VideoReader(args.source) if args.camera is None else find_camera(args.camera)
     began = time.monotonic()
     timeline, words = record(args.source or Path(name), source, recogniser, facts, outputs.table)
-    print(*words, sep="\n", flush=True)
+    print(*words, sep="\n")
     start = source.start if isinstance(source, VideoReader) else 0.0
     write_others(args, outputs, timeline, start, recogniser.stopwatch)
     if args.camera is None:
