@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return recognise(args)
     except (BadInput, UnreadableVideo, OSError) as error:
         named = f"{args.source}: " if isinstance(error, UnreadableVideo) else ""
-        print(f"recognise.py: {named}{error}", file=sys.stderr)
+        print(f"recognise.py: {named}{error}".replace("\n", " "), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("recognise.py: interrupted; no file is half-written", file=sys.stderr)

@@ -235,6 +235,14 @@ def test_what_is_no_video_is_told_in_one_line(
     assert not out.exists() or list(out.iterdir()) == []
 
 
+def test_one_line_whatever_the_name(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a\nb.mp4").write_text("no video")
+    assert run(weights, tmp_path / "out", tmp_path / "a\nb.mp4") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "a b.mp4: not a readable video" in said
+
+
 def test_a_file_that_ends_in_the_middle_is_kept_as_far_as_it_goes(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], pages: list[dict[str, Any]]
 ) -> None:

@@ -139,8 +139,9 @@ class VideoReader:
         found = []
         if damaged:
             found.append(f"{damaged} damaged packets or frames" + (f" ({reason})" if reason else ""))
-        # Files with edit lists state a few frames more than they show.
-        if self.frames_read < 0.9 * stream.frames:
+        # Files with edit lists state a few frames more than they show, AVI files the empty ones of their pauses, too.
+        read = self.frames_read if container.format.name != "avi" else max(self.frames_read, self.duration * self.fps)
+        if read < 0.9 * stream.frames:
             found.append(f"only {self.frames_read} of the {stream.frames} frames that it states")
         end = self.duration
         if stream.duration is not None and stream.time_base is not None:

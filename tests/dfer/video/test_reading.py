@@ -76,6 +76,20 @@ def test_an_avi_file_with_reordered_frames_begins_at_nought(
     assert reader.duration == pytest.approx(1)
 
 
+def test_pauses_of_an_avi_file_are_no_missing_frames(tmp_path: Path) -> None:
+    # It counts an empty frame for each tick of its clock at which nothing new is shown.
+    stamps = [n / 25 for n in range(50)]
+    noise = torch.randint(0, 256, (50, 3, 48, 64), dtype=torch.uint8)
+    reader = VideoReader(write_video(tmp_path / "a.avi", noise, codec="mpeg4", times=stamps))
+    assert [frame.time for frame in reader.frames()] == pytest.approx(stamps, abs=2e-3)
+    assert reader.problem is None
+    reader = VideoReader(cut(reader.path, 0.4))
+    read = len(list(reader.frames()))
+    assert 10 < read < 40
+    assert reader.problem is not None
+    assert f"only {read} of the" in reader.problem
+
+
 def test_the_time_of_an_avi_file_is_right_behind_a_damaged_beginning(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.avi", shades(*range(0, 240, 4)), options={"bf": "2", "g": "20"})
     with av.open(str(video)) as container:
