@@ -19,6 +19,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from dfer.bad_input import BadInput
+from dfer.data.pictures import PICTURES
 from dfer.training.run_folder import WEIGHTS
 from dfer.training.trained_file import TrainedFacts, load_trained
 from dfer.video.annotated_video import write_annotated
@@ -35,6 +36,8 @@ from dfer.video.timeline import Timeline
 
 # In seconds. Browsers do not agree on the time in a video whose own clock starts later.
 LATEST_START = 0.1
+# FFmpeg reads them as videos, and no browser plays them as such.
+STILL = {*PICTURES, ".gif"}
 SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.safetensors"
 
 
@@ -116,7 +119,7 @@ def write_others(
         beside = outputs.video.name
     elif args.source is not None and not args.no_thumbnails and start > LATEST_START:
         print(f"the page is without the video, whose own clock starts at {start:.1f} s; --video makes one that fits")
-    elif args.source is not None and not args.no_thumbnails:
+    elif args.source is not None and not args.no_thumbnails and args.source.suffix.lower() not in STILL:
         beside = Path(os.path.relpath(args.source.resolve(), args.out.resolve())).as_posix()
     with stopwatch.stage("write"):
         write_report(outputs.page, timeline, video_beside=beside)

@@ -281,9 +281,12 @@ def shown(path: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["turned", "variable", "grey", "picture", "4K"])
-def test_faces_are_found_in_unusual_files(tmp_path: Path, weights: Path, kind: str) -> None:
+def test_faces_are_found_in_unusual_files(
+    tmp_path: Path, weights: Path, kind: str, pages: list[dict[str, Any]]
+) -> None:
     video = shown(tmp_path / {"grey": "a.mkv", "picture": "a.png"}.get(kind, "a.mp4"), kind)
     assert run(weights, tmp_path / "out", video) == 0
+    assert (pages[0]["video_beside"] is None) == (kind == "picture")
     rows = rows_of(tmp_path / "out" / "a.csv")
     frames = VideoReader(video).frames()
     assert [row.timestamp for row in rows] == pytest.approx([frame.time for frame in frames], abs=1e-3)
