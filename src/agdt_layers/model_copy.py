@@ -136,9 +136,14 @@ def _grown(x: Tensor, factors: Mapping[int, int]) -> Tensor:
     return x.repeat(repeats)
 
 
+def copied(inputs: _Inputs) -> _Inputs:
+    """Copy inputs for a model that may write to them."""
+    return tuple(value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value) for value in inputs)
+
+
 def _run(module: nn.Module, inputs: _Inputs) -> Any:
     with torch.no_grad(), uncompiled():
-        return module(*inputs)
+        return module(*copied(inputs))
 
 
 def _calls(model: nn.Module, inputs: _Inputs) -> Calls:
@@ -153,6 +158,7 @@ def _calls(model: nn.Module, inputs: _Inputs) -> Calls:
     hooks = [
         module.register_forward_hook(lambda _module, args, output, name=name: record(name, args, output))
         for name, module in model.named_modules()
+        if not isinstance(module, torch.jit.ScriptModule)  # which takes no such hooks
     ]
     try:
         _run(model, inputs)

@@ -103,15 +103,15 @@ class PackedConv2d(PackedLayer, nn.Conv2d):
 
     relu: bool = False
 
-    def forward(self, x: Tensor) -> Tensor:
-        packed = self._packed_for(x) if self._pads_with_zeros() else None
-        if packed is not None and x.ndim == 4 and x.shape[1] == self.in_channels:
+    def forward(self, input: Tensor) -> Tensor:
+        packed = self._packed_for(input) if self._pads_with_zeros() else None
+        if packed is not None and input.ndim == 4 and input.shape[1] == self.in_channels:
             return packed_convolution(
-                x.contiguous(memory_format=torch.channels_last), packed, self.bias,
+                input.contiguous(memory_format=torch.channels_last), packed, self.bias,
                 cast(tuple[int, ...], self.padding), self.stride, self.dilation, self.groups,
                 relu=self.relu,
             )  # fmt: skip
-        out = super().forward(x)
+        out = super().forward(input)
         return torch.relu_(out) if self.relu else out
 
     def _rearranged(self, weight: Tensor) -> Tensor | None:
@@ -129,11 +129,11 @@ class PackedConv2d(PackedLayer, nn.Conv2d):
 class PackedLinear(PackedLayer, nn.Linear):
     """An nn.Linear."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        packed = self._packed_for(x)
-        if packed is not None and x.ndim >= 2 and x.shape[-1] == self.in_features:
-            return packed_linear(x, packed, self.bias)
-        return super().forward(x)
+    def forward(self, input: Tensor) -> Tensor:
+        packed = self._packed_for(input)
+        if packed is not None and input.ndim >= 2 and input.shape[-1] == self.in_features:
+            return packed_linear(input, packed, self.bias)
+        return super().forward(input)
 
     def _rearranged(self, weight: Tensor) -> Tensor | None:
         return pack_linear(weight)
