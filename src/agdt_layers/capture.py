@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from agdt_layers import checks
 from agdt_layers.global_attention import AttentionWeights, GlobalAttention
 from agdt_layers.temporal import EncoderLayer
 from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
+from agdt_layers.torch_compat import uncompiled
 
 
 @contextmanager
@@ -27,7 +29,8 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
         and GCA an :class:`AttentionWeights` with leading axes (B, T): channel, gate and context (B, T, C), spatial
         (B, T, H, W). For DTE its gate, (B, T, C). For an encoder layer its attention weights, (B, heads, queries,
         T + 1), where token 0 is the class token. All are detached. The weights are computed apart from the model's
-        own, so that the model's graph is the same with and without capture.
+        own, so that the model's graph is the same with and without capture. What torch.compile has compiled runs
+        uncompiled meanwhile.
 
     Example:
         >>> from agdt_layers import build_agdtnet
@@ -46,7 +49,8 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
         if isinstance(module, (GlobalAttention, DifferentialTemporalEnhancer, EncoderLayer)):
             hooks.append(module.register_forward_hook(_recorder(name, maps), with_kwargs=True))
     try:
-        yield maps
+        with uncompiled():
+            yield maps
     finally:
         for hook in hooks:
             hook.remove()
@@ -55,14 +59,16 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
 def _recorder(name: str, maps: dict[str, AttentionWeights | Tensor]) -> Any:
     @torch.no_grad()
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        settings = signature(module.forward).bind(*args, **kwargs).arguments
+        x = settings.pop(next(iter(settings)))
         if isinstance(module, GlobalAttention):
-            weights = module.attention_weights(*args, **kwargs)
-            num_frames = module.clip_length(args[0], kwargs.get("num_frames"))
+            weights = module.attention_weights(x, **settings)
+            num_frames = module.clip_length(x, settings.get("num_frames"))
             clips = (None if w is None else w.unflatten(0, (-1, num_frames)) for w in weights)
             maps[name] = AttentionWeights(*clips)  # type: ignore[arg-type]
         elif isinstance(module, DifferentialTemporalEnhancer):
-            maps[name] = module.gate(*args, **kwargs)
+            maps[name] = module.gate(x, **settings)
         elif isinstance(module, EncoderLayer):
-            maps[name] = module.attention_weights(*args, **kwargs)
+            maps[name] = module.attention_weights(x, **settings)
 
     return record
