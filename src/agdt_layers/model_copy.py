@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from agdt_layers.torch_compat import uncompiled
 
@@ -36,6 +37,8 @@ class ModelCopy:
 
     def __init__(self, model: nn.Module, inputs: _Inputs) -> None:
         self.name = type(model).__name__
+        if any(map(is_lazy, itertools.chain(model.parameters(), model.buffers()))):
+            raise ValueError(f"{self.name} has parameters that have no shape yet. Call it once before.")
         self.model, self.inputs = _without_values(model), tuple(_on_meta(value) for value in inputs)
         # What every submodule was given and gave, in the order in which their first calls ended.
         self.calls: Calls
