@@ -39,13 +39,14 @@ class ModelCopy:
         self.name = type(model).__name__
         if any(map(is_lazy, itertools.chain(model.parameters(), model.buffers()))):
             raise ValueError(f"{self.name} has parameters that have no shape yet. Call it once before.")
-        self.model, self.inputs = _without_values(model), tuple(_on_meta(value) for value in inputs)
         # What every submodule was given and gave, in the order in which their first calls ended.
         self.calls: Calls
         try:
+            self.model, self.inputs = _without_values(model), tuple(_on_meta(value) for value in inputs)
             self.calls = _calls(self.model, self.inputs)
         except Exception:
-            # Tensors that are no buffers, or values that steer the forward pass, do not exist on the meta device.
+            # Tensors that are no buffers, values that steer the forward pass, and quantised weights do not exist on the
+            # meta device.
             self.model, self.inputs = copy.deepcopy(model).eval(), inputs
             try:
                 self.calls = _calls(self.model, self.inputs)
