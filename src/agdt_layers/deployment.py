@@ -28,9 +28,9 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
 
     In evaluation a batch norm is a scale and a shift per channel, which the convolution before it can take over. On a
     CPU in float32 that convolution also does the ReLU that follows. Its weight, and that of every large linear map, is
-    kept in the order in which it is read, beside the parameter. The copy computes the same up to rounding; it cannot be
-    trained. Prepare last: tools that ask for an nn.Linear by its exact type, such as dynamic quantisation, pass over a
-    packed one.
+    kept in the order in which it is read, beside the parameter. The copy computes the same up to rounding; it is not
+    for training, and what is written to its weights through numpy goes unseen. Prepare last: tools that ask for an
+    nn.Linear by its exact type, such as dynamic quantisation, pass over a packed one.
 
     Args:
         model: an :class:`AGDTNet`, or any module with convolutions; it is not changed.
@@ -41,9 +41,9 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
         The copy, in eval mode, in the memory format channels_last.
 
     Raises:
-        TypeError: no example input for a module other than an AGDTNet.
-        ValueError: a model in which something other than its batch norm uses a convolution's output, or that would give
-            other results for another reason.
+        TypeError: no example input for a module other than an AGDTNet, or a module that torch.jit has compiled.
+        ValueError: a model on the meta device, one in which something other than its batch norm uses a convolution's
+            output, or one that would give other results for another reason.
 
     Example:
         >>> from agdt_layers import build_agdtnet
@@ -54,6 +54,10 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
     """
     name = "prepare_for_inference"
     checks.module(name, "model", model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(f"{name} cannot change what torch.jit has compiled. Prepare the model first, then compile it.")
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError(f"{name} got a {type(model).__name__} on the meta device. Load its weights first.")
     # What torch draws next stays the same.
     with torch.random.fork_rng({parameter.device for parameter in model.parameters() if parameter.is_cuda}):
         if example_input is None:
@@ -78,7 +82,9 @@ def _prepared(model: Model, inputs: tuple[Any, ...]) -> Model:
                 "else uses what a convolution gives to its norm. Take the model as it is, model.eval()."
             )
         _fold(prepared, chain)
-    prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for parameter in prepared.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     for chain in chains:
         _pack(prepared, chain)
     _pack_linear_maps(prepared)

@@ -58,13 +58,17 @@ class PackedLayer(nn.Module):
             and x.device.type == "cpu"
             and x.dtype is torch.float32
             and x.numel() > 0
-            and not (torch.is_grad_enabled() and self._wants_gradients(x))
+            and not self._is_trained(x)
             and not (is_observed() or is_autocast_enabled("cpu"))
         )
         return self._packed if fits and self._is_as_packed() else None
 
-    def _wants_gradients(self, x: Tensor) -> bool:
-        return x.requires_grad or any(p is not None and p.requires_grad for p in self._parameters.values())
+    def _is_trained(self, x: Tensor) -> bool:
+        """Whether gradients are to be found, or the weight is trained by an optimiser; fused ones count no changes."""
+        if self.weight.requires_grad:
+            return True
+        wanted = x.requires_grad or any(p is not None and p.requires_grad for p in self._parameters.values())
+        return wanted and torch.is_grad_enabled()
 
     def _pack(self) -> None:
         self._packed, self._origin = None, None

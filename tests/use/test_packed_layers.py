@@ -22,7 +22,8 @@ from helpers.strategies import random_tensor
 
 def plain(seed: int = 0, **settings: object) -> nn.Conv2d:
     torch.manual_seed(seed)
-    return nn.Conv2d(**{"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": 1, **settings})
+    settings = {"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": 1, **settings}
+    return nn.Conv2d(**settings).requires_grad_(False)
 
 
 def images(*shape: int) -> Tensor:
@@ -31,7 +32,7 @@ def images(*shape: int) -> Tensor:
 
 def linear(seed: int = 0, **settings: object) -> nn.Linear:
     torch.manual_seed(seed)
-    return nn.Linear(**{"in_features": 11, "out_features": 6, **settings})
+    return nn.Linear(**{"in_features": 11, "out_features": 6, **settings}).requires_grad_(False)
 
 
 class Case(NamedTuple):
@@ -259,11 +260,26 @@ def test_what_is_written_through_data_counts(case: Case, calls: list[int]) -> No
 def test_a_bias_can_be_trained_alone() -> None:
     for case in CASES.values():
         ours = case.plain()
-        packed = case.pack(copy.deepcopy(ours)).requires_grad_(False)
-        packed.bias.requires_grad_()
+        packed = case.pack(copy.deepcopy(ours))
+        for layer in (packed, ours):
+            layer.bias.requires_grad_()
         packed(images()).sum().backward()
         case.expected(ours, images()).sum().backward()
         torch.testing.assert_close(packed.bias.grad, ours.bias.grad)
+
+
+@each_kind
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_weight_that_is_trained_all_the_same_counts(case: Case, fused: bool) -> None:
+    packed = case.pack(case.plain()).requires_grad_()
+    optimiser = torch.optim.SGD(packed.parameters(), lr=0.1, fused=fused)
+    for _ in range(2):
+        packed(images()).square().sum().backward()
+        optimiser.step()
+    ours = case.plain()
+    ours.load_state_dict(packed.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(packed(images()), case.expected(ours, images()))
 
 
 @pytest.mark.parametrize("setting", [{"padding": "same"}, {"padding": 2}, {"stride": 2}, {"padding_mode": "reflect"}])

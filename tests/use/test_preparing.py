@@ -384,6 +384,21 @@ def test_what_cannot_be_prepared_is_said(make: type[Unusual], message: str) -> N
         prepare_for_inference(make(), torch.ones(2, 3, 4, 4))
 
 
+def test_what_has_no_numbers_or_is_compiled_by_torch_jit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got a Unusual on the meta device. Load its weights first."):
+        prepare_for_inference(Unusual().to("meta"), torch.ones(2, 3, 4, 4))
+    with pytest.raises(TypeError, match=r"cannot change what torch.jit has compiled. Prepare the model first"):
+        prepare_for_inference(torch.jit.script(nn.ReLU()), torch.ones(2, 3, 4, 4))
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+@torch.no_grad()
+def test_convolutions_of_other_axes_stay_as_they_are(axes: int) -> None:
+    conv, norm = {1: (nn.Conv1d, nn.BatchNorm1d), 3: (nn.Conv3d, nn.BatchNorm3d)}[axes]
+    model, x = nn.Sequential(conv(3, 5, 3), norm(5), nn.ReLU()).eval(), torch.rand(2, 3, *[7] * axes)
+    assert torch.equal(prepare_for_inference(model, x)(x), model(x))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_rounding_in_half_precision_is_no_difference(dtype: torch.dtype) -> None:
     maps = trained().backbone.to(dtype)
