@@ -47,7 +47,7 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
     hooks = []
     for name, module in model.named_modules():
         if isinstance(module, (GlobalAttention, DifferentialTemporalEnhancer, EncoderLayer)):
-            hooks.append(module.register_forward_hook(_recorder(name, maps), with_kwargs=True))
+            hooks.append(module.register_forward_hook(_Recorder(name, maps), with_kwargs=True))
     try:
         with uncompiled():
             yield maps
@@ -56,19 +56,22 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
             hook.remove()
 
 
-def _recorder(name: str, maps: dict[str, AttentionWeights | Tensor]) -> Any:
+class _Recorder:
+    """The forward hook. Of a model that is copied meanwhile, the copy has one of its own, with a dict of its own."""
+
+    def __init__(self, name: str, maps: dict[str, AttentionWeights | Tensor]) -> None:
+        self.name, self.maps = name, maps
+
     @torch.no_grad()
-    def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
         settings = signature(module.forward).bind(*args, **kwargs).arguments
         x = settings.pop(next(iter(settings)))
         if isinstance(module, GlobalAttention):
             weights = module.attention_weights(x, **settings)
             num_frames = module.clip_length(x, settings.get("num_frames"))
             clips = (None if w is None else w.unflatten(0, (-1, num_frames)) for w in weights)
-            maps[name] = AttentionWeights(*clips)  # type: ignore[arg-type]
+            self.maps[self.name] = AttentionWeights(*clips)  # type: ignore[arg-type]
         elif isinstance(module, DifferentialTemporalEnhancer):
-            maps[name] = module.gate(x, **settings)
+            self.maps[self.name] = module.gate(x, **settings)
         elif isinstance(module, EncoderLayer):
-            maps[name] = module.attention_weights(x, **settings)
-
-    return record
+            self.maps[self.name] = module.attention_weights(x, **settings)

@@ -1,5 +1,8 @@
 """capture_attention: the weights that the forward pass used, by layer name, and nothing left behind."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import Tensor
@@ -108,6 +111,17 @@ def test_a_net_compiled_before_is_captured(in_place: bool) -> None:
         compiled(clips)
     assert maps.keys() == expected.keys()
     assert torch.equal(maps["temporal.layers.0"], expected["temporal.layers.0"])
+
+
+def test_a_copy_made_meanwhile_does_not_write_into_the_maps() -> None:
+    layer, clips = AdaptiveGlobalAttention(5), random_tensor((2, 3, 5, 7, 11), 2, torch.float32)
+    with capture_attention(layer) as maps:
+        copies = copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))
+        layer(clips)
+    captured = dict(maps)
+    for each in copies:
+        torch.testing.assert_close(each(clips + 1), layer(clips + 1))
+    assert all(maps[name] is captured[name] for name in captured)
 
 
 def test_nothing_is_left_behind() -> None:
