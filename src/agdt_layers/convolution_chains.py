@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -34,9 +36,12 @@ def find_chains(model: nn.Module, inputs: tuple[Any, ...]) -> list[Chain]:
     record = _Record()
     handles = [handle for name, module in modules.items() for handle in record.watch(name, module)]
     with record:
-        twin.run()
+        # Kept, so that what the model returns counts as held.
+        output = twin.run()
     for handle in handles:
         handle.remove()
+    record.close()
+    del output
     followers = record.followers()
 
     def follower(name: str, kind: type[nn.Module]) -> str | None:
@@ -47,6 +52,8 @@ def find_chains(model: nn.Module, inputs: tuple[Any, ...]) -> list[Chain]:
     for name in record.calls:
         if type(modules[name]) is nn.Conv2d and not reads_parameters(twin.model, name):
             norm = follower(name, nn.BatchNorm2d)
+            if norm is not None and not all(map(record.is_read_once, (modules[name], modules[norm]))):
+                norm = None
             last = norm or name
             relu = None if record.is_shared(last) else follower(last, nn.ReLU)
             chains.append(Chain(name, norm, relu, record.is_shared(name)))
@@ -65,13 +72,24 @@ class _Record(TorchFunctionMode):
         self._before: dict[str, str | None] = {}
         self._pairs: list[tuple[str, str]] = []
         # While they are kept alive, no other tensor can get their ids.
-        self._kept: list[Tensor] = []
+        self._kept: dict[_Key, Tensor] = {}
+        self._held: set[_Key] = set()
 
     def watch(self, name: str, module: nn.Module) -> tuple[Any, Any]:
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self._note_input(name, next(iter((*args, *kwargs.values()))))
+
         return (
-            module.register_forward_pre_hook(lambda _, args: self._note_input(name, args[0])),
+            module.register_forward_pre_hook(before, with_kwargs=True),
             module.register_forward_hook(lambda _, args, output: self._note_output(name, output)),
         )
+
+    def close(self) -> None:
+        """End the record, and find out which outputs are held by others: returned, an attribute, in a list."""
+        outputs = {key: weakref.ref(output) for key, output in self._kept.items()}
+        self._kept.clear()
+        gc.collect()
+        self._held = {key for key, output in outputs.items() if output() is not None}
 
     def followers(self) -> Mapping[str, str]:
         """Pairs of modules that each run once, the second on what the first gave."""
@@ -79,7 +97,12 @@ class _Record(TorchFunctionMode):
         return {a: b for a, b in self._pairs if self.calls[a] == self.calls[b] == 1 == firsts[a]}
 
     def is_shared(self, name: str) -> bool:
-        return self._takers[self._output[name]] != 1
+        key = self._output[name]
+        return self._takers[key] != 1 or key in self._held
+
+    def is_read_once(self, module: nn.Module) -> bool:
+        """Whether only the module's one call took its parameters."""
+        return all(self._takers[_key(parameter)] == 1 for parameter in module.parameters())
 
     def _note_input(self, name: str, x: Tensor) -> None:
         self._before[name] = self._source.get(_key(x))
@@ -91,7 +114,7 @@ class _Record(TorchFunctionMode):
             self._pairs.append((first, name))
         self._source[_key(output)], self._output[name] = name, _key(output)
         self._takers[_key(output)] = 0  # What an earlier tensor of this id counted is over.
-        self._kept.append(output)
+        self._kept[_key(output)] = output
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

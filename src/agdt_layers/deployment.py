@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from agdt_layers import checks
 from agdt_layers.agdtnet import AGDTNet
 from agdt_layers.convolution_chains import Chain, find_chains
+from agdt_layers.model_copy import copied
 from agdt_layers.packed_layers import PackedConv2d, PackedLinear
 from agdt_layers.untouched import is_untouched, reads_parameters
 
@@ -19,14 +22,15 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 @torch.inference_mode(mode=False)
+@torch.no_grad()
 def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] | None = None) -> Model:
     """Return a faster copy of a trained model: batch norm and ReLU folded, channels last, no gradients.
 
     In evaluation a batch norm is a scale and a shift per channel, which the convolution before it can take over. On a
     CPU in float32 that convolution also does the ReLU that follows. Its weight, and that of every large linear map, is
-    kept in the order in which it is read, beside the parameter. The copy computes the same up to rounding; it cannot be
-    trained. Prepare last: tools that ask for an nn.Linear by its exact type, such as dynamic quantisation, pass over a
-    packed one.
+    kept in the order in which it is read, beside the parameter. The copy computes the same up to rounding; it is not
+    for training, and what is written to its weights through numpy goes unseen. Prepare last: tools that ask for an
+    nn.Linear by its exact type, such as dynamic quantisation, pass over a packed one.
 
     Args:
         model: an :class:`AGDTNet`, or any module with convolutions; it is not changed.
@@ -37,8 +41,9 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
         The copy, in eval mode, in the memory format channels_last.
 
     Raises:
-        TypeError: no example input for a module other than an AGDTNet.
-        ValueError: a model in which something other than its batch norm uses a convolution's output.
+        TypeError: no example input for a module other than an AGDTNet, or a module that torch.jit has compiled.
+        ValueError: a model on the meta device, one in which something other than its batch norm uses a convolution's
+            output, or one that would give other results for another reason.
 
     Example:
         >>> from agdt_layers import build_agdtnet
@@ -49,22 +54,37 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
     """
     name = "prepare_for_inference"
     checks.module(name, "model", model)
-    if example_input is None:
-        if not isinstance(model, AGDTNet):
-            raise TypeError(
-                f"prepare_for_inference expects an example_input for a {type(model).__name__}: a tensor that it takes."
-            )
-        like = next(model.parameters())
-        example_input = torch.rand(1, 1, 3, 112, 112, device=like.device, dtype=like.dtype)
-    checks.example(name, example_input)
-    inputs = example_input if isinstance(example_input, tuple) else (example_input,)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(f"{name} cannot change what torch.jit has compiled. Prepare the model first, then compile it.")
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError(f"{name} got a {type(model).__name__} on the meta device. Load its weights first.")
+    # What torch draws next stays the same.
+    with torch.random.fork_rng({parameter.device for parameter in model.parameters() if parameter.is_cuda}):
+        if example_input is None:
+            if not isinstance(model, AGDTNet):
+                raise TypeError(
+                    f"prepare_for_inference expects an example_input for a {type(model).__name__}: a tensor that it "
+                    "takes."
+                )
+            like = next(model.parameters())
+            example_input = torch.rand(1, 1, 3, 112, 112, device=like.device, dtype=like.dtype)
+        checks.example(name, example_input)
+        return _prepared(model, example_input if isinstance(example_input, tuple) else (example_input,))
+
+
+def _prepared(model: Model, inputs: tuple[Any, ...]) -> Model:
     prepared = copy.deepcopy(model).eval().requires_grad_(False)
     chains = find_chains(prepared, inputs)
     for chain in chains:
         if chain.norm is not None and chain.is_shared:
-            raise _cannot_fold(model)
+            raise ValueError(
+                f"prepare_for_inference cannot fold the batch norms of this {type(model).__name__}: something "
+                "else uses what a convolution gives to its norm. Take the model as it is, model.eval()."
+            )
         _fold(prepared, chain)
-    prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for parameter in prepared.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     for chain in chains:
         _pack(prepared, chain)
     _pack_linear_maps(prepared)
@@ -73,20 +93,42 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
 
 
 def _check(model: nn.Module, prepared: nn.Module, inputs: tuple[Any, ...]) -> None:
-    reference = copy.deepcopy(model).eval()
-    with torch.no_grad():
-        expected, got = reference(*inputs), prepared(*inputs)
+    expected = _results(model, inputs)
     try:
-        torch.testing.assert_close(got, expected, rtol=1e-2, atol=1e-2)
-    except AssertionError:
-        raise _cannot_fold(model) from None
+        for ours, theirs in zip(_results(prepared, inputs), expected, strict=True):
+            _compare(ours, theirs)
+    except Exception:
+        raise ValueError(
+            f"prepare_for_inference would give other results than this {type(model).__name__}: the model draws "
+            "random numbers, or uses a convolution or a norm otherwise than by calling it. Take the model as it is, "
+            "model.eval()."
+        ) from None
 
 
-def _cannot_fold(model: nn.Module) -> ValueError:
-    return ValueError(
-        f"prepare_for_inference cannot fold the batch norms of this {type(model).__name__}: something "
-        "else uses what a convolution gives to its norm. Take the model as it is, model.eval()."
-    )
+def _results(model: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
+    """Run a copy, because a run may change a model's buffers."""
+    return _tensors(copy.deepcopy(model).eval()(*copied(inputs)))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    elif is_dataclass(value):
+        value = [getattr(value, field.name) for field in fields(value)]
+    if not isinstance(value, (list, tuple)):
+        return []
+    return [tensor for each in value for tensor in _tensors(each)]
+
+
+def _compare(ours: Tensor, theirs: Tensor) -> None:
+    """Raise where more than rounding lies between two results."""
+    tolerance, scale = 0.0, 0.0
+    if theirs.numel() > 0 and (theirs.is_floating_point() or theirs.is_complex()):
+        tolerance = max(1e-2, 16 * torch.finfo(theirs.dtype).eps)
+        scale = float(theirs.abs().nan_to_num(0, 0, 0).max())
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 def _fold(model: nn.Module, chain: Chain) -> None:
@@ -124,5 +166,8 @@ def _pack_linear_maps(model: nn.Module) -> None:
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+    """Put a module in the place of another, under each of its names."""
+    other = model.get_submodule(name)
+    for parent in list(model.modules()):
+        for child in [child for child, each in parent._modules.items() if each is other]:
+            setattr(parent, child, module)

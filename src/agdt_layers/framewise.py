@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -54,8 +55,8 @@ class FrameWise(NotScriptable, nn.Module):
             mask: bool (B, T), True where a frame is real; the attention inside takes it into account.
 
         Returns:
-            The model's output with every tensor (B*T, ...) in it unfolded to (B, T, ...); tuples, lists and dicts keep
-            their type.
+            The model's output with every tensor (B*T, ...) in it unfolded to (B, T, ...); tuples, lists, dicts and
+            dataclasses keep their type. In objects of other classes nothing is unfolded.
         """
         name = type(self).__name__
         refuse_fx(name, clips, "Trace the model inside, FrameWise(fx.symbolic_trace(model)), or use torch.export.")
@@ -96,6 +97,9 @@ def _unfold(output: Any, batch: int, num_frames: int) -> Any:
                 f"got {tuple(output.shape)}."
             )
         return output.unflatten(0, (batch, num_frames))
+    if is_dataclass(output) and not isinstance(output, (Mapping, type)):
+        parts_of = {each.name: _unfold(getattr(output, each.name), batch, num_frames) for each in fields(output)}
+        return replace(output, **parts_of)
     if isinstance(output, Mapping):
         return type(output)({key: _unfold(value, batch, num_frames) for key, value in output.items()})  # type: ignore[call-arg]
     if isinstance(output, (tuple, list)):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from einops import einsum, rearrange
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, conv2d, linear, pad, scaled_dot_product_attention
+from torch.nn.functional import avg_pool1d, conv1d, conv2d, linear, pad, scaled_dot_product_attention
 
 from agdt_layers import device_forms
 from agdt_layers.custom_backward import apply_with_backward
@@ -179,8 +179,9 @@ def clip_context(
     if window is not None:
         frames = clips if past is None else torch.cat([past, clips], dim=1)
         real = torch.ones_like(frames[:, :, :1]) if mask is None else mask[:, :, None].to(clips.dtype)
-        count = _sum_of_last(real, window).clamp(min=1)
-        average = (_sum_of_last(frames * real, window) / count)[:, frames.shape[1] - num_frames :]
+        # Both means are over the window; where a clip begins or is padded, they count zeros.
+        share = _mean_of_last(real, window).clamp(min=1 / window)
+        average = (_mean_of_last(frames * real, window) / share)[:, frames.shape[1] - num_frames :]
     elif mask is None:
         average = clips.mean(dim=1, keepdim=True)
     else:
@@ -189,10 +190,10 @@ def clip_context(
     return (clips * average).flatten(0, 1)
 
 
-def _sum_of_last(x: Tensor, window: int) -> Tensor:
-    """Sum x (B, T, C) over the last ``window`` frames up to each frame."""
-    total = x.cumsum(dim=1)
-    return total - pad(total, (0, 0, window, 0))[:, : x.shape[1]]
+def _mean_of_last(x: Tensor, window: int) -> Tensor:
+    """Average x (B, T, C) over the last ``window`` frames up to each frame, with zeros before the first."""
+    # No difference of two running sums: what is not finite would stay in them after it has left the window.
+    return avg_pool1d(pad(x.transpose(1, 2), (window - 1, 0)), window, stride=1).transpose(1, 2)
 
 
 def reach(height: int, width: int, kernel_size: int, value: float, like: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from agdt_layers.torch_compat import uncompiled
 
@@ -36,13 +37,16 @@ class ModelCopy:
 
     def __init__(self, model: nn.Module, inputs: _Inputs) -> None:
         self.name = type(model).__name__
-        self.model, self.inputs = _without_values(model), tuple(_on_meta(value) for value in inputs)
+        if any(map(is_lazy, itertools.chain(model.parameters(), model.buffers()))):
+            raise ValueError(f"{self.name} has parameters that have no shape yet. Call it once before.")
         # What every submodule was given and gave, in the order in which their first calls ended.
         self.calls: Calls
         try:
+            self.model, self.inputs = _without_values(model), tuple(_on_meta(value) for value in inputs)
             self.calls = _calls(self.model, self.inputs)
         except Exception:
-            # Tensors that are no buffers, or values that steer the forward pass, do not exist on the meta device.
+            # Tensors that are no buffers, values that steer the forward pass, and quantised weights do not exist on the
+            # meta device.
             self.model, self.inputs = copy.deepcopy(model).eval(), inputs
             try:
                 self.calls = _calls(self.model, self.inputs)
@@ -136,9 +140,14 @@ def _grown(x: Tensor, factors: Mapping[int, int]) -> Tensor:
     return x.repeat(repeats)
 
 
+def copied(inputs: _Inputs) -> _Inputs:
+    """Copy inputs for a model that may write to them."""
+    return tuple(value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value) for value in inputs)
+
+
 def _run(module: nn.Module, inputs: _Inputs) -> Any:
     with torch.no_grad(), uncompiled():
-        return module(*inputs)
+        return module(*copied(inputs))
 
 
 def _calls(model: nn.Module, inputs: _Inputs) -> Calls:
@@ -153,6 +162,7 @@ def _calls(model: nn.Module, inputs: _Inputs) -> Calls:
     hooks = [
         module.register_forward_hook(lambda _module, args, output, name=name: record(name, args, output))
         for name, module in model.named_modules()
+        if not isinstance(module, torch.jit.ScriptModule)  # which takes no such hooks
     ]
     try:
         _run(model, inputs)

@@ -11,6 +11,7 @@ from agdt_layers import checks
 from agdt_layers.agdtnet import AGDTNet
 from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
 from agdt_layers.global_attention import GlobalAttention
+from agdt_layers.precision import promoted_dtype
 
 _VECTORS = "vectors"
 
@@ -138,14 +139,22 @@ class AGDTStream:
         return {_VECTORS: self._vectors, **{name: self._contexts[layer] for name, layer in self._looking_back.items()}}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from the :meth:`state_dict` of another stream.
+        """Continue from the :meth:`state_dict` of another stream, on this net's device and in its dtype.
 
         Raises:
-            ValueError: a state of another net, or of a longer window; the stream is then unchanged.
+            ValueError, TypeError: a state of another net, or of a longer window; the stream is then unchanged.
         """
-        checks.stream_state("AGDTStream", state, [_VECTORS, *self._looking_back] if state else [], self.num_frames)
-        self._vectors = state.get(_VECTORS)
-        self._contexts = {layer: state[name] for name, layer in self._looking_back.items() if state}
+        channels = {_VECTORS: self.net.classifier.in_features}
+        channels |= {name: layer.channels for name, layer in self._looking_back.items()}
+        checks.stream_state("AGDTStream", state, channels, self.num_frames)
+        own = self.net.classifier.weight
+        contexts = promoted_dtype(own.dtype)
+        loaded = {
+            name: value.detach().to(own.device, own.dtype if name == _VECTORS else contexts)
+            for name, value in state.items()
+        }
+        self._vectors = loaded.get(_VECTORS)
+        self._contexts = {layer: loaded[name] for name, layer in self._looking_back.items() if loaded}
 
 
 class _Memory:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Variable, forward_ad
 from torch.nn.grad import conv2d_input, conv2d_weight
 
@@ -116,6 +116,33 @@ def pack_linear(weight: Tensor) -> Tensor | None:
     if pack is None or _packed_operator("_linear_pointwise") is None:
         return None
     return _packed(lambda: pack(weight))
+
+
+class _Counting(nn.Parameter):
+    """A parameter that counts what is written to it through its ``data`` too, as it does through ``detach()``."""
+
+    @property
+    def data(self) -> Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        Tensor.data.__set__(self, value)  # type: ignore[attr-defined]
+
+
+# An older compiler takes no parameters of other classes.
+COUNTS_DATA = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 8)
+
+
+def can_count_writes(weight: Tensor) -> bool:
+    """Whether the weight is a parameter of torch's own kind."""
+    return type(weight) in (nn.Parameter, _Counting)
+
+
+def count_writes(weight: Tensor) -> None:
+    """Have the parameter's ``_version`` grow with what is written through its ``data``, where a compiler allows it."""
+    if COUNTS_DATA:
+        weight.__class__ = _Counting
 
 
 def packed_convolution(x: Tensor, packed: Tensor, bias: Tensor | None, *settings: Any, relu: bool) -> Tensor:

@@ -16,10 +16,16 @@ def is_untouched(module: nn.Module | None, made: type[nn.Module], *parameters: s
     if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
         return False
     # A loop and not all(): this is asked of every part at every call.
-    for name in parameters:  # noqa: SIM110
-        if module._parameters.get(name) is None:
+    for name in parameters:
+        parameter = module._parameters.get(name)
+        if parameter is None or _holds_others(parameter):
             return False
     return True
+
+
+def _holds_others(parameter: nn.Parameter) -> bool:
+    """Whether the numbers are in other tensors inside, as of a quantised or sharded weight; not all operations work."""
+    return type(parameter) is not nn.Parameter and hasattr(parameter, "__tensor_flatten__")
 
 
 def reads_parameters(model: nn.Module, name: str) -> bool:

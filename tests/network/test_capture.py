@@ -1,10 +1,20 @@
 """capture_attention: the weights that the forward pass used, by layer name, and nothing left behind."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import Tensor
 
-from agdt_layers import AdaptiveGlobalAttention, DTFormer, build_agdtnet, capture_attention, functional
+from agdt_layers import (
+    AdaptiveGlobalAttention,
+    DifferentialTemporalEnhancer,
+    DTFormer,
+    build_agdtnet,
+    capture_attention,
+    functional,
+)
 from helpers import reference
 from helpers.agreement import randomised
 from helpers.strategies import end_padding, random_tensor
@@ -56,6 +66,62 @@ def test_the_temporal_weights_are_captured_too() -> None:
         torch.testing.assert_close(maps[name].sum(dim=-1), torch.ones(2, 3, queries, dtype=torch.float64))
         assert (maps[name][1, :, :, 3:] == 0).all(), "padding is not looked at"
         assert (maps[name][0] > 0).all()
+
+
+class Host(torch.nn.Module):
+    """Calls its layer with these arguments after the first, or by keyword."""
+
+    def __init__(self, layer: torch.nn.Module, *rest: object, **keywords: object) -> None:
+        super().__init__()
+        self.layer, self.rest, self.keywords = layer, rest, keywords
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(**{next(iter(self.keywords)): x}) if self.keywords else self.layer(x, *self.rest)
+
+
+def test_however_a_layer_is_called_it_is_captured() -> None:
+    maps, mask = random_tensor((6, 5, 7, 11), 0), end_padding([3, 2], 3)
+    vectors = random_tensor((2, 3, 5), 1)
+    enhancer = DifferentialTemporalEnhancer(5, dtype=torch.float64)
+    attention = AdaptiveGlobalAttention(5, num_frames=3, dtype=torch.float64)
+    expected = attention.attention_weights(maps, mask=mask)
+    for host, x, wanted in (
+        (Host(attention, 3, mask), maps, expected.context),
+        (Host(attention, x=None), maps, attention.attention_weights(maps).context),
+        (Host(enhancer, mask), vectors, enhancer.gate(vectors, mask=mask)),
+        (Host(enhancer, x=None), vectors, enhancer.gate(vectors)),
+    ):
+        with capture_attention(host) as found:
+            host(x)
+        got = found["layer"] if host.layer is enhancer else found["layer"].context.flatten(0, 1)
+        torch.testing.assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@torch.no_grad()
+def test_a_net_compiled_before_is_captured(in_place: bool) -> None:
+    net, clips = build_agdtnet(3, num_frames=2).eval(), random_tensor((1, 2, 3, 32, 48), 1, torch.float32)
+    with capture_attention(net) as expected:
+        net(clips)
+    if in_place:
+        net.compile(backend="eager")
+    compiled = net if in_place else torch.compile(net, backend="eager")
+    compiled(clips)
+    with capture_attention(net) as maps:
+        compiled(clips)
+    assert maps.keys() == expected.keys()
+    assert torch.equal(maps["temporal.layers.0"], expected["temporal.layers.0"])
+
+
+def test_a_copy_made_meanwhile_does_not_write_into_the_maps() -> None:
+    layer, clips = AdaptiveGlobalAttention(5), random_tensor((2, 3, 5, 7, 11), 2, torch.float32)
+    with capture_attention(layer) as maps:
+        copies = copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))
+        layer(clips)
+    captured = dict(maps)
+    for each in copies:
+        torch.testing.assert_close(each(clips + 1), layer(clips + 1))
+    assert all(maps[name] is captured[name] for name in captured)
 
 
 def test_nothing_is_left_behind() -> None:

@@ -3,6 +3,7 @@
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
@@ -154,9 +155,15 @@ class Outputs(NamedTuple):
     extra: list[Tensor]
 
 
+@dataclass(frozen=True)
+class Result:
+    maps: Tensor
+    name: str = "a name"
+
+
 class ManyOutputs(nn.Module):
     def forward(self, x: Tensor) -> dict[str, object]:
-        return {"named": Outputs(x, [x.mean(dim=(1, 2, 3))]), "tuple": (x, None)}
+        return {"named": Outputs(x, [x.mean(dim=(1, 2, 3))]), "tuple": (x, None), "object": Result(x)}
 
 
 def test_every_tensor_of_the_output_is_unfolded() -> None:
@@ -166,6 +173,9 @@ def test_every_tensor_of_the_output_is_unfolded() -> None:
     assert out["named"].extra[0].shape == (2, 3)
     assert torch.equal(out["tuple"][0], x)
     assert out["tuple"][1] is None
+    assert isinstance(out["object"], Result)
+    assert torch.equal(out["object"].maps, x)
+    assert out["object"].name == "a name"
 
 
 def test_agdtnet_on_a_backbone_of_ones_own() -> None:

@@ -117,3 +117,27 @@ class Stubborn(nn.Module):
 def test_why_a_model_does_not_run_is_said_in_its_first_line() -> None:
     with pytest.raises(ValueError, match=r"on the example input \(2, 3, 16, 24\): RuntimeError: wants sound$"):
         insert_attention(Stubborn(), ["conv"], example_input=IMAGES)
+
+
+def test_a_model_whose_parameters_have_no_shape_yet_is_refused_until_it_was_called() -> None:
+    model = nn.Sequential(nn.LazyConv2d(5, 3), nn.LazyBatchNorm2d())
+    with pytest.raises(ValueError, match=r"Sequential has parameters that have no shape yet. Call it once before."):
+        insert_attention(model, ["0"], example_input=IMAGES)
+    model(IMAGES)
+    insert_attention(model, ["0"], example_input=IMAGES)
+
+
+def test_a_model_with_a_scripted_part_and_one_that_writes_to_its_input() -> None:
+    class Unusual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.script = nn.Conv2d(3, 5, 1), torch.jit.script(nn.ReLU())
+            self.steps = torch.zeros(())  # neither parameter nor buffer, so that the copy is run on numbers
+
+        def forward(self, x: Tensor) -> Tensor:
+            x -= self.steps + 1
+            return self.script(self.conv(x))
+
+    images = IMAGES.clone()
+    insert_attention(Unusual(), ["conv"], example_input=images)
+    assert torch.equal(images, IMAGES)

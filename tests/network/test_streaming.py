@@ -108,6 +108,30 @@ def test_a_run_of_frames_gives_the_answers_of_its_frames(make: Callable[[], AGDT
 
 
 @torch.no_grad()
+def test_a_frame_that_is_no_number_is_forgotten_in_a_run_as_it_is_frame_by_frame() -> None:
+    net, video = network(causal=True), random_tensor((2, 16, *SIZE), 3, torch.float32)
+    video[0, 1] = torch.nan
+    run, single = AGDTStream(net, num_frames=WINDOW).push(video), torch.stack(streamed(net, video), dim=1)
+    torch.testing.assert_close(run, single, rtol=1e-5, atol=1e-5, equal_nan=True)
+    # Two attentions and the temporal encoder look back over a window each.
+    first = 1 + 3 * (WINDOW - 1) + 1
+    assert run[0, 1:first].isnan().all()
+    assert run[0, first:].isfinite().all()
+    assert run[1].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@torch.no_grad()
+def test_a_state_in_another_dtype_is_converted(dtype: torch.dtype) -> None:
+    net, video = network(causal=True), random_tensor((2, 6, *SIZE), 3, torch.float32)
+    first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
+    first.push(video[:, :5])
+    second.load_state_dict({name: value.to(dtype) for name, value in first.state_dict().items()})
+    torch.testing.assert_close(second.push(video[:, 5]), first.push(video[:, 5]), rtol=1e-2, atol=1e-2)
+    assert all(value.dtype is torch.float32 for value in second.state_dict().values())
+
+
+@torch.no_grad()
 def test_a_stream_goes_on_elsewhere(tmp_path: Path) -> None:
     net, video = network(causal=True), random_tensor((2, 9, *SIZE), 3, torch.float32)
     expected = streamed(net, video)
@@ -132,10 +156,16 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         ({"vectors": state["vectors"]}, "expects the state of a stream of the same net"),
         ({**state, "vectors": state["vectors"][:, :1]}, "of one B and one K"),
         ({name: torch.cat([value, value], dim=1) for name, value in state.items()}, "num_frames - 1 = 3 frames"),
+        ({**state, "vectors": state["vectors"][:, :, :5]}, r"vectors \(B, K, 512\); got \(2, 3, 5\)"),
+        ({name: value[0] for name, value in state.items()}, "expects tensors"),
+        ({name: value.to("meta") for name, value in state.items()}, "holds no numbers"),
+        ({name: value > 0.5 for name, value in state.items()}, "expects a real floating-point tensor"),
+        ({name: value.tolist() for name, value in state.items()}, "expects a torch.Tensor, got list"),
+        (None, "expects state to be a dict"),
     ):
         fresh = AGDTStream(net, num_frames=WINDOW)
         fresh.push(video)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((ValueError, TypeError), match=message):
             fresh.load_state_dict(wrong)
         torch.testing.assert_close(fresh.push(video[:, 0]), expected)
 

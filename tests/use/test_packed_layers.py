@@ -16,12 +16,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from agdt_layers import packed_layers
 from agdt_layers.packed_layers import PackedConv2d, PackedLayer, PackedLinear
+from agdt_layers.torch_compat import COUNTS_DATA
 from helpers.strategies import random_tensor
 
 
 def plain(seed: int = 0, **settings: object) -> nn.Conv2d:
     torch.manual_seed(seed)
-    return nn.Conv2d(**{"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": 1, **settings})
+    settings = {"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": 1, **settings}
+    return nn.Conv2d(**settings).requires_grad_(False)
 
 
 def images(*shape: int) -> Tensor:
@@ -30,7 +32,7 @@ def images(*shape: int) -> Tensor:
 
 def linear(seed: int = 0, **settings: object) -> nn.Linear:
     torch.manual_seed(seed)
-    return nn.Linear(**{"in_features": 11, "out_features": 6, **settings})
+    return nn.Linear(**{"in_features": 11, "out_features": 6, **settings}).requires_grad_(False)
 
 
 class Case(NamedTuple):
@@ -206,6 +208,87 @@ def test_changed_weights_are_the_ones_that_count(case: Case) -> None:
     for layer in (pruned, same):
         prune.l1_unstructured(layer, "weight", amount=0.5)
     torch.testing.assert_close(pruned(images()), case.expected(same, images()))
+
+
+@each_kind
+@pytest.mark.parametrize("change", ["transposed", "pointed to a transposed", "shared"])
+@torch.no_grad()
+def test_a_weight_in_the_same_memory_is_not_taken_for_the_packed_one(case: Case, change: str) -> None:
+    square = {"in_channels": 3, "out_channels": 3} if case is CASES["convolution"] else {"out_features": 11}
+    ours = case.plain(**square)
+    packed = case.pack(copy.deepcopy(ours))
+    for layer in (packed, ours):
+        if change == "transposed":
+            layer.weight = nn.Parameter(layer.weight.transpose(0, 1))
+        elif change == "shared":
+            layer.share_memory()
+            # As another process would, whose changes are not counted in this one.
+            layer.weight.untyped_storage().fill_(0)
+        else:
+            layer.weight.data = layer.weight.data.transpose(0, 1)
+    torch.testing.assert_close(packed(images()), case.expected(ours, images()))
+
+
+@each_kind
+@torch.no_grad()
+def test_no_other_weight_comes_to_lie_where_the_packed_one_was(case: Case) -> None:
+    packed, ours = case.pack(case.plain()), case.plain()
+    kept = []
+    for number in range(50):
+        # An allocator gives memory that became free again at once.
+        kept.append(torch.full_like(ours.weight, number))
+        packed.weight.data = ours.weight.data = kept[-1]
+        torch.testing.assert_close(packed(images()), case.expected(ours, images()))
+
+
+@each_kind
+@pytest.mark.skipif(not COUNTS_DATA, reason="an older compiler takes no parameter that counts them")
+@torch.no_grad()
+def test_what_is_written_through_data_counts(case: Case, calls: list[int]) -> None:
+    packed, ours = case.pack(case.plain()), case.plain()
+    assert packed.weight.data.shape == ours.weight.shape
+    packed(images())
+    assert len(calls) == 1
+    for twin in (packed, copy.deepcopy(packed), copy.deepcopy(packed).double().float()):
+        twin.weight.data[0] = 2
+    ours.weight.data[0] = 2
+    torch.testing.assert_close(packed(images()), case.expected(ours, images()))
+    torch.testing.assert_close(twin(images()), case.expected(ours, images()))
+    assert len(calls) == 1
+
+
+def test_a_bias_can_be_trained_alone() -> None:
+    for case in CASES.values():
+        ours = case.plain()
+        packed = case.pack(copy.deepcopy(ours))
+        for layer in (packed, ours):
+            layer.bias.requires_grad_()
+        packed(images()).sum().backward()
+        case.expected(ours, images()).sum().backward()
+        torch.testing.assert_close(packed.bias.grad, ours.bias.grad)
+
+
+@each_kind
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_weight_that_is_trained_all_the_same_counts(case: Case, fused: bool) -> None:
+    packed = case.pack(case.plain()).requires_grad_()
+    optimiser = torch.optim.SGD(packed.parameters(), lr=0.1, fused=fused)
+    for _ in range(2):
+        packed(images()).square().sum().backward()
+        optimiser.step()
+    ours = case.plain()
+    ours.load_state_dict(packed.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(packed(images()), case.expected(ours, images()))
+
+
+@pytest.mark.parametrize("setting", [{"padding": "same"}, {"padding": 2}, {"stride": 2}, {"padding_mode": "reflect"}])
+@torch.no_grad()
+def test_changed_settings_are_the_ones_that_count(setting: dict[str, object]) -> None:
+    packed, ours = PackedConv2d.of(plain(), relu=False), plain(**setting)
+    for name in (*setting, "_reversed_padding_repeated_twice"):
+        setattr(packed, name, getattr(ours, name))
+    torch.testing.assert_close(packed(images()), ours(images()))
 
 
 @each_kind

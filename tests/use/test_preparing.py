@@ -1,5 +1,8 @@
 """A net prepared for inference: the same numbers, fewer operations, and the trained net untouched."""
 
+import copy
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -214,3 +217,190 @@ def test_a_prepared_net_takes_at_most_143_launches(monkeypatch: pytest.MonkeyPat
     prepared, clips = prepare_for_inference(build_agdtnet()), random_tensor((1, 16, 3, 32, 32), 0, torch.float32)
     names = launches(lambda: prepared(clips))
     assert len(names) <= 143, names
+
+
+class Unusual(nn.Module):
+    """A convolution, a norm and a ReLU, between which a subclass does something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm, self.relu = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU()
+        nn.init.uniform_(self.norm.running_var, 0.5, 1.5)
+        self.eval()
+
+    def forward(self, x: Tensor) -> object:
+        return self.relu(self.norm(self.conv(x)))
+
+
+class KeepsNormed(Unusual):
+    def forward(self, x: Tensor) -> object:
+        self.kept = self.norm(self.conv(x))
+        return self.relu(self.kept)
+
+
+class ReturnsNormed(Unusual):
+    def forward(self, x: Tensor) -> object:
+        y = self.norm(self.conv(x))
+        return {"normed": y, "rectified": self.relu(y)}
+
+
+class KeepsConvolved(Unusual):
+    def forward(self, x: Tensor) -> object:
+        self.kept = self.conv(x)
+        return self.relu(self.norm(self.kept))
+
+
+class ReadsWeights(Unusual):
+    def forward(self, x: Tensor) -> object:
+        return super().forward(x) + 0.005 * nn.functional.conv2d(x, self.conv.weight)
+
+
+class ReadsTheNorm(Unusual):
+    def forward(self, x: Tensor) -> object:
+        return super().forward(x) * self.norm.weight.mean()
+
+
+class ReadsTheNormsSetting(Unusual):
+    def forward(self, x: Tensor) -> object:
+        return super().forward(x) + self.norm.eps
+
+
+class SecondNames(Unusual):
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = nn.Sequential(self.conv, self.norm, self.relu)
+
+    def forward(self, x: Tensor) -> object:
+        return self.path(x)
+
+
+class ListOfItsOwn(Unusual):
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = [self.conv, self.norm, self.relu]
+
+    def forward(self, x: Tensor) -> object:
+        for layer in self.path:
+            x = layer(x)
+        return x
+
+
+class ByKeyword(Unusual):
+    def forward(self, x: Tensor) -> object:
+        return self.relu(input=self.norm(input=self.conv(input=x)))
+
+
+class AtRandom(Unusual):
+    def forward(self, x: Tensor) -> object:
+        return nn.functional.dropout(super().forward(x), training=True)
+
+
+class Undefined(Unusual):
+    def forward(self, x: Tensor) -> object:
+        return super().forward(x) / 0
+
+
+@dataclass(slots=True)
+class Result:
+    maps: list[Tensor]
+    name: str = "a name"
+
+
+class ReturnsAnObject(Unusual):
+    def forward(self, x: Tensor) -> object:
+        return {"result": Result([super().forward(x)]), "none": None, "set": {1}}
+
+
+class Scripted(Unusual):
+    def __init__(self) -> None:
+        super().__init__()
+        self.script = torch.jit.script(nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()))
+
+    def forward(self, x: Tensor) -> object:
+        return self.script(super().forward(x))
+
+
+class Counts(Unusual):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> object:
+        self.calls += 1
+        x -= 1
+        return super().forward(x)
+
+
+def numbers(output: object) -> list[Tensor]:
+    if isinstance(output, Result):
+        return output.maps
+    if isinstance(output, dict):
+        return [tensor for value in output.values() for tensor in numbers(value)]
+    return [output] if isinstance(output, Tensor) else []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        KeepsNormed, ReturnsNormed, ReadsWeights, ReadsTheNorm, SecondNames, ByKeyword, Undefined, ReturnsAnObject,
+        Scripted, Counts,
+    ],
+)  # fmt: skip
+@torch.no_grad()
+def test_models_that_do_something_unusual(make: type[Unusual]) -> None:
+    model, x = make(), random_tensor((2, 3, 4, 5), 0, torch.float32)
+    example, before, state = x.clone(), copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    prepared = prepare_for_inference(model, example)
+    assert torch.equal(example, x)
+    assert torch.equal(torch.get_rng_state(), state)
+    for net in (model, prepared):
+        for key, value in net.state_dict().items():
+            assert key != "calls" or torch.equal(value, before[key])
+    outputs = []
+    for net in (model, prepared):
+        outputs.append(numbers(net(x.clone())))
+    torch.testing.assert_close(*outputs, equal_nan=True)
+    if make is KeepsNormed:
+        torch.testing.assert_close(prepared.kept, model.kept)
+    # A norm whose parameters, or the convolution's, are read stays, and a ReLU of whose input others have a look.
+    assert isinstance(prepared.norm, nn.Identity) != (make in (ReadsWeights, ReadsTheNorm))
+    assert isinstance(prepared.relu, nn.Identity) == (
+        make not in (KeepsNormed, ReturnsNormed, ReadsWeights, ReadsTheNorm)
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (KeepsConvolved, "something else uses what a convolution gives to its norm"),
+        (AtRandom, "the model draws random numbers"),
+        (ListOfItsOwn, "other results than this ListOfItsOwn"),
+        (ReadsTheNormsSetting, "other results than this ReadsTheNormsSetting"),
+    ],
+)
+def test_what_cannot_be_prepared_is_said(make: type[Unusual], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare_for_inference(make(), torch.ones(2, 3, 4, 4))
+
+
+def test_what_has_no_numbers_or_is_compiled_by_torch_jit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got a Unusual on the meta device. Load its weights first."):
+        prepare_for_inference(Unusual().to("meta"), torch.ones(2, 3, 4, 4))
+    with pytest.raises(TypeError, match=r"cannot change what torch.jit has compiled. Prepare the model first"):
+        prepare_for_inference(torch.jit.script(nn.ReLU()), torch.ones(2, 3, 4, 4))
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+@torch.no_grad()
+def test_convolutions_of_other_axes_stay_as_they_are(axes: int) -> None:
+    conv, norm = {1: (nn.Conv1d, nn.BatchNorm1d), 3: (nn.Conv3d, nn.BatchNorm3d)}[axes]
+    model, x = nn.Sequential(conv(3, 5, 3), norm(5), nn.ReLU()).eval(), torch.rand(2, 3, *[7] * axes)
+    assert torch.equal(prepare_for_inference(model, x)(x), model(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rounding_in_half_precision_is_no_difference(dtype: torch.dtype) -> None:
+    maps = trained().backbone.to(dtype)
+    prepared = prepare_for_inference(maps, torch.rand(1, 3, 64, 64).to(dtype))
+    assert isinstance(prepared.bn1, nn.Identity)

@@ -1,10 +1,14 @@
 """PT2E quantisation of an exported layer: 8-bit weights and activations, nearly the same numbers."""
 
+import copy
+
 import pytest
 import torch
 
+from agdt_layers import build_agdtnet, insert_attention, prepare_for_inference
 from helpers.subjects import Subject, proves
 
+quantization = pytest.importorskip("torchao.quantization")
 quantize_pt2e = pytest.importorskip("torchao.quantization.pt2e.quantize_pt2e")
 x86 = pytest.importorskip("torchao.quantization.pt2e.quantizer.x86_inductor_quantizer")
 
@@ -21,3 +25,17 @@ def test_a_quantised_program_gives_nearly_the_same(subject: Subject) -> None:
     prepared(x)
     quantised = quantize_pt2e.convert_pt2e(prepared)
     assert (quantised(x) - layer(x)).norm() < 0.05 * layer(x).norm()
+
+
+@pytest.mark.filterwarnings("ignore")
+@torch.no_grad()
+def test_a_net_with_quantised_weights_gives_nearly_the_same() -> None:
+    torch.manual_seed(0)
+    net, clips = build_agdtnet(5, num_frames=3).eval(), torch.rand(2, 3, 3, 48, 32)
+    quantised = copy.deepcopy(net)
+    quantization.quantize_(quantised, quantization.Int8WeightOnlyConfig())
+    expected = net(clips)
+    for each in (quantised, prepare_for_inference(quantised)):
+        assert (each(clips) - expected).norm() < 0.05 * expected.norm()
+        assert not torch.equal(each(clips), expected)
+    insert_attention(quantised.backbone, ["layer1"], example_input=clips[:, 0])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from agdt_layers.checks.settings import DTYPES, positive_integer, shown
+from agdt_layers.checks.settings import DTYPES, by_name, positive_integer, shown
 from agdt_layers.torch_compat import is_autocast_enabled, is_inference, is_jit_tracing
 
 
@@ -197,16 +197,29 @@ def sequence(layer: str, x: Tensor, channels: int) -> None:
     _not_empty(layer, x, {"T": 1})
 
 
-def stream_state(layer: str, state: Mapping[str, Tensor], names: Sequence[str], num_frames: int) -> None:
-    """Accept tensors (B, K, C) of these names, K the same for all and below num_frames."""
-    if sorted(state) != sorted(names):
+def stream_state(layer: str, state: Mapping[str, Tensor], channels: Mapping[str, int], num_frames: int) -> None:
+    """Accept tensors (B, K, C) of these names and channels, K the same for all and below num_frames; or nothing."""
+    by_name(layer, "state", state)
+    if not state:
+        return
+    if sorted(map(str, state)) != sorted(channels):
         raise ValueError(
-            f"{layer} expects the state of a stream of the same net, with {', '.join(names)}; "
-            f"got {', '.join(map(str, state)) or 'nothing'}."
+            f"{layer} expects the state of a stream of the same net, with {', '.join(channels)}; "
+            f"got {', '.join(map(str, state))}."
         )
+    for name, value in state.items():
+        floating(layer, value)
+        if value.is_meta:
+            raise ValueError(f"{layer} got a state whose {name} holds no numbers: it is on the meta device.")
     lengths = {tuple(value.shape[:2]) for value in state.values()}
     if len(lengths) > 1 or any(value.ndim != 3 for value in state.values()):
         raise ValueError(f"{layer} expects tensors (B, K, C) of one B and one K; got {sorted(lengths)}.")
+    for name, value in state.items():
+        if value.shape[2] != channels[name]:
+            raise ValueError(
+                f"{layer} expects the state of a stream of the same net, with {name} (B, K, {channels[name]}); "
+                f"got {tuple(value.shape)}."
+            )
     if any(length >= num_frames for _, length in lengths):
         raise ValueError(
             f"{layer} keeps at most num_frames - 1 = {num_frames - 1} frames; got the state of a longer window. "
