@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agdt_layers import checks, functional
 from agdt_layers.precision import called, full_precision, in_dtype, promoted
 from agdt_layers.tracing import NotScriptable, one_fx_node
-from agdt_layers.untouched import is_untouched
+from agdt_layers.untouched import is_untouched, is_untouched_convolution
 
 
 class AdaptiveChannelAttention(NotScriptable, nn.Module):
@@ -106,9 +106,9 @@ class AdaptiveChannelAttention(NotScriptable, nn.Module):
         """Whether every submodule is as it was made, so that its parameters define its output."""
         return (
             is_untouched(self, AdaptiveChannelAttention)
-            and is_untouched(self.local, nn.Conv1d, "weight")
+            and is_untouched_convolution(self.local, nn.Conv1d, "weight")
             and is_untouched(self.fc, nn.Linear, "weight", "bias")
-            and (self.gate is None or is_untouched(self.gate, nn.Conv1d, "weight", "bias"))
+            and (self.gate is None or is_untouched_convolution(self.gate, nn.Conv1d, "weight", "bias"))
         )
 
     def extra_repr(self) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from agdt_layers import functional
 from agdt_layers.precision import called, full_precision, promoted
 from agdt_layers.tracing import NotScriptable, one_fx_node
-from agdt_layers.untouched import is_untouched
+from agdt_layers.untouched import is_untouched_convolution
 
 
 class FrameVectors(NotScriptable, nn.Module):
@@ -32,4 +32,4 @@ class FrameVectors(NotScriptable, nn.Module):
             return functional.frame_vectors(maps, weight, bias).to(x.dtype)
 
     def is_untouched(self) -> bool:
-        return is_untouched(self.conv, nn.Conv2d, "weight", "bias")
+        return is_untouched_convolution(self.conv, nn.Conv2d, "weight", "bias")

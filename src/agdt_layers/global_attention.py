@@ -22,7 +22,7 @@ from agdt_layers.feature_maps import attend, pool_channels, pool_windows
 from agdt_layers.old_state import accept_old_state
 from agdt_layers.precision import called, full_precision, in_dtype, promoted
 from agdt_layers.tracing import NotScriptable, one_fx_node
-from agdt_layers.untouched import is_untouched
+from agdt_layers.untouched import is_untouched, is_untouched_convolution
 
 
 class AttentionWeights(NamedTuple):
@@ -55,7 +55,7 @@ class SpatialAttention(nn.Module):
         return torch.sigmoid(called(self.conv, pooled))
 
     def is_untouched(self) -> bool:
-        return is_untouched(self, SpatialAttention) and is_untouched(self.conv, nn.Conv2d, "weight")
+        return is_untouched(self, SpatialAttention) and is_untouched_convolution(self.conv, nn.Conv2d, "weight")
 
 
 class GlobalContext(nn.Module):
@@ -87,7 +87,7 @@ class GlobalContext(nn.Module):
     def is_untouched(self) -> bool:
         convolutions = (self.horizontal, self.vertical)
         return is_untouched(self, GlobalContext, "bias") and all(
-            is_untouched(part, nn.Conv2d, "weight") for part in convolutions
+            is_untouched_convolution(part, nn.Conv2d, "weight") for part in convolutions
         )
 
 

@@ -13,7 +13,7 @@ from agdt_layers import checks, functional
 from agdt_layers.old_state import accept_old_state
 from agdt_layers.precision import called, full_precision, promoted
 from agdt_layers.tracing import NotScriptable, one_fx_node
-from agdt_layers.untouched import is_untouched
+from agdt_layers.untouched import is_untouched_convolution
 
 
 class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
@@ -125,7 +125,7 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
             x = torch.where(mask[:, :, None], x, 0)
         forward, backward = self.alpha_forward.to(x.dtype), self.alpha_backward.to(x.dtype)
         difference = functional.temporal_difference(x, forward, backward, self.step, self.boundary, mask)
-        if not is_untouched(self.conv, nn.Conv1d, "weight", "bias"):
+        if not is_untouched_convolution(self.conv, nn.Conv1d, "weight", "bias"):
             return difference, torch.sigmoid(self._smoothed(difference, mask))
         weight, bias = self.conv.weight.to(x.dtype), self.conv.bias.to(x.dtype)  # type: ignore[union-attr]
         return difference, functional.temporal_gate(difference, weight, bias, self.boundary, mask)

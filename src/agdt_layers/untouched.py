@@ -6,6 +6,8 @@ but not always its parameters. Wherever one of them may be at work, the module i
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import nn
 
 
@@ -21,6 +23,21 @@ def is_untouched(module: nn.Module | None, made: type[nn.Module], *parameters: s
         if parameter is None or _holds_others(parameter):
             return False
     return True
+
+
+def is_untouched_convolution(module: nn.Module | None, made: type[nn.Module], *parameters: str) -> bool:
+    """The same of a convolution of this package, whose settings are those of the equations: zeros around, every step 1.
+
+    Circular padding and dilation are set from outside, in all convolutions of a model.
+    """
+    if not is_untouched(module, made, *parameters):
+        return False
+    settings = cast(nn.Conv2d, module)
+    return (
+        settings.padding_mode == "zeros"
+        and [size // 2 for size in settings.kernel_size] == list(settings.padding)
+        and {*settings.stride, *settings.dilation} == {1}
+    )
 
 
 def _holds_others(parameter: nn.Parameter) -> bool:

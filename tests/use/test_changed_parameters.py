@@ -166,3 +166,30 @@ def test_a_half_net_with_hooks_keeps_its_dtype() -> None:
         module.register_forward_pre_hook(lambda module, args: None)
     assert net(x).dtype == torch.bfloat16
     torch.testing.assert_close(net(x), expected, rtol=0.05, atol=0.02)
+
+
+def dilated(module: nn.Module) -> None:
+    module.dilation = tuple(2 for _ in module.kernel_size)
+    module.padding = tuple(2 * half for half in module.padding)
+
+
+SETTINGS: dict[str, Callable[[nn.Module], object]] = {
+    "circular": lambda module: setattr(module, "padding_mode", "circular"),
+    "reflect": lambda module: setattr(module, "padding_mode", "reflect"),
+    "same": lambda module: setattr(module, "padding", "same"),
+    "dilated": dilated,
+}
+
+
+@pytest.mark.parametrize("change", SETTINGS.values(), ids=SETTINGS.keys())
+@pytest.mark.parametrize("name", [*LAYERS, "AGDTNet"])
+def test_settings_that_are_changed_from_outside_count(name: str, change: Callable[[nn.Module], object]) -> None:
+    layer, x = randomised(SUBJECTS[name].build()).eval(), random_tensor(SUBJECTS[name].sizes[0], 0)
+    for module in layer.modules():
+        if isinstance(module, (nn.Conv1d, nn.Conv2d)) and set(module.stride) == {1}:
+            change(module)
+    output = layer(x)
+    # With a hook on every part the layer takes the way of its equations, part by part.
+    for module in parts(layer):
+        module.register_forward_hook(lambda *_: None)
+    torch.testing.assert_close(output, layer(x))
