@@ -10,6 +10,8 @@ from typing import cast
 
 from torch import nn
 
+_ONES = ((1,), (1, 1))
+
 
 def is_untouched(module: nn.Module | None, made: type[nn.Module], *parameters: str) -> bool:
     """Whether calling the module applies its own parameters, of these names, and does nothing else."""
@@ -33,10 +35,13 @@ def is_untouched_convolution(module: nn.Module | None, made: type[nn.Module], *p
     if not is_untouched(module, made, *parameters):
         return False
     settings = cast(nn.Conv2d, module)
+    kernel, padding = settings.kernel_size, settings.padding
     return (
         settings.padding_mode == "zeros"
-        and [size // 2 for size in settings.kernel_size] == list(settings.padding)
-        and {*settings.stride, *settings.dilation} == {1}
+        and settings.stride in _ONES
+        and settings.dilation in _ONES
+        and kernel[0] // 2 == padding[0]  # Written out, as the loop above: one axis or two, first and last.
+        and kernel[-1] // 2 == padding[-1]
     )
 
 
