@@ -74,6 +74,7 @@ class AGDTNet(NotScriptable, nn.Module):
                 f"{name} got a backbone that gives {channels} channels and a temporal encoder that takes {taken}. "
                 f"Make the encoder with channels={channels}."
             )
+        self.channels = channels
         self.num_classes = num_classes
         self.backbone = backbone
         self.frame_vectors = FrameVectors(channels, **factory)

@@ -144,15 +144,14 @@ class AGDTStream:
         Raises:
             ValueError, TypeError: a state of another net, or of a longer window; the stream is then unchanged.
         """
-        channels = {_VECTORS: self.net.classifier.in_features}
-        channels |= {name: layer.channels for name, layer in self._looking_back.items()}
+        holders: dict[str, nn.Module] = {_VECTORS: self.net.frame_vectors, **self._looking_back}
+        channels = {_VECTORS: self.net.channels} | {name: layer.channels for name, layer in self._looking_back.items()}
         checks.stream_state("AGDTStream", state, channels, self.num_frames)
-        own = self.net.classifier.weight
-        contexts = promoted_dtype(own.dtype)
-        loaded = {
-            name: value.detach().to(own.device, own.dtype if name == _VECTORS else contexts)
-            for name, value in state.items()
-        }
+        loaded = {}
+        for name, value in state.items():
+            own = next(holders[name].parameters())
+            dtype = own.dtype if name == _VECTORS else promoted_dtype(own.dtype)
+            loaded[name] = value.detach().to(own.device, dtype)
         self._vectors = loaded.get(_VECTORS)
         self._contexts = {layer: loaded[name] for name, layer in self._looking_back.items() if loaded}
 

@@ -146,6 +146,21 @@ def test_a_stream_goes_on_elsewhere(tmp_path: Path) -> None:
     assert torch.equal(second.push(video[:, 0]), expected[0])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("classifier", ["quantised", "a sequence", "none"])
+@torch.no_grad()
+def test_a_stream_goes_on_whatever_became_of_the_classifier(classifier: str) -> None:
+    net, video = network(causal=True), random_tensor((2, 4, *SIZE), 3, torch.float32)
+    if classifier == "quantised":
+        net = torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
+    else:
+        net.classifier = nn.Sequential(nn.ReLU(), net.classifier) if classifier == "a sequence" else nn.Identity()
+    first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
+    first.push(video[:, :3])
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second.push(video[:, 3]), first.push(video[:, 3]))
+
+
 @torch.no_grad()
 def test_a_state_that_does_not_fit_is_refused() -> None:
     net, video = network(causal=True), random_tensor((2, 4, *SIZE), 3, torch.float32)
