@@ -57,7 +57,9 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"{name} cannot change what torch.jit has compiled. Prepare the model first, then compile it.")
     if any(parameter.is_meta for parameter in model.parameters()):
-        raise ValueError(f"{name} got a {type(model).__name__} on the meta device. Load its weights first.")
+        raise ValueError(
+            f"{name} got a model on the meta device, of class {type(model).__name__}. Load its weights first."
+        )
     # What torch draws next stays the same.
     with torch.random.fork_rng({parameter.device for parameter in model.parameters() if parameter.is_cuda}):
         if example_input is None:
@@ -73,8 +75,8 @@ def prepare_for_inference(model: Model, example_input: Tensor | tuple[Any, ...] 
 
 
 def _prepared(model: Model, inputs: tuple[Any, ...]) -> Model:
+    chains = find_chains(model, inputs)
     prepared = copy.deepcopy(model).eval().requires_grad_(False)
-    chains = find_chains(prepared, inputs)
     for chain in chains:
         if chain.norm is not None and chain.is_shared:
             raise ValueError(

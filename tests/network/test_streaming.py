@@ -173,7 +173,10 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         ({name: torch.cat([value, value], dim=1) for name, value in state.items()}, "num_frames - 1 = 3 frames"),
         ({**state, "vectors": state["vectors"][:, :, :5]}, r"vectors \(B, K, 512\); got \(2, 3, 5\)"),
         ({name: value[0] for name, value in state.items()}, "expects tensors"),
-        ({name: value.to("meta") for name, value in state.items()}, "holds no numbers"),
+        (
+            {name: value.to("meta") for name, value in state.items()},
+            "got a state without numbers: its 'vectors' is on the meta device",
+        ),
         ({name: value > 0.5 for name, value in state.items()}, "expects a real floating-point tensor"),
         ({name: value.tolist() for name, value in state.items()}, "expects a torch.Tensor, got list"),
         (None, "expects state to be a dict"),

@@ -385,7 +385,9 @@ def test_what_cannot_be_prepared_is_said(make: type[Unusual], message: str) -> N
 
 
 def test_what_has_no_numbers_or_is_compiled_by_torch_jit_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"got a Unusual on the meta device. Load its weights first."):
+    with pytest.raises(ValueError, match=r"Sequential has parameters that have no shape yet. Call it once before."):
+        prepare_for_inference(nn.Sequential(nn.LazyConv2d(3, 1)), torch.rand(1, 3, 2, 2))
+    with pytest.raises(ValueError, match=r"got a model on the meta device, of class Unusual. Load its weights first."):
         prepare_for_inference(Unusual().to("meta"), torch.ones(2, 3, 4, 4))
     with pytest.raises(TypeError, match=r"cannot change what torch.jit has compiled. Prepare the model first"):
         prepare_for_inference(torch.jit.script(nn.ReLU()), torch.ones(2, 3, 4, 4))

@@ -210,7 +210,7 @@ def stream_state(layer: str, state: Mapping[str, Tensor], channels: Mapping[str,
     for name, value in state.items():
         floating(layer, value)
         if value.is_meta:
-            raise ValueError(f"{layer} got a state whose {name} holds no numbers: it is on the meta device.")
+            raise ValueError(f"{layer} got a state without numbers: its {name!r} is on the meta device.")
     lengths = {tuple(value.shape[:2]) for value in state.values()}
     if len(lengths) > 1 or any(value.ndim != 3 for value in state.values()):
         raise ValueError(f"{layer} expects tensors (B, K, C) of one B and one K; got {sorted(lengths)}.")
