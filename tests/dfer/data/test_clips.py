@@ -47,6 +47,8 @@ def test_seed_epoch_and_index_decide_whatever_the_workers(source: ClipsOnDisk, w
             sampler=order,
             num_workers=workers,
             persistent_workers=workers > 0,
+            # Not forked: the process of the tests has threads, whose locks a fork may take along.
+            multiprocessing_context="spawn" if workers > 0 else None,
         )
         batches = []
         for epoch in range(2):
