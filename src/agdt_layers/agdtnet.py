@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from inspect import signature
+import copy
+from collections.abc import Callable, Mapping
 from os import PathLike
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from agdt_layers import checks
 from agdt_layers.attention import AdaptiveGlobalAttention
-from agdt_layers.cbam import CBAM
-from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
-from agdt_layers.frame_vectors import FrameVectors
-from agdt_layers.old_state import accept_old_state
+from agdt_layers.baselines import CBAM, SqueezeExcitation, TemporalMean
+from agdt_layers.clips import call_on_clips, refuse_data_parallel
+from agdt_layers.kernels import PooledKernel
 from agdt_layers.resnet import ResNet18
-from agdt_layers.squeeze_excitation import SqueezeExcitation
 from agdt_layers.temporal import DTFormer
-from agdt_layers.temporal_mean import TemporalMean
-from agdt_layers.tracing import NotScriptable, refuse_fx
-from agdt_layers.trial_run import output_channels
+from agdt_layers.torch_compat import full_precision, promoted, uncompiled
+from agdt_layers.tracing import NotScriptable, one_fx_node, refuse_fx
 from agdt_layers.weights import load_weights
+
+Factory = Callable[[int], nn.Module]
 
 ATTENTIONS = ("aga", "aga-without-gate", "cbam", "se", "none")
 TEMPORALS = ("dtformer", "tformer", "mean")
 _ATTENDED = {"layer2": 128, "layer3": 256}
+
+
+class FrameVectors(NotScriptable, nn.Module):
+    """One vector per frame: GAP of a depthwise 3 x 3 convolution, (N, C, H, W) -> (N, C) (section 3.3)."""
+
+    def __init__(self, channels: int, **factory: Any) -> None:
+        super().__init__()
+        self.channels = channels
+        self.conv = PooledKernel(channels, 1, 3, 3, bias=True, **factory)
+
+    def reset_parameters(self) -> None:
+        self.conv.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if isinstance(x, fx.Proxy):
+            return one_fx_node(self, x)
+        checks.images(type(self).__name__, x, self.channels)
+        with full_precision(x):
+            return self.conv(promoted(x)).to(x.dtype)
 
 
 class AGDTNet(NotScriptable, nn.Module):
@@ -67,7 +86,8 @@ class AGDTNet(NotScriptable, nn.Module):
         checks.module(name, "temporal", temporal)
         num_classes = checks.size(name, "num_classes", num_classes)
         factory = checks.factory(name, device, dtype)
-        channels = _channels_of(backbone)
+        refuse_data_parallel(name, backbone)
+        channels = _output_channels(backbone)
         taken = getattr(temporal, "channels", channels)
         if taken != channels:
             raise ValueError(
@@ -80,7 +100,6 @@ class AGDTNet(NotScriptable, nn.Module):
         self.frame_vectors = FrameVectors(channels, **factory)
         self.temporal = temporal
         self.classifier = nn.Linear(channels, num_classes, **factory)
-        accept_old_state(self)
 
     def reset_parameters(self) -> None:
         """Re-initialise the parameters; a part without ``reset_parameters`` keeps its own."""
@@ -101,54 +120,72 @@ class AGDTNet(NotScriptable, nn.Module):
         """
         name = type(self).__name__
         refuse_fx(name, clips, "Trace a part, torch.fx.symbolic_trace(net.backbone), or use torch.export.")
-        checks.clips(name, clips, 3)
-        checks.module_dtype(name, clips, self)
-        checks.frame_mask(name, mask, clips.shape[0], clips.shape[1], clips.device)
-        if clips.shape[0] == 0:
-            return clips.new_empty(0, self.num_classes)
+        self._check(clips, mask)
         with checks.real_frames(name, mask):
-            return self.score(self.encode(clips, mask), mask)
+            return self.score(self._vectors(clips, mask), mask)
 
     def encode(self, clips: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the frame vectors of clips: (B, T, 3, H, W) -> (B, T, C)."""
-        if mask is not None:
-            clips = torch.where(mask[:, :, None, None, None], clips, 0)
-        maps = _call_backbone(self.backbone, clips.flatten(0, 1), clips.shape[1], mask)
-        return self.frame_vectors(maps).unflatten(0, (clips.shape[0], clips.shape[1]))
+        self._check(clips, mask)
+        with checks.real_frames(type(self).__name__, mask):
+            return self._vectors(clips, mask)
 
     def score(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
         """Score clips by their frame vectors: (B, T, C) -> (B, num_classes)."""
         summary = self.temporal(vectors) if mask is None else self.temporal(vectors, mask=mask)
         return self.classifier(summary)
 
+    def _check(self, clips: Tensor, mask: Tensor | None) -> None:
+        name = type(self).__name__
+        checks.clips(name, clips, 3)
+        checks.module_dtype(name, clips, self)
+        checks.frame_mask(name, mask, clips.shape[0], clips.shape[1], clips.device)
 
-def _channels_of(backbone: nn.Module) -> int:
-    # Of this package's own it is known; any other is run on a copy.
-    return backbone.out_channels if isinstance(backbone, ResNet18) else output_channels(backbone)
-
-
-def _call_backbone(backbone: nn.Module, frames: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
-    # A backbone that takes the clip axis gets it as arguments: these also reach other threads and a forward pass that
-    # is run again. For any other image model the axis travels beside the call.
-    if _takes_clip_axis(backbone):
-        return backbone(frames, num_frames=num_frames, mask=mask)
-    return call_with_clip_axis(backbone, backbone, frames, ClipAxis(frames.shape[0], num_frames, mask))
+    def _vectors(self, clips: Tensor, mask: Tensor | None) -> Tensor:
+        maps = call_on_clips(type(self).__name__, self.backbone, clips, mask)
+        return self.frame_vectors(maps).unflatten(0, clips.shape[:2])
 
 
-def _takes_clip_axis(module: nn.Module) -> bool:
-    """Whether a forward pass takes num_frames and mask, or passes its arguments on to one that does."""
-    parameters = signature(module.forward).parameters
-    if "num_frames" in parameters:
-        return True
-    inside = list(module.children())
-    hands_on = len(inside) == 1 and any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    taken = hands_on and _takes_clip_axis(inside[0])
-    if not taken and len(getattr(module, "device_ids", None) or ()) > 1:
+def _output_channels(backbone: nn.Module) -> int:
+    """Give C of a model that turns images (N, 3, H, W) into feature maps (N, C, h, w)."""
+    stated = getattr(backbone, "out_channels", None)
+    if isinstance(stated, int):
+        return stated
+    shape = _output_shape(backbone, 224)
+    if isinstance(shape, str) or len(shape) != 4:
+        raise ValueError(f"AGDTNet expects a backbone that gives feature maps (N, C, H, W); this one gives {shape}.")
+    try:
+        larger = _output_shape(backbone, 288)
+    except ValueError:
+        return shape[1]  # made for images of one size
+    if larger[1] != shape[1]:
         raise ValueError(
-            "AGDTNet got a backbone inside nn.DataParallel, whose threads would not know which frames are one clip. "
-            "Wrap the net: nn.DataParallel(net)."
+            f"AGDTNet expects a backbone that gives feature maps (N, C, H, W); this one gives {shape}, whose axis 1 "
+            "grows with the image. Is it (N, H, W, C)? Then end it with x.permute(0, 3, 1, 2)."
         )
-    return taken
+    return shape[1]
+
+
+def _output_shape(backbone: nn.Module, size: int) -> tuple[int, ...] | str:
+    """Run a copy on an image; on the meta device, where that costs nothing, if it can run there."""
+    own = next((p for p in backbone.parameters() if p.is_floating_point()), torch.empty(0))
+    image = torch.zeros(1, 3, size, size, device=own.device, dtype=own.dtype)
+
+    def run(device: str | torch.device) -> Any:
+        with torch.no_grad(), uncompiled():
+            return copy.deepcopy(backbone).eval().to(device)(image.to(device))
+
+    try:
+        output = run("meta")
+    except Exception:  # values that steer the forward pass, or quantised weights, do not exist there
+        try:
+            output = run(own.device)
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"AGDTNet cannot run the backbone on an image {tuple(image.shape)}: {type(error).__name__}: {reason}"
+            ) from error
+    return tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
 
 
 def build_agdtnet(
@@ -156,7 +193,7 @@ def build_agdtnet(
     *,
     num_frames: int = 16,
     backbone: nn.Module | None = None,
-    attention: str | None = None,
+    attention: str | Factory | None = None,
     temporal: str = "dtformer",
     weights: str | PathLike[str] | Mapping[str, Tensor] | None = None,
     dropout: float = 0.0,
@@ -198,11 +235,17 @@ def build_agdtnet(
         )
     if attention is None:
         attention = "aga" if backbone is None else "none"
-    checks.one_of("build_agdtnet", "attention", attention, ATTENTIONS)
+    if not callable(attention):
+        checks.one_of("build_agdtnet", "attention", attention, ATTENTIONS)
     checks.one_of("build_agdtnet", "temporal", temporal, TEMPORALS)
     num_frames = checks.size("build_agdtnet", "num_frames", num_frames)
     dropout = checks.probability("build_agdtnet", "dropout", dropout)
     causal = checks.flag("build_agdtnet", "causal", causal)
+    if causal and callable(attention):
+        raise ValueError(
+            "build_agdtnet makes attention causal that it knows by name. Give the layer its window: "
+            f"attention=functools.partial(AdaptiveGlobalAttention, context_window={num_frames}), and leave causal out."
+        )
 
     factory = checks.factory("build_agdtnet", device, dtype)
     # A given backbone decides the device and the dtype of the rest.
@@ -211,6 +254,10 @@ def build_agdtnet(
         factory = {key: getattr(own, key) if value is None else value for key, value in factory.items()}
 
     def attention_layer(channels: int) -> nn.Module:
+        if callable(attention):
+            layer = attention(channels)
+            checks.module("build_agdtnet", "what attention makes", layer)
+            return layer.to(**factory)
         if attention == "cbam":
             return CBAM(channels, **factory)
         if attention == "se":
@@ -220,8 +267,10 @@ def build_agdtnet(
 
     if backbone is None:
         attended = {} if attention == "none" else {stage: attention_layer(c) for stage, c in _ATTENDED.items()}
+        if len({id(layer) for layer in attended.values()}) < len(attended):
+            raise ValueError("build_agdtnet got an attention that makes one layer for two stages. Make a new one.")
         backbone = ResNet18(attention=attended, **factory)
-    channels = _channels_of(backbone)
+    channels = _output_channels(backbone)
     summary = (
         TemporalMean()
         if temporal == "mean"

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
-from agdt_layers.global_attention import AttentionWeights, GlobalAttention
-from agdt_layers.temporal import EncoderLayer
-from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
+from agdt_layers.attention import AttentionWeights, GlobalConvolutionalAttention
+from agdt_layers.temporal import DifferentialTemporalEnhancer, EncoderLayer
 from agdt_layers.torch_compat import uncompiled
+
+_LAYERS = (GlobalConvolutionalAttention, DifferentialTemporalEnhancer, EncoderLayer)
 
 
 @contextmanager
@@ -25,12 +26,16 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
         model: any module that contains layers of this package.
 
     Yields:
-        A dict from the layers' names in the model to their weights, filled again by every call of the model. For AGA
-        and GCA an :class:`AttentionWeights` with leading axes (B, T): channel, gate and context (B, T, C), spatial
-        (B, T, H, W). For DTE its gate, (B, T, C). For an encoder layer its attention weights, (B, heads, queries,
-        T + 1), where token 0 is the class token. All are detached. The weights are computed apart from the model's
-        own, so that the model's graph is the same with and without capture. What torch.compile has compiled runs
-        uncompiled meanwhile.
+        A dict from the layers' names in the model to their weights, filled again by every call of the model; a layer
+        that one call runs several times has entries ``name``, ``name#2``, ``name#3``. For AGA and GCA an
+        :class:`AttentionWeights` with leading axes (B, T): channel, gate and context (B, T, C), spatial (B, T, H, W).
+        For DTE its gate, (B, T, C). For an encoder layer its attention weights, (B, heads, queries, T + 1), where
+        token 0 is the class token. All are detached. The weights are computed apart from the model's own, so that the
+        model's graph is the same with and without capture. What torch.compile has compiled runs uncompiled meanwhile.
+
+    Raises:
+        TypeError: the model is not a module.
+        ValueError: the model contains no attention of this package; a traced or exported model does not.
 
     Example:
         >>> from agdt_layers import build_agdtnet
@@ -39,39 +44,68 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
         ...     scores = net(torch.randn(2, 4, 3, 64, 64))
         >>> maps["backbone.attention.layer3"].spatial.shape
         torch.Size([2, 4, 4, 4])
-        >>> maps["temporal.layers.0"].shape
-        torch.Size([2, 8, 5, 5])
     """
     checks.module("capture_attention", "model", model)
-    maps: dict[str, AttentionWeights | Tensor] = {}
-    hooks = []
-    for name, module in model.named_modules():
-        if isinstance(module, (GlobalAttention, DifferentialTemporalEnhancer, EncoderLayer)):
-            hooks.append(module.register_forward_hook(_Recorder(name, maps), with_kwargs=True))
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, _LAYERS)}
+    if not layers:
+        raise ValueError(
+            f"capture_attention found no attention of this package in {type(model).__name__}. Give the model itself: "
+            "a model that torch.jit or torch.export has traced no longer holds its layers."
+        )
+    record = _Record()
+    hooks = [
+        model.register_forward_pre_hook(record.begin),
+        model.register_forward_hook(record.end, always_call=True),
+        *(layer.register_forward_hook(_Recorder(name, record), with_kwargs=True) for name, layer in layers.items()),
+    ]
     try:
         with uncompiled():
-            yield maps
+            yield record.maps
     finally:
         for hook in hooks:
             hook.remove()
 
 
-class _Recorder:
-    """The forward hook. Of a model that is copied meanwhile, the copy has one of its own, with a dict of its own."""
+class _Record:
+    """The weights so far. A model that is copied meanwhile is copied with its hooks and a record of its own."""
 
-    def __init__(self, name: str, maps: dict[str, AttentionWeights | Tensor]) -> None:
-        self.name, self.maps = name, maps
+    def __init__(self) -> None:
+        self.maps: dict[str, AttentionWeights | Tensor] = {}
+        self.is_running = False
+
+    def begin(self, *_: Any) -> None:
+        self.maps.clear()
+        self.is_running = True
+
+    def end(self, *_: Any) -> None:
+        self.is_running = False
+
+    def add(self, name: str, weights: AttentionWeights | Tensor) -> None:
+        number = 1
+        # Where parts of the model are called and not the model, the last call counts.
+        while self.is_running and _numbered(name, number) in self.maps:
+            number += 1
+        self.maps[_numbered(name, number)] = weights
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}#{number}"
+
+
+class _Recorder:
+    def __init__(self, name: str, record: _Record) -> None:
+        self.name, self.record = name, record
 
     @torch.no_grad()
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
         settings = signature(module.forward).bind(*args, **kwargs).arguments
         x = settings.pop(next(iter(settings)))
-        if isinstance(module, GlobalAttention):
+        if isinstance(module, GlobalConvolutionalAttention):
             weights = module.attention_weights(x, **settings)
             num_frames = module.clip_length(x, settings.get("num_frames"))
             clips = (None if w is None else w.unflatten(0, (-1, num_frames)) for w in weights)
-            self.maps[self.name] = AttentionWeights(*clips)  # type: ignore[arg-type]
+            self.record.add(self.name, AttentionWeights(*clips))  # type: ignore[arg-type]
         elif isinstance(module, DifferentialTemporalEnhancer):
-            self.maps[self.name] = module.gate(x, **settings)
+            self.record.add(self.name, module.gate(x, **settings))
         elif isinstance(module, EncoderLayer):
-            self.maps[self.name] = module.attention_weights(x, **settings)
+            self.record.add(self.name, module.attention_weights(x, **settings))

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
+from agdt_layers.attention import GlobalConvolutionalAttention
 from agdt_layers.channels_last import ChannelsLast
-from agdt_layers.global_attention import GlobalAttention
 from agdt_layers.insertion_plan import InsertionPlan, Placement, plan_insertion
 from agdt_layers.places import FURTHER_UP, HANDLE, OWN, Factory, chosen_places
 from agdt_layers.torch_compat import forget_compiled
@@ -151,7 +151,7 @@ def _make(factory: Factory, place: Placement, model: nn.Module, num_frames: int 
     like = _nearest_parameter(model, place.name)
     with torch.device(like.device):
         layer = factory(place.channels).to(dtype=like.dtype)
-    if isinstance(layer, GlobalAttention) and num_frames is not None:
+    if isinstance(layer, GlobalConvolutionalAttention) and num_frames is not None:
         layer.num_frames = num_frames
     if place.channels_last:
         layer = ChannelsLast(layer)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
-from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
+from agdt_layers.clips import ClipAxis, call_with_clip_axis
 from agdt_layers.tracing import NotScriptable, is_recorded
 
 
@@ -26,10 +26,10 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False, **factory)
         self.bn1 = nn.BatchNorm2d(channels, **factory)
-        self.act1 = nn.ReLU(inplace=True)
+        self.act1 = nn.ReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False, **factory)
         self.bn2 = nn.BatchNorm2d(channels, **factory)
-        self.act2 = nn.ReLU(inplace=True)
+        self.act2 = nn.ReLU()
         self.downsample = (
             nn.Sequential(
                 nn.Conv2d(in_channels, channels, 1, stride, bias=False, **factory),
@@ -42,9 +42,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.act1(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x))
-        x += shortcut
-        return self.act2(x)
+        return self.act2(self.bn2(self.conv2(x)) + shortcut)
 
 
 class ResNet18(NotScriptable, nn.Module):
@@ -80,7 +78,7 @@ class ResNet18(NotScriptable, nn.Module):
         factory = checks.factory(type(self).__name__, device, dtype)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False, **factory)
         self.bn1 = nn.BatchNorm2d(64, **factory)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         channels = 64
         for index, width in enumerate((64, 128, 256, 512)):
@@ -129,17 +127,24 @@ class ResNet18(NotScriptable, nn.Module):
         Args:
             x: images or the folded frames of clips, (N, 3, H, W).
             num_frames: frames per clip, T; by default every image is a clip of its own.
-            mask: bool (B, T), True where a frame is real; the attention leaves padded frames as they are.
+            mask: bool (B, T), True where a frame is real; goes with num_frames. The attention leaves padded frames as
+                they are.
 
         Returns:
             (N, 512, H / 32, W / 32), rounded up.
         """
+        name = type(self).__name__
         if not is_recorded(x):
-            checks.images(type(self).__name__, x, 3)
-            checks.module_dtype(type(self).__name__, x, self)
+            checks.images(name, x, 3)
+            checks.module_dtype(name, x, self)
         if num_frames is None:
+            checks.no_mask(name, mask)
             return self._maps(x)
-        return call_with_clip_axis(self, self._maps, x, ClipAxis(x.shape[0], num_frames, mask))
+        if not is_recorded(x):
+            checks.folded(name, x, checks.positive_integer(name, "num_frames", num_frames))
+            checks.frame_mask(name, mask, x.shape[0] // num_frames, num_frames, x.device)
+        with checks.real_frames(name, mask):
+            return call_with_clip_axis(self._maps, x, ClipAxis(x.shape[0], num_frames, mask))
 
     def _maps(self, x: Tensor) -> Tensor:
         x = self.stem(x)

@@ -1,6 +1,7 @@
-"""From frame vectors to one vector per clip: the differential temporal transformer (DTFormer).
+"""The temporal half: differential enhancement (DTE), and the temporal transformer around it (DTFormer).
 
-The paper's symbols and the names here: Z is ``tokens``, M is ``depth``.
+The paper's symbols and the names here: alpha_f and alpha_b are ``alpha_forward`` and ``alpha_backward``, the shift s is
+``step``, the depthwise convolution of eq. 19 is ``conv``, Z is ``tokens``, M is ``depth``.
 """
 
 from __future__ import annotations
@@ -8,14 +9,129 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.functional import pad
 
-from agdt_layers import checks, device_forms, functional
-from agdt_layers.precision import in_dtype
-from agdt_layers.temporal_enhancer import DifferentialTemporalEnhancer
+from agdt_layers import checks, functional
+from agdt_layers.kernels import TemporalKernel
+from agdt_layers.torch_compat import full_precision, promoted
 from agdt_layers.tracing import NotScriptable, one_fx_node
-from agdt_layers.untouched import is_untouched
+
+
+class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
+    r"""Differential temporal enhancement (DTE): add the gated change between frames to each frame vector.
+
+    .. math::
+        \Delta_f[t] = x[t + s] - x[t], \quad \Delta_b[t] = x[t] - x[t - s], \quad
+        d = \alpha_f \Delta_f + \alpha_b \Delta_b, \\
+        y = x + \sigma(\mathrm{Conv1d}(d)) \cdot d
+
+    A clip of identical frames passes unchanged, and a vector added to every frame is added to the output. Both
+    alphas start at 0.5, where d is the central difference.
+
+    Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
+    Differential Temporal Transformer", 2026, eqs. 14-21. The paper's Roll(X, +s) means the frame s later, as its
+    text says; torch.roll's sign is the opposite. The printed ranges leave out the wrapped frames, so differences that
+    reach beyond the clip are zero by default; the paper's text argues for the cyclic roll, ``boundary="wrap"``.
+
+    Args:
+        channels: C, the number of channels.
+        step: s, in frames.
+        kernel_size: of the depthwise convolution over time, odd.
+        boundary: "zero"; "wrap", which treats the clip as a cycle in the differences and in the convolution, so that
+            the layer commutes with cyclic shifts of time; or "roll", which does so in the differences alone and pads
+            the convolution with zeros, perhaps the most literal pair of eqs. 14-15 and 19.
+        device, dtype: of the parameters.
+
+    Raises:
+        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
+
+    State dict:
+        ``alpha_forward`` (1), ``alpha_backward`` (1), ``conv.weight`` (C, 1, 3), ``conv.bias`` (C).
+
+    Example:
+        >>> enhancer = DifferentialTemporalEnhancer(512)
+        >>> still = torch.ones(2, 16, 512)
+        >>> torch.equal(enhancer(still), still)
+        True
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        step: int = 1,
+        kernel_size: int = 3,
+        boundary: str = "zero",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        channels = checks.size(name, "channels", channels)
+        step = checks.size(name, "step", step)
+        kernel_size = checks.odd_kernel(name, "kernel_size", kernel_size)
+        checks.one_of(name, "boundary", boundary, ("zero", "wrap", "roll"))
+        self.channels = channels
+        self.step = step
+        self.kernel_size = kernel_size
+        self.boundary = boundary
+        factory = checks.factory(name, device, dtype)
+        # Shape (1,) and not (): sharded training cannot split a scalar.
+        self.alpha_forward = nn.Parameter(torch.empty(1, **factory))
+        self.alpha_backward = nn.Parameter(torch.empty(1, **factory))
+        self.conv = TemporalKernel(channels, 1, kernel_size, bias=True, **factory)
+        self._reset_alphas()
+
+    def reset_parameters(self) -> None:
+        """Set both alphas to 0.5 and re-initialise the convolution as torch does."""
+        self._reset_alphas()
+        self.conv.reset_parameters()
+
+    def _reset_alphas(self) -> None:
+        nn.init.constant_(self.alpha_forward, 0.5)
+        nn.init.constant_(self.alpha_backward, 0.5)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Enhance frame vectors.
+
+        Args:
+            x: (B, T, C).
+            mask: bool (B, T), True where a frame is real; a difference that touches a padded frame is zero.
+
+        Returns:
+            (B, T, C), in x's dtype.
+        """
+        if isinstance(x, fx.Proxy):
+            return one_fx_node(self, x, mask=mask)
+        self._check(x, mask)
+        with full_precision(x):
+            difference, gate = self._gated(x, mask)
+            return torch.addcmul(promoted(x), gate, difference).to(x.dtype)
+
+    def gate(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Return the gate G = sigmoid(Conv1d(d)) that :meth:`forward` applies to the same input, (B, T, C)."""
+        self._check(x, mask)
+        with full_precision(x):
+            return self._gated(x, mask)[1]
+
+    def _check(self, x: Tensor, mask: Tensor | None) -> None:
+        checks.sequence(type(self).__name__, x, self.channels)
+        checks.same_device(type(self).__name__, x, self.alpha_forward)
+        checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1], x.device)
+        checks.real_frames(type(self).__name__, mask)
+
+    def _gated(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        x = promoted(x)
+        if mask is not None:
+            x = torch.where(mask[:, :, None], x, 0)
+        forward, backward = self.alpha_forward.to(x.dtype), self.alpha_backward.to(x.dtype)
+        difference = functional.temporal_difference(x, forward, backward, self.step, self.boundary, mask)
+        around = functional.pad_time(difference, self.kernel_size // 2, self.boundary, mask)
+        return difference, torch.sigmoid(self.conv(around))
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, step={self.step}, boundary={self.boundary!r}"
 
 
 class EncoderLayer(nn.Module):
@@ -62,15 +178,8 @@ class EncoderLayer(nn.Module):
 
         mask is bool (B, L), True where a token may be attended to.
         """
-        normed = self.attention_norm(tokens)
-        projection = self.query_key_value
-        # The least work takes eight launches, that for all tokens two. On meta, work is counted and nothing launched.
-        least_work = normed.is_meta or not device_forms.prefers_few_launches(normed)
-        if num_queries is not None and least_work and is_untouched(projection, nn.Linear, "weight", "bias"):
-            weight, bias = in_dtype(normed.dtype, projection.weight, projection.bias)
-            attended = functional.attention_of_few(normed, weight, bias, self.heads, num_queries, mask)
-        else:
-            attended = functional.self_attention(projection(normed), self.heads, mask)[:, :num_queries]
+        projected = self.query_key_value(self.attention_norm(tokens))
+        attended = functional.self_attention(projected, self.heads, mask, num_queries)
         updated = tokens[:, :num_queries] + self.dropout(self.projection(attended))
         return updated + self.dropout(self.mlp(self.mlp_norm(updated)))
 
@@ -79,7 +188,7 @@ class EncoderLayer(nn.Module):
     ) -> Tensor:
         """Return the softmax that :meth:`forward` applies to the same input, (B, heads, num_queries, L)."""
         projected = self.query_key_value(self.attention_norm(tokens))
-        return functional.attention_probabilities(projected, self.heads, mask)[:, :, :num_queries]
+        return functional.attention_probabilities(projected, self.heads, mask, num_queries)
 
 
 class DTFormer(NotScriptable, nn.Module):
@@ -101,7 +210,7 @@ class DTFormer(NotScriptable, nn.Module):
         max_frames: length of the longest clip in frames; shorter clips use the first positions.
         dropout: probability after attention and after the MLP, in [0, 1).
         differential: False leaves the enhancement out (the paper's TFormer).
-        step, boundary: of :class:`DifferentialTemporalEnhancer`.
+        step, boundary: as of :class:`DifferentialTemporalEnhancer`.
         device, dtype: of the parameters.
 
     Raises:
@@ -168,7 +277,6 @@ class DTFormer(NotScriptable, nn.Module):
         nn.init.normal_(self.class_token, std=0.02)
         nn.init.normal_(self.position, std=0.02)
 
-    @one_fx_node
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Summarise frame vectors.
 
@@ -180,6 +288,8 @@ class DTFormer(NotScriptable, nn.Module):
         Returns:
             The class token's output, (B, C).
         """
+        if isinstance(x, fx.Proxy):
+            return one_fx_node(self, x, mask=mask)
         name = type(self).__name__
         checks.sequence(name, x, self.channels)
         checks.frame_mask(name, mask, x.shape[0], x.shape[1], x.device)
@@ -190,8 +300,6 @@ class DTFormer(NotScriptable, nn.Module):
                 f"{name} was made for at most max_frames={self.max_frames} frames, got {tuple(x.shape)}: T = "
                 f"{num_frames}. Sample fewer frames or make it with max_frames={num_frames}."
             )
-        if x.shape[0] == 0:
-            return x.new_empty(0, self.channels)
         may_attend = None
         if mask is not None:
             # Masking the scores alone would let NaN and inf of padded frames through the values.

@@ -1,4 +1,8 @@
-"""Names that are not public in every supported version of torch, each with a slower but correct fallback."""
+"""What is asked of torch itself: precision, who differentiates, and names that torch does not document.
+
+Undocumented names stand in this file alone. Where a torch lacks one, the answer is the slower and safer one, or the
+call raises AttributeError.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +14,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Variable, forward_ad
-from torch.nn.grad import conv2d_input, conv2d_weight
+
+NO_BACKWARD = -1
 
 
-def is_exporting() -> bool:
-    """Say whether torch.export or torch.jit is tracing, whose graphs other engines read."""
-    return _is_exporting() or is_jit_tracing()
+def promoted_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return float64 for float64, and float32 for everything narrower."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _is_exporting_before_2_7() -> bool:
-    if not torch.compiler.is_compiling():
-        return False
-    return not torch.compiler.is_dynamo_compiling() or _dynamo_is_exporting()
+def promoted(x: Tensor) -> Tensor:
+    """Return x in float32, or unchanged if it is float64."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def _dynamo_is_exporting() -> bool:
-    """Ask, while torch._dynamo traces, for whom; if it cannot tell, for export, whose form every engine can read."""
-    from torch._dynamo import symbolic_convert
-
-    try:
-        return bool(symbolic_convert.InstructionTranslator.current_tx().export)
-    except AttributeError:
-        return True
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Suspend autocast on x's device; it would round the weights to half precision between two products."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if is_autocast_enabled(device) else nullcontext()
 
 
-# Called by torch._dynamo, not traced: its answer becomes a constant of the graph.
-_dynamo_is_exporting._dynamo_marked_constant = True  # type: ignore[attr-defined]
-_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", _is_exporting_before_2_7)
+def called(module: nn.Module, x: Tensor) -> Tensor:
+    """Call a module in the dtype of its own parameters, and return the result in the dtype of x."""
+    for parameter in module.parameters():
+        if parameter.is_floating_point():
+            return module(x.to(parameter.dtype)).to(x.dtype)
+    return module(x)
 
 
 def is_autocast_enabled(device_type: str) -> bool:
@@ -69,7 +72,7 @@ def is_forward_mode() -> bool:
 
 
 def is_inference(x: Tensor) -> bool:
-    """Say whether autograd cannot keep x, because it was made in inference mode."""
+    """Whether autograd cannot keep x, because it was made in inference mode."""
     return not torch.compiler.is_compiling() and x.is_inference()
 
 
@@ -80,108 +83,30 @@ def has_values(x: Tensor) -> bool:
     return not (x.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
-def sigmoid_gradient(d_out: Tensor, out: Tensor) -> Tensor:
-    """Return the gradient of a sigmoid's input from its output, in one operation."""
-    operator: Any = getattr(torch.ops.aten, "sigmoid_backward", None)
-    return d_out * out * (1 - out) if operator is None else operator(d_out, out)
+def saved_tensors_hooks() -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]] | None:
+    """Return the pack and unpack hooks that autograd uses now, such as those of ``save_on_cpu``."""
+    hooks: Any = torch._C._autograd._top_saved_tensors_default_hooks(False)
+    return hooks
 
 
-def convolution_gradients(x: Tensor, weight: Tensor, d_out: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradients of input and weight of a zero-padded conv2d without bias, in one operation."""
-    padding = weight.shape[2] // 2
-    operator: Any = getattr(torch.ops.aten, "convolution_backward", None)
-    if operator is None:
-        return (
-            conv2d_input(x.shape, weight, d_out, padding=padding),
-            conv2d_weight(x, weight.shape, d_out, padding=padding),
-        )
-    one, zero = [1, 1], [0, 0]
-    d_x, d_weight, _ = operator(
-        d_out, x, weight, None, one, [padding, padding], one, False, zero, 1, [True, True, False]
-    )
-    return d_x, d_weight
+def sequence_number() -> int:
+    """Return the number that the next node of autograd's graph gets; they are counted in each thread."""
+    return int(torch._C._autograd._get_sequence_nr())
 
 
-def pack_convolution(weight: Tensor, *settings: Any) -> Tensor | None:
-    """Rearrange a weight on the CPU for :func:`packed_convolution`; None where this torch or processor cannot."""
-    pack: Any = getattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", None)
-    if pack is None or _packed_operator("_convolution_pointwise") is None:
-        return None
-    return _packed(lambda: pack(weight.to_mkldnn(), *settings))
-
-
-def pack_linear(weight: Tensor) -> Tensor | None:
-    """Rearrange a weight on the CPU for :func:`packed_linear`; None where this torch or processor cannot."""
-    pack: Any = _packed_operator("_reorder_linear_weight")
-    if pack is None or _packed_operator("_linear_pointwise") is None:
-        return None
-    return _packed(lambda: pack(weight))
-
-
-class _Counting(nn.Parameter):
-    """A parameter that counts what is written to it through its ``data`` too, as it does through ``detach()``."""
-
-    @property
-    def data(self) -> Tensor:
-        return self.detach()
-
-    @data.setter
-    def data(self, value: Tensor) -> None:
-        Tensor.data.__set__(self, value)  # type: ignore[attr-defined]
-
-
-# An older compiler takes no parameters of other classes.
-COUNTS_DATA = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 8)
-
-
-def can_count_writes(weight: Tensor) -> bool:
-    """Whether the weight is a parameter of torch's own kind."""
-    return type(weight) in (nn.Parameter, _Counting)
-
-
-def count_writes(weight: Tensor) -> None:
-    """Have the parameter's ``_version`` grow with what is written through its ``data``, where a compiler allows it."""
-    if COUNTS_DATA:
-        weight.__class__ = _Counting
-
-
-def packed_convolution(x: Tensor, packed: Tensor, bias: Tensor | None, *settings: Any, relu: bool) -> Tensor:
-    """conv2d with a packed weight; ``settings`` are padding, stride, dilation and groups, as for packing."""
-    operator = _packed_operator("_convolution_pointwise")
-    out: Tensor = operator(x, packed, bias, *settings, "relu" if relu else "none", [], "")
-    return out
-
-
-def packed_linear(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    """The function linear with a packed weight."""
-    out: Tensor = _packed_operator("_linear_pointwise")(x, packed, bias, "none", [], "")
-    return out
-
-
-def _packed(pack: Callable[[], Tensor]) -> Tensor | None:
-    if not torch.backends.mkldnn.is_available():
-        return None
-    try:
-        return pack()
-    except RuntimeError:
-        return None
-
-
-def _packed_operator(name: str) -> Any:
-    return getattr(torch.ops.mkldnn, name, None)
-
-
-def is_observed() -> bool:
-    """Whether a dispatch mode sees every operation, as torch's own counters do; if torch cannot tell, yes."""
-    depth: Any = getattr(torch._C, "_len_torch_dispatch_stack", None)
-    return depth is None or bool(depth())
+def current_backward() -> tuple[int, int]:
+    """Return the id of the backward pass that runs in this thread, and the number of the node that it evaluates."""
+    task = torch._C._current_graph_task_id()
+    if task == NO_BACKWARD:
+        return task, 0
+    node: Any = torch._C._current_autograd_node()
+    return task, int(node._sequence_nr())
 
 
 def at_end_of_backward(callback: Callable[[], None]) -> None:
     """Call back when the current backward pass has ended."""
-    engine: Any = getattr(Variable, "_execution_engine", None)
-    if engine is not None:
-        engine.queue_callback(callback)
+    engine: Any = Variable._execution_engine
+    engine.queue_callback(callback)
 
 
 def uncompiled() -> AbstractContextManager[Any]:

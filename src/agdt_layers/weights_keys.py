@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from agdt_layers.old_state import current_key
-
 BACKBONE = "backbone."
 # What DataParallel, DDP, AveragedModel, torch.compile, activation checkpointing and FSDP put into a key.
 _WRAPPER_PARTS = {"module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
@@ -49,7 +47,7 @@ def meanings(names: Mapping[str, str], given: Iterable[str]) -> dict[str, list[s
     found = defaultdict(list)
     name_of = {key: name for name, key in names.items()}
     for key in given:
-        for meant in (name_of.get(key, key), key, _bare(key), current_key(_bare(key))):
+        for meant in (name_of.get(key, key), key, _bare(key), _bare(key)):
             if meant in names:
                 found[meant].append(key)
                 break

@@ -109,7 +109,7 @@ def enhanced_clip(clip: Tensor, real: list[bool], state: State, *, step: int, bo
 
     def tap(t: int) -> Tensor:
         rolled_over = t < 0 or t >= frames
-        return nothing if rolled_over and boundary == "zero" else d[t % frames]
+        return d[t % frames] if boundary == "wrap" or not rolled_over else nothing
 
     kernel = state["conv.weight"][:, 0]
     reach = kernel.shape[1] // 2
@@ -243,7 +243,7 @@ def resnet18(images: Tensor, state: State, after_stage: Callable[[str, Tensor], 
 
 
 def frame_vectors(feature_maps: Tensor, state: State) -> Tensor:
-    """Section 3.1: a depthwise 3 x 3 convolution run over the map, then global average pooling: -> (N, C)."""
+    """Section 3.3: a depthwise 3 x 3 convolution run over the map, then global average pooling: -> (N, C)."""
     weight = state["weight"]
     return F.conv2d(feature_maps, weight, state["bias"], padding=1, groups=len(weight)).mean(dim=(2, 3))
 

@@ -231,7 +231,7 @@ def test_meta_device_and_reset_parameters() -> None:
 
 def test_repr_says_what_it_is() -> None:
     text = repr(AdaptiveGlobalAttention(64, num_frames=16, gate=False, context_groups=1))
-    for fragment in ("AdaptiveGlobalAttention(", "64, num_frames=16", "kernel_size=3, gate=False", "(1, 7)"):
+    for fragment in ("AdaptiveGlobalAttention(", "64, num_frames=16", "64, gate=False", "(1, 1, 3)", "(64, 64, 1, 7)"):
         assert fragment in text
 
 

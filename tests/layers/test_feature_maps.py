@@ -1,13 +1,12 @@
-"""The passes over a feature map: it is summed up, and attended to."""
+"""The two passes over a feature map: one pools it, the other rescales it."""
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from agdt_layers import AdaptiveGlobalAttention, custom_backward
-from agdt_layers.feature_maps import attend, pool_channels, pool_windows
-from helpers.agreement import assert_agrees, gradients, leaves_of
+from agdt_layers.feature_maps import pool_windows, rescale
+from helpers.agreement import assert_agrees
 from helpers.strategies import LAYOUTS, laid_out, random_tensor
 
 
@@ -20,27 +19,16 @@ def test_windows_leave_out_what_zero_padding_cuts_off() -> None:
     assert torch.equal(peak, x.flatten(2).max(dim=2).values)
 
 
-def test_channels_are_pooled_after_they_are_weighed() -> None:
-    x, channel = random_tensor((2, 5, 3, 7), 0), random_tensor((2, 5), 1)
-    weighted = x * channel[:, :, None, None]
-    expected = torch.stack([weighted.sum(dim=1) / 5, weighted.max(dim=1).values], dim=1)
-    torch.testing.assert_close(pool_channels(x, channel), expected)
-
-
-def literal(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> Tensor:
+def literal(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     x_c = x * channel[:, :, None, None]
     z_att = conv2d(torch.stack([x_c.mean(dim=1), x_c.amax(dim=1)], dim=1), weight, padding=weight.shape[2] // 2)
-    return x + x_c * torch.sigmoid(z_att) * context[:, :, None, None]
+    s_hw = torch.sigmoid(z_att)
+    return x + x_c * s_hw * context[:, :, None, None], s_hw
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("channels", [5, 16])
-@pytest.mark.parametrize("large", [0, 2**23])
-def test_attending_is_the_printed_products_and_the_residual(
-    large: int, channels: int, layout: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(custom_backward, "_LARGE", large)
-    monkeypatch.setattr(custom_backward, "_GROUP", 2 * channels * 3 * 7)
+def test_rescaling_agrees_with_the_printed_products_and_the_residual(channels: int, layout: str) -> None:
     leaves = {
         "x": laid_out(random_tensor((5, channels, 3, 7), 0), layout),
         "channel": random_tensor((5, channels), 1),
@@ -49,41 +37,26 @@ def test_attending_is_the_printed_products_and_the_residual(
     }
     for leaf in leaves.values():
         leaf.requires_grad_()
-    assert_agrees(attend(*leaves.values()), literal(*leaves.values()), leaves)
+    got, expected = rescale(*leaves.values()), literal(*leaves.values())
+    assert_agrees(got[0], expected[0], leaves)
+    # Both outputs at once: the map and the positions' weights.
+    got, expected = rescale(*leaves.values()), literal(*leaves.values())
+    assert_agrees(got[0].sum() * got[1], expected[0].sum() * expected[1], leaves)
 
 
-def test_second_derivatives_of_attending() -> None:
+def test_rescaling_is_twice_differentiable() -> None:
     shapes = ((2, 3, 2, 4), (2, 3), (2, 3), (1, 2, 3, 3))
     inputs = tuple(random_tensor(shape, number).requires_grad_() for number, shape in enumerate(shapes))
-    assert torch.autograd.gradgradcheck(attend, inputs)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("channels", [1, 2, 5])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_groups_of_frames_derive_what_all_frames_derive_at_once(
-    channels: int, dtype: torch.dtype, layout: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layer = AdaptiveGlobalAttention(channels, dtype=dtype)
-    x = laid_out(random_tensor((2, 3, channels, 7, 11), 0, dtype), layout)
-    leaves = leaves_of(layer, x)
-    expected = layer(x)
-    wanted = gradients(expected, leaves)
-    monkeypatch.setattr(custom_backward, "_LARGE", 0)
-    monkeypatch.setattr(custom_backward, "_GROUP", 4 * x[0, 0].numel())
-    tolerance = 8 * torch.finfo(dtype).eps
-    for name, gradient in gradients(layer(x), leaves).items():
-        assert gradient.dtype == dtype
-        torch.testing.assert_close(gradient, wanted[name], rtol=tolerance, atol=tolerance)
+    assert torch.autograd.gradgradcheck(rescale, inputs)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 8])
-def test_statistics_are_float32(channels: int) -> None:
+def test_statistics_of_half_precision_maps_are_float32(channels: int) -> None:
     x = random_tensor((6, channels, 7, 11), 0, torch.bfloat16)
     assert {part.dtype for part in pool_windows(x, 7)} == {torch.float32}
     ones = torch.ones(6, channels)
-    assert pool_channels(x, ones).dtype == torch.float32
-    assert attend(x, ones, ones, torch.ones(1, 2, 3, 3)).dtype == torch.bfloat16
+    out, position = rescale(x, ones, ones, torch.ones(1, 2, 3, 3))
+    assert (out.dtype, position.dtype) == (torch.bfloat16, torch.float32)
 
 
 def test_equal_maxima_share_the_gradient() -> None:

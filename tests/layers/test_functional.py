@@ -4,20 +4,32 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv1d
 
 from agdt_layers import functional
-from agdt_layers.feature_maps import pool_channels, pool_windows
+from agdt_layers.feature_maps import pool_windows
 from helpers import reference
 from helpers.agreement import assert_agrees
 from helpers.strategies import SIZES, end_padding, random_tensor
 
 
-def test_rank_one_means_equal_the_means_of_the_correlation_matrices() -> None:
-    l1, l2 = random_tensor((5,), 0), random_tensor((5,), 1)
-    matrix = torch.outer(l1, l2)
-    torch.testing.assert_close(l1 * l2.mean(), matrix.mean(dim=1))
-    torch.testing.assert_close(l2 * l1.mean(), matrix.T.mean(dim=1))
+def test_correlation_means_equal_the_row_means_of_both_matrices() -> None:
+    l1, l2 = random_tensor((3, 5), 0), random_tensor((3, 5), 1)
+    matrices = torch.einsum("ni,nj->nij", l1, l2)
+    a, b = functional.correlation_means(l1, l2)
+    torch.testing.assert_close(a, matrices.mean(dim=2))
+    torch.testing.assert_close(b, matrices.mT.mean(dim=2))
+
+
+@given(st.sampled_from((1, 2)), st.sampled_from((0, 1, 3)), st.sampled_from((1, 2, 7)), st.sampled_from((1, 3, 5)))
+def test_channel_convolution_agrees_with_a_conv1d_per_frame(inputs: int, frames: int, channels: int, k: int) -> None:
+    leaves = {
+        "x": random_tensor((inputs, frames, channels), 0).requires_grad_(),
+        "weight": random_tensor((1, inputs, k), 1).requires_grad_(),
+        "bias": random_tensor((1,), 2).requires_grad_(),
+    }
+    expected = conv1d(leaves["x"].transpose(0, 1), leaves["weight"], leaves["bias"], padding=k // 2)[:, 0]
+    assert_agrees(functional.convolve_channels(*leaves.values()), expected, leaves)
 
 
 @given(st.permutations(SIZES), st.sampled_from((1, 3, 7, 9)), st.sampled_from(("depthwise", "grouped", "dense")))
@@ -31,7 +43,10 @@ def test_pooled_windows_equal_the_pooled_convolution(sizes: list[int], kernel_si
     }
     x = random_tensor((batch, 4, height, width), 0).requires_grad_()
     windows, peak = pool_windows(x, kernel_size)
-    weights = functional.context_weights(windows, *state.values())
+    horizontal, vertical = windows.chunk(2, dim=1)
+    pooled = functional.convolve_windows(horizontal, state["horizontal.weight"])
+    pooled = pooled + functional.convolve_windows(vertical, state["vertical.weight"])
+    weights = torch.sigmoid(pooled + state["bias"])
     assert_agrees(weights, reference.context_weights(x, state), {"x": x, **state})
     assert torch.equal(peak, x.flatten(2).max(dim=2).values)
     torch.testing.assert_close(windows[:, kernel_size // 2], x.mean(dim=(2, 3)))
@@ -63,15 +78,6 @@ def test_frame_vectors_equal_the_convolution_pooled_afterwards(sizes: list[int])
     assert_agrees(vectors, reference.frame_vectors(x, state), {"x": x, **state})
 
 
-def test_spatial_weights_are_a_sigmoid_of_both_maps() -> None:
-    x_c, weight = random_tensor((2, 5, 4, 7), 0), random_tensor((1, 2, 7, 7), 1)
-    pooled = pool_channels(x_c, torch.ones(2, 5, dtype=torch.float64))
-    assert torch.equal(pooled[:, 1], x_c.amax(dim=1))
-    expected = torch.sigmoid(conv2d(pooled, weight, padding=3))
-    torch.testing.assert_close(functional.spatial_weights(pooled, weight), expected)
-    torch.testing.assert_close(reference.spatial_weights(x_c, weight), expected)
-
-
 @pytest.mark.parametrize("lengths", [None, [3, 1]])
 def test_clip_context_multiplies_by_the_mean_of_the_real_frames(lengths: list[int] | None) -> None:
     context = random_tensor((2, 3, 5), 0)
@@ -90,6 +96,7 @@ SQUARES = torch.tensor([0.0, 1.0, 4.0, 9.0, 16.0], dtype=torch.float64).reshape(
     [
         (1, "zero", [1, 3, 5, 7, 0], [0, 1, 3, 5, 7]),
         (1, "wrap", [1, 3, 5, 7, -16], [-16, 1, 3, 5, 7]),
+        (1, "roll", [1, 3, 5, 7, -16], [-16, 1, 3, 5, 7]),
         (2, "zero", [4, 8, 12, 0, 0], [0, 0, 4, 8, 12]),
         (2, "wrap", [4, 8, 12, -9, -15], [-9, -15, 4, 8, 12]),
         (5, "zero", [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
@@ -100,7 +107,9 @@ def test_differences_by_hand(step: int, boundary: str, forward: list[int], backw
     assert functional.temporal_difference(SQUARES, NOTHING, ONE, step, boundary).flatten().tolist() == backward
 
 
-@pytest.mark.parametrize(("boundary", "forward"), [("zero", [1, 0, 0, 0, 0]), ("wrap", [1, 0, 0, -9, 0])])
+@pytest.mark.parametrize(
+    ("boundary", "forward"), [("zero", [1, 0, 0, 0, 0]), ("wrap", [1, 0, 0, -9, 0]), ("roll", [1, 0, 0, -9, 0])]
+)
 def test_differences_beside_a_hole_and_padding_by_hand(boundary: str, forward: list[int]) -> None:
     mask = torch.tensor([[True, True, False, True, False]])
     difference = functional.temporal_difference(SQUARES, ONE, NOTHING, 1, boundary, mask)
@@ -118,3 +127,11 @@ def test_a_clip_that_starts_with_padding_has_a_finite_context_and_gradient(windo
     # Before the first real frame nothing is known, and the mean over nothing is 0.
     assert (result.view(2, 4, 3)[0, :2] == 0).all()
     assert (result.view(2, 4, 3)[1, 0] == 0).all()
+
+
+def test_context_of_past_frames_and_new_ones_equals_that_of_the_whole_clip() -> None:
+    context, window = random_tensor((2, 9, 3), 0), 4
+    whole = functional.clip_context(context.flatten(0, 1), 9, window=window).unflatten(0, (2, 9))
+    past, new = context[:, 3:6], context[:, 6:]
+    out = functional.clip_context(new.flatten(0, 1), 3, window=window, past=past).unflatten(0, (2, 3))
+    torch.testing.assert_close(out, whole[:, 6:])

@@ -63,7 +63,7 @@ def test_wrapped_differences_commute_with_cyclic_shifts(case: SequenceCase, shif
     torch.testing.assert_close(layer(x.roll(shift, 1)), layer(x).roll(shift, 1), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("boundary", ["zero", "wrap"])
+@pytest.mark.parametrize("boundary", ["zero", "wrap", "roll"])
 def test_enhancer_clips_do_not_see_each_other(boundary: str) -> None:
     layer = randomised(DifferentialTemporalEnhancer(2, boundary=boundary))
     assert_clips_are_independent(layer, random_tensor((3, 5, 2), 1))
@@ -86,7 +86,7 @@ def test_enhancer_padding_influences_nothing(case: SequenceCase) -> None:
         assert (gradient[~mask] == 0).all()
 
 
-@pytest.mark.parametrize("boundary", ["zero", "wrap"])
+@pytest.mark.parametrize("boundary", ["zero", "wrap", "roll"])
 @pytest.mark.parametrize("step", [1, 2])
 def test_enhancer_padded_clip_equals_the_clip_unpadded(step: int, boundary: str) -> None:
     layer = randomised(DifferentialTemporalEnhancer(3, step=step, boundary=boundary))
@@ -96,7 +96,7 @@ def test_enhancer_padded_clip_equals_the_clip_unpadded(step: int, boundary: str)
         torch.testing.assert_close(result[:length], layer(clip[None, :length])[0], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("boundary", ["zero", "wrap"])
+@pytest.mark.parametrize("boundary", ["zero", "wrap", "roll"])
 def test_enhancer_gradcheck(boundary: str) -> None:
     layer = randomised(DifferentialTemporalEnhancer(3, boundary=boundary, step=2))
     x = random_tensor((2, 5, 3), 3).requires_grad_()
@@ -113,7 +113,7 @@ def encoder(seed: int = 0, **options) -> DTFormer:
     st.integers(1, 3),
     st.integers(1, 5),
     st.booleans(),
-    st.sampled_from(("zero", "wrap")),
+    st.sampled_from(("zero", "wrap", "roll")),
     st.integers(1, 3),
     st.data(),
 )

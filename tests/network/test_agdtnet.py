@@ -3,12 +3,14 @@
 import copy
 import itertools
 import pickle
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from agdt_layers import AGDTNet, build_agdtnet
+from agdt_layers import CBAM, AdaptiveGlobalAttention, AGDTNet, build_agdtnet
 from helpers import reference
 from helpers.agreement import assert_agrees, assert_clips_are_independent, leaves_of, settled
 from helpers.strategies import end_padding, random_tensor
@@ -34,6 +36,19 @@ TABLE_2 = [
     ("aga-without-gate", "dtformer"),
     ("aga", "dtformer"),
 ]
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).permute(0, 2, 3, 1)
+
+
+SHARED = CBAM(128)
+NET = build_agdtnet(3, num_frames=4)
 
 
 @pytest.mark.parametrize(("attention", "temporal"), [*TABLE_2, ("none", "mean")])
@@ -182,3 +197,42 @@ def test_dropout_acts_in_training_only() -> None:
     net = network(dropout=0.5)
     clips = random_tensor((2, 2, 3, 32, 32), 13)
     assert torch.equal(net(clips), net(clips))
+
+
+@pytest.mark.parametrize("make", [AdaptiveGlobalAttention, partial(AdaptiveGlobalAttention, context_groups=1), CBAM])
+def test_attention_is_a_class_or_a_callable_too(make: Callable[[int], nn.Module]) -> None:
+    net = build_agdtnet(3, attention=make, num_frames=2, dtype=torch.float64)
+    assert {stage: layer.channels for stage, layer in net.backbone.attention.items()} == {"layer2": 128, "layer3": 256}
+    assert net(random_tensor((1, 2, 3, 32, 32), 0)).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attention": lambda channels: SHARED}, "makes one layer for two stages"),
+        ({"attention": lambda channels: channels}, "what attention makes to be a torch.nn.Module, got 128"),
+        ({"attention": AdaptiveGlobalAttention, "causal": True}, "context_window=16"),
+        ({"attention": AdaptiveGlobalAttention, "backbone": nn.Conv2d(3, 4, 3)}, "in its own ResNet18 only"),
+        ({"backbone": ChannelsLast()}, "axis 1 grows with the image"),
+        ({"backbone": nn.Flatten()}, r"gives feature maps \(N, C, H, W\); this one gives \(1, 150528\)"),
+        ({"backbone": nn.Conv2d(4, 8, 3)}, "cannot run the backbone on an image"),
+    ],
+)
+def test_what_does_not_fit_is_refused_when_a_net_is_built(settings: dict[str, object], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        build_agdtnet(3, **settings)
+
+
+@pytest.mark.parametrize(
+    ("clips", "mask", "message"),
+    [
+        (torch.zeros(1, 3, 2, 32, 32), None, r"Is it \(B, C, T, H, W\)"),
+        (torch.zeros(1, 2, 3, 32, 32), torch.ones(2, 1, dtype=torch.bool), r"mask \(B, T\) = \(1, 2\)"),
+        (torch.zeros(1, 2, 3, 32, 32), torch.zeros(1, 2, dtype=torch.bool), "row 0 is all False"),
+        (torch.zeros(1, 2, 3, 32, 32, dtype=torch.float64), None, "expects its parameters' dtype"),
+    ],
+)
+def test_encode_checks_its_clips_as_forward_does(clips: Tensor, mask: Tensor | None, message: str) -> None:
+    for call in (NET, NET.encode):
+        with pytest.raises((ValueError, TypeError), match=message):
+            call(clips, mask=mask)

@@ -2,10 +2,11 @@
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agdt_layers import (
     AdaptiveGlobalAttention,
@@ -173,3 +174,44 @@ def test_nothing_more_is_computed_when_it_is_not_used() -> None:
     with capture_attention(net):
         assert len(operations()) > len(fresh)
     assert operations() == fresh
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = AdaptiveGlobalAttention(5, num_frames=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(self.attention(x) + 1)
+
+
+def test_each_call_of_a_layer_in_one_call_of_the_model_is_captured() -> None:
+    model, x = Twice(), random_tensor((4, 5, 3, 7), 0, torch.float32)
+    with capture_attention(model) as maps:
+        model(x + 1)
+        model(x)
+        assert list(maps) == ["attention", "attention#2"]
+        first = model.attention.attention_weights(x)
+        second = model.attention.attention_weights(model.attention(x) + 1)
+    torch.testing.assert_close(maps["attention"].context.flatten(0, 1), first.context)
+    torch.testing.assert_close(maps["attention#2"].context.flatten(0, 1), second.context)
+
+
+def test_a_part_that_is_called_alone_keeps_one_entry() -> None:
+    model, x = Twice(), random_tensor((4, 5, 3, 7), 0, torch.float32)
+    with capture_attention(model) as maps:
+        for _ in range(3):
+            model.attention(x)
+    assert list(maps) == ["attention"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "model",
+    [lambda: nn.Linear(2, 3), lambda: torch.jit.trace(AdaptiveGlobalAttention(5), torch.zeros(1, 5, 3, 3))],
+    ids=["without attention", "traced"],
+)
+def test_a_model_without_layers_of_this_package_is_refused(model: Callable[[], nn.Module]) -> None:
+    with pytest.raises(ValueError, match="capture_attention found no attention of this package in"):
+        with capture_attention(model()):
+            pass

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 
 from agdt_layers import ResNet18
@@ -48,6 +49,20 @@ def test_features_and_gradients_agree_with_the_architecture() -> None:
     literal = reference.resnet18(images, {**network.state_dict(keep_vars=True)})
     assert literal.shape == (2, 512, 2, 1)
     assert_agrees(network(images), literal, leaves, tolerance=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mask": torch.ones(2, 3, dtype=torch.bool)}, "got a mask without num_frames"),
+        ({"num_frames": "junk"}, "expects num_frames to be an integer, got 'junk'"),
+        ({"num_frames": 4}, "axis 0, 6, is not a multiple of 4"),
+        ({"num_frames": 3, "mask": torch.ones(3, 2, dtype=torch.bool)}, r"expects mask \(B, T\) = \(2, 3\)"),
+    ],
+)
+def test_clip_settings_are_checked_without_attention_too(settings: dict[str, object], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        ResNet18()(torch.zeros(6, 3, 32, 32), **settings)
 
 
 def test_size_and_stride() -> None:

@@ -14,6 +14,7 @@ from agdt_layers import (
     AGDTNet,
     AGDTStream,
     FrameWise,
+    ResNet18,
     build_agdtnet,
     capture_attention,
     insert_attention,
@@ -126,9 +127,12 @@ def test_a_state_in_another_dtype_is_converted(dtype: torch.dtype) -> None:
     net, video = network(causal=True), random_tensor((2, 6, *SIZE), 3, torch.float32)
     first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
     first.push(video[:, :5])
-    second.load_state_dict({name: value.to(dtype) for name, value in first.state_dict().items()})
+    state = first.state_dict()
+    second.load_state_dict(
+        {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
+    )
     torch.testing.assert_close(second.push(video[:, 5]), first.push(video[:, 5]), rtol=1e-2, atol=1e-2)
-    assert all(value.dtype is torch.float32 for value in second.state_dict().values())
+    assert {value.dtype for value in second.state_dict().values()} == {torch.float32, torch.int64}
 
 
 @torch.no_grad()
@@ -155,6 +159,7 @@ def test_a_stream_goes_on_whatever_became_of_the_classifier(classifier: str) -> 
         net = torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
     else:
         net.classifier = nn.Sequential(nn.ReLU(), net.classifier) if classifier == "a sequence" else nn.Identity()
+    net.eval()
     first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
     first.push(video[:, :3])
     second.load_state_dict(first.state_dict())
@@ -169,16 +174,14 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
     state, expected = stream.state_dict(), stream.push(video[:, 0])
     for wrong, message in (
         ({"vectors": state["vectors"]}, "expects the state of a stream of the same net"),
-        ({**state, "vectors": state["vectors"][:, :1]}, "of one B and one K"),
-        ({name: torch.cat([value, value], dim=1) for name, value in state.items()}, "num_frames - 1 = 3 frames"),
-        ({**state, "vectors": state["vectors"][:, :, :5]}, r"vectors \(B, K, 512\); got \(2, 3, 5\)"),
-        ({name: value[0] for name, value in state.items()}, "expects tensors"),
-        (
-            {name: value.to("meta") for name, value in state.items()},
-            "got a state without numbers: its 'vectors' is on the meta device",
-        ),
-        ({name: value > 0.5 for name, value in state.items()}, "expects a real floating-point tensor"),
-        ({name: value.tolist() for name, value in state.items()}, "expects a torch.Tensor, got list"),
+        ({**state, "vectors": state["vectors"][:1]}, r"one number of streams, B; got B of \[1, 2\]"),
+        ({**state, "vectors": state["vectors"][:, :2]}, r"with 'vectors' \(B, 3, 512\); got \(2, 2, 512\)"),
+        ({**state, "vectors": state["vectors"][:, :, :5]}, r"with 'vectors' \(B, 3, 512\); got \(2, 3, 5\)"),
+        ({**state, "seen": state["seen"][:, None]}, r"with 'seen' \(B\); got \(2, 1\)"),
+        ({**state, "seen": state["seen"].float()}, "expects a tensor like torch.int64 with numbers for 'seen'"),
+        ({**state, "vectors": state["vectors"].to("meta")}, "with numbers for 'vectors'"),
+        ({**state, "vectors": state["vectors"] > 0.5}, "like torch.float32 with numbers for 'vectors'"),
+        ({name: value.tolist() for name, value in state.items()}, "got"),
         (None, "expects state to be a dict"),
     ):
         fresh = AGDTStream(net, num_frames=WINDOW)
@@ -216,7 +219,7 @@ def test_what_a_stream_attends_to_is_captured() -> None:
 @torch.no_grad()
 def test_attention_that_runs_twice_for_a_frame_is_refused() -> None:
     net = network(causal=True)
-    net.backbone.attention["layer2"] = nn.Sequential(*[net.backbone.attention["layer2"]] * 2)
+    net.backbone.attention["layer2"] = nn.Sequential(*[net.backbone.attention["layer2"]] * 2).eval()
     with pytest.raises(ValueError, match="runs one AdaptiveGlobalAttention twice for each frame"):
         AGDTStream(net, num_frames=WINDOW).push(torch.zeros(1, *SIZE))
 
@@ -260,6 +263,66 @@ def test_an_answer_costs_one_frame() -> None:
     assert seen == [1] * 6
 
 
+def with_part_in_training() -> AGDTNet:
+    net = network()
+    net.backbone.layer3[1].bn2.train()
+    return net
+
+
+class Mean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=1)
+
+
+@torch.no_grad()
+def test_streams_of_one_batch_may_start_apart() -> None:
+    net, video = network(causal=True), random_tensor((2, 9, *SIZE), 3, torch.float32)
+    stream = AGDTStream(net, num_frames=WINDOW)
+    for number in range(5):
+        stream.push(video[:, number])
+    stream.reset([1])
+    for number in range(5, 9):
+        first, second = stream.push(video[:, number])
+        torch.testing.assert_close(first, offline(net, video[:1])[number][0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(second, offline(net, video[1:, 5:])[number - 5][0], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_state_goes_from_a_compiled_backbone_to_a_plain_one() -> None:
+    plain, video = network(causal=True), random_tensor((1, 4, *SIZE), 3, torch.float32)
+    compiled = copy.deepcopy(plain)
+    compiled.backbone = torch.compile(compiled.backbone, backend="eager")
+    first, second = AGDTStream(compiled, num_frames=WINDOW), AGDTStream(plain, num_frames=WINDOW)
+    first.push(video[:, :3])
+    second.load_state_dict(first.state_dict())
+    torch.testing.assert_close(second.push(video[:, 3]), first.push(video[:, 3]), rtol=1e-5, atol=1e-5)
+
+
+class FirstStageAlone(nn.Module):
+    """A backbone that holds attention which it does not run."""
+
+    out_channels = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.used, self.unused = (AdaptiveGlobalAttention(4, context_window=WINDOW) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(self.conv(x))
+
+
+@torch.no_grad()
+def test_attention_that_never_runs_does_not_disturb_a_stream() -> None:
+    net = build_agdtnet(3, backbone=FirstStageAlone(), temporal="mean", num_frames=WINDOW).eval()
+    video = random_tensor((1, 6, *SIZE), 3, torch.float32)
+    first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
+    first.push(video[:, :3])
+    second.load_state_dict(first.state_dict())
+    for number in range(3, 6):
+        torch.testing.assert_close(second.push(video[:, number]), offline(net, video)[number], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("net", "num_frames", "error", "message"),
     [
@@ -271,7 +334,9 @@ def test_an_answer_costs_one_frame() -> None:
         ),
         (network, 5, ValueError, "num_frames of at most 4, the longest clip of the net; got 5"),
         (lambda: network(causal=True), 3, ValueError, "averages over 4 frames. Take num_frames=4"),
-        (lambda: network().train(), 4, ValueError, r"expects a net in eval mode.*Call net.eval\(\)"),
+        (lambda: network().train(), 4, ValueError, r"eval mode.*'the net' is in training mode. Call net.eval\(\)"),
+        (lambda: with_part_in_training(), 4, ValueError, "'backbone.layer3.1.bn2' is in training mode"),
+        (lambda: AGDTNet(ResNet18(), Mean(), num_classes=3).eval(), 4, ValueError, "that takes mask.*Mean does not"),
     ],
 )
 def test_what_does_not_fit_is_refused(net, num_frames: int, error: type, message: str) -> None:

@@ -1,11 +1,17 @@
-"""Activation checkpointing: a part that is run once more in the backward pass is run on the same clips."""
+"""Activation checkpointing: a part that the backward pass recomputes sees the clips of the forward pass."""
 
 import copy
+import gc
+import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import graph
 from torch.utils.checkpoint import checkpoint
 
 from agdt_layers import AGDTNet, FrameWise, build_agdtnet, insert_attention
@@ -78,6 +84,132 @@ def test_inside_frame_wise(use_reentrant: bool, mask: Tensor | None, told_at_ins
         return {**gradients(loss, model), "x": x.grad}
 
     assert_equal_gradients(run(lambda part: Recomputed(part, use_reentrant)), run(lambda part: part))
+
+
+class Features:
+    """An output that FrameWise does not look into."""
+
+    def __init__(self, maps: Tensor) -> None:
+        self.maps = maps
+
+
+@dataclass
+class Output:
+    maps: Tensor
+
+
+OUTPUTS: dict[str, tuple[Callable[[Tensor], object], Callable[[Any], Tensor]]] = {
+    "tensor": (lambda maps: maps, lambda output: output),
+    "dataclass": (Output, lambda output: output.maps),
+    "another class": (Features, lambda output: output.maps),
+    "dict in a list": (lambda maps: [{"maps": maps}], lambda output: output[0]["maps"]),
+}
+
+
+class Returning(nn.Module):
+    def __init__(self, inside: nn.Module, make: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.inside, self.make = inside, make
+
+    def forward(self, x: Tensor) -> object:
+        return self.make(self.inside(x))
+
+
+@REENTRANT
+@pytest.mark.parametrize(("make", "maps_of"), OUTPUTS.values(), ids=OUTPUTS)
+def test_gradients_are_right_whatever_the_model_returns(
+    make: Callable[[Tensor], object], maps_of: Callable[[Any], Tensor], use_reentrant: bool
+) -> None:
+    def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
+        model, x = encoder(), clips(2, 3)
+        loss = maps_of(FrameWise(Returning(Stages(model, wrap), make))(x)).square().mean()
+        return {**gradients(loss, model), "x": x.grad}
+
+    assert_equal_gradients(run(lambda part: Recomputed(part, use_reentrant)), run(lambda part: part))
+
+
+@REENTRANT
+def test_gradients_are_right_for_a_feature_that_only_a_hook_sees(use_reentrant: bool) -> None:
+    def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
+        model, x, seen = encoder(), clips(2, 3), []
+        stages = Stages(model, wrap)
+        stages.stages[-1].register_forward_hook(lambda module, args, output: seen.append(output))
+        FrameWise(Returning(stages, lambda maps: None))(x)
+        return {**gradients(seen[-1].square().mean(), model), "x": x.grad}
+
+    assert_equal_gradients(run(lambda part: Recomputed(part, use_reentrant)), run(lambda part: part))
+
+
+@pytest.mark.parametrize("outer", [False, True], ids=["outer saved tensors", "outer reentrant"])
+@REENTRANT
+def test_gradients_are_right_when_checkpoints_are_nested(use_reentrant: bool, outer: bool) -> None:
+    def run(inner: Callable[[nn.Module], nn.Module], around: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
+        model, images, x = encoder(), encoder(), clips(2, 3)
+        loss = FrameWise(around(Stages(model, inner)))(x).square().mean()
+        return gradients(loss + around(Stages(images, inner))(x.flatten(0, 1)).square().mean(), model, images)
+
+    nested = run(lambda part: Recomputed(part, use_reentrant), lambda part: Recomputed(part, outer))
+    assert_equal_gradients(nested, run(lambda part: part, lambda part: part))
+
+
+@REENTRANT
+def test_one_model_of_clips_and_of_images_in_one_backward_pass(use_reentrant: bool) -> None:
+    def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
+        model, x = encoder(), clips(2, 3)
+        stages = Stages(model, wrap)
+        loss = FrameWise(stages)(x).square().mean() + stages(x.flatten(0, 1)).pow(4).mean()
+        return gradients(loss, model)
+
+    assert_equal_gradients(run(lambda part: Recomputed(part, use_reentrant)), run(lambda part: part))
+
+
+def test_frame_wise_inside_a_checkpoint() -> None:
+    def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
+        model, x = encoder(), clips(2, 3)
+        net = FrameWise(Stages(model, wrap))
+        loss = (net(x) if wrap is plain else checkpoint(net, x, use_reentrant=False)).square().mean()
+        return {**gradients(loss, model), "x": x.grad}
+
+    def plain(part: nn.Module) -> nn.Module:
+        return part
+
+    assert_equal_gradients(run(lambda part: Recomputed(part, False)), run(plain))
+
+
+def test_hooks_on_saved_tensors_around_a_call_take_effect() -> None:
+    def run(around: AbstractContextManager[object]) -> dict[str, Tensor]:
+        model, x = encoder(), clips(2, 3)
+        with around:
+            loss = FrameWise(Stages(model, lambda part: Recomputed(part, False)))(x).square().mean()
+        return {**gradients(loss, model), "x": x.grad}
+
+    packed: list[Tensor] = []
+
+    def pack(x: Tensor) -> int:
+        packed.append(x.clone())
+        return len(packed) - 1
+
+    assert_equal_gradients(run(graph.saved_tensors_hooks(pack, packed.__getitem__)), run(nullcontext()))
+    assert len(packed) > 3
+
+
+def test_a_saved_tensor_that_is_changed_in_place_is_detected() -> None:
+    model, x = nn.Sequential(nn.Conv2d(3, 5, 1), nn.Sigmoid()), clips(2, 3)
+    out = FrameWise(model)(x)
+    with torch.no_grad():
+        out.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an in-place operation: it is at version 1, expected 0"):
+        out.sum().backward()
+
+
+@REENTRANT
+def test_a_model_is_freed_after_its_backward_pass(use_reentrant: bool) -> None:
+    net = FrameWise(Stages(encoder(), lambda part: Recomputed(part, use_reentrant)))
+    net(clips(2, 3), mask=end_padding([3, 1], 3)).square().mean().backward()
+    alive = weakref.ref(net.model)
+    del net
+    gc.collect()
+    assert alive() is None
 
 
 @REENTRANT

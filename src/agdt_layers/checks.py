@@ -1,0 +1,398 @@
+"""What may come in. The only place where an error about a setting, a tensor or a mask is worded.
+
+Every message names the layer, what was expected and what came, and suggests a fix. Settings are checked when a layer is
+made, tensors when it is called.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agdt_layers.torch_compat import has_values, is_autocast_enabled, is_inference, is_jit_tracing
+
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+# Far beyond any model: a larger number is a slip of the hand, and would fill the memory or never end.
+_LARGEST = 2**16
+
+
+def positive_integer(layer: str, name: str, value: Any, at_most: int | None = None) -> int:
+    """Give an integer of any type as an int; the sizes of a traced tensor stay as they are."""
+    # While torch.jit traces, sizes are tensors; they hold for every size, and have nothing to be compared with.
+    if is_jit_tracing() and isinstance(value, Tensor):
+        return value  # type: ignore[return-value]
+    if isinstance(value, bool) or not isinstance(value, (Integral, torch.SymInt)):
+        raise TypeError(f"{layer} expects {name} to be an integer, got {shown(value)}.")
+    number: Any = value if isinstance(value, (int, torch.SymInt)) else int(value)
+    if number < 1:
+        raise ValueError(f"{layer} expects {name} to be at least 1, got {shown(value)}.")
+    if at_most is not None and number > at_most:
+        raise ValueError(f"{layer} expects {name} to be at most {at_most:,}, got {shown(value)}.")
+    return number
+
+
+def size(layer: str, name: str, value: Any, at_most: int = _LARGEST) -> int:
+    """Give a setting by which parameters, layers or loops grow as an int."""
+    return positive_integer(layer, name, value, at_most)
+
+
+def odd_kernel(layer: str, name: str, value: Any) -> int:
+    number = positive_integer(layer, name, value, at_most=1023)
+    if number % 2 == 0:
+        raise ValueError(
+            f"{layer} expects an odd {name}, so that the output is as long as the input; got {number}. "
+            f"Take {number - 1} or {number + 1}."
+        )
+    return number
+
+
+def divides(layer: str, name: str, value: Any, of: str, total: int) -> int:
+    number = positive_integer(layer, name, value)
+    if total % number:
+        near = ", ".join(str(n) for n in range(1, min(total, 2 * number) + 1) if total % n == 0)
+        raise ValueError(f"{layer} expects {name} to divide {of}={total}, got {shown(value)}. Possible: {near}.")
+    return number
+
+
+def one_of(layer: str, name: str, value: object, choices: Sequence[str]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        kind = ValueError if isinstance(value, str) else TypeError
+        raise kind(f"{layer} expects {name} to be one of {', '.join(choices)}; got {shown(value)}.")
+
+
+def flag(layer: str, name: str, value: Any) -> bool:
+    of_numpy = type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
+    if not isinstance(value, bool) and not of_numpy:
+        raise TypeError(f"{layer} expects {name} to be True or False, got {shown(value)}.")
+    return bool(value)
+
+
+def probability(layer: str, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{layer} expects {name} to be a number in [0, 1), got {shown(value)}.")
+    if not 0.0 <= float(value) < 1.0:
+        raise ValueError(f"{layer} expects {name} in [0, 1), got {shown(value)}.")
+    return float(value)
+
+
+def module(function: str, name: str, value: object) -> None:
+    if not isinstance(value, nn.Module):
+        fix = f" Make one: {value.__name__}(...)." if isinstance(value, type) and issubclass(value, nn.Module) else ""
+        raise TypeError(f"{function} expects {name} to be a torch.nn.Module, got {shown(value)}.{fix}")
+
+
+def by_name(layer: str, name: str, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{layer} expects {name} to be a dict, by name; got {shown(value)}.")
+
+
+def factory(layer: str, device: Any, dtype: Any) -> dict[str, Any]:
+    """Give device and dtype as torch's layers take them."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in DTYPES):
+        names = ", ".join(map(str, DTYPES))
+        raise TypeError(f"{layer} expects dtype to be one of {names}; got {shown(dtype)}.")
+    known = isinstance(device, (str, int, torch.device)) and not isinstance(device, bool)
+    try:
+        torch.empty(0, device=device if known else None)
+    except Exception:  # what torch raises depends on the device and on how it was built
+        raise ValueError(
+            f'{layer} expects device to be one of this machine, such as "cpu"; got {shown(device)}.'
+        ) from None
+    if not known and device is not None:
+        raise TypeError(f'{layer} expects device to be a torch.device or a string such as "cpu"; got {shown(device)}.')
+    return {"device": device, "dtype": dtype}
+
+
+def shown(value: object) -> str:
+    """Show a value in a message, or its type where it would be long."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 and "\n" not in shown and " at 0x" not in shown else f"a {type(value).__name__}"
+
+
+def floating(layer: str, x: object) -> None:
+    """Accept a dense tensor of real numbers."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{layer} expects a torch.Tensor, got {type(x).__name__}.")
+    _dense(layer, x)
+    if x.dtype not in DTYPES:
+        fix = "Convert it with x.float()."
+        if x.is_complex():
+            fix = "Take its .abs() or .real."
+        elif x.dtype == torch.uint8:
+            fix = "Convert it with x.float() / 255."
+        raise TypeError(f"{layer} expects a real floating-point tensor, got {x.dtype}. {fix}")
+
+
+def _dense(layer: str, x: Tensor, name: str = "x") -> None:
+    if x.is_quantized:
+        raise TypeError(f"{layer} expects {name} to be a dense tensor, got a quantised one. Take {name}.dequantize().")
+    if x.is_nested:
+        raise TypeError(
+            f"{layer} expects {name} to be a dense tensor, got a nested one. Take "
+            f"torch.nested.to_padded_tensor({name}, 0)" + (" and a mask." if name == "x" else ".")
+        )
+    if x.layout != torch.strided:
+        raise TypeError(f"{layer} expects {name} to be a dense tensor, got {x.layout}. Take {name}.to_dense().")
+
+
+def example(function: str, value: object) -> None:
+    """Accept an input of a model, or a tuple of its inputs, of which the tensors are dense."""
+    if not isinstance(value, (Tensor, tuple)):
+        raise TypeError(
+            f"{function} expects example_input to be an input of the model, a tensor, or a tuple of its inputs; "
+            f"got {shown(value)}."
+        )
+    for x in value if isinstance(value, tuple) else (value,):
+        if isinstance(x, Tensor):
+            _dense(function, x)
+
+
+def same_device(layer: str, x: Tensor, parameter: Tensor | None) -> None:
+    """Accept x where its parameters are; and no tensor of inference mode where gradients are to be found."""
+    if parameter is not None and parameter.requires_grad and torch.is_grad_enabled() and is_inference(x):
+        raise ValueError(
+            f"{layer} got a tensor that was made in inference mode, and has parameters that want gradients. "
+            "Call it with torch.no_grad(), or on x.clone()."
+        )
+    if parameter is not None and x.device != parameter.device and not parameter.is_meta:
+        raise ValueError(
+            f"{layer} expects its input on {parameter.device}, where its parameters are; got {x.device}. "
+            f'Make it there, or move it with x.to("{parameter.device}").'
+        )
+
+
+def module_device(layer: str, x: Tensor, module: nn.Module) -> None:
+    """Accept x on the device of the module's first parameter."""
+    for parameter in module.parameters():
+        same_device(layer, x, parameter)
+        break
+
+
+def module_dtype(layer: str, x: Tensor, module: nn.Module) -> None:
+    """Accept x in the dtype of the module's first parameter, as :func:`parameter_dtype` does."""
+    for parameter in module.parameters():
+        parameter_dtype(layer, x, parameter)
+        break
+
+
+def parameter_dtype(layer: str, x: Tensor, parameter: Tensor) -> None:
+    """Accept x in the parameters' dtype; under autocast, which converts both, in any."""
+    same_device(layer, x, parameter)
+    if x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
+        raise TypeError(
+            f"{layer} expects its parameters' dtype, {parameter.dtype}; got {x.dtype}. "
+            f"Convert the input with x.to({parameter.dtype}) or the layer with .to({x.dtype})."
+        )
+
+
+def _not_empty(layer: str, x: Tensor, axes: dict[str, int]) -> None:
+    for name, axis in axes.items():
+        if x.shape[axis] == 0:
+            raise ValueError(f"{layer} got {tuple(x.shape)}: axis {axis} ({name}) is empty; it must be at least 1.")
+
+
+def images(layer: str, x: Tensor, channels: int) -> None:
+    """Accept (N, C, H, W)."""
+    floating(layer, x)
+    if x.ndim != 4:
+        raise ValueError(
+            f"{layer} expects (N, C, H, W) with C = {channels}; got {x.ndim} axes, {tuple(x.shape)}."
+            + (" Fold a clip first: x.flatten(0, 1)." if x.ndim == 5 else "")
+        )
+    if x.shape[1] != channels:
+        fix = (
+            "Is it (N, H, W, C)? Then x.permute(0, 3, 1, 2)."
+            if x.shape[3] == channels
+            else "The layer was made for another number of channels."
+        )
+        raise ValueError(
+            f"{layer} expects (N, C, H, W); got {tuple(x.shape)}: axis 1 should be the {channels} channels. {fix}"
+        )
+    _not_empty(layer, x, {"H": 2, "W": 3})
+
+
+def clips(layer: str, x: Tensor, channels: int | None) -> None:
+    """Accept (B, T, C, H, W), of any C where channels is None."""
+    floating(layer, x)
+    if x.ndim != 5:
+        known = "" if channels is None else f" with C = {channels}"
+        raise ValueError(
+            f"{layer} expects clips (B, T, C, H, W){known}; got {x.ndim} axes, {tuple(x.shape)}."
+            + (" One clip is x.unsqueeze(0)." if x.ndim == 4 else "")
+        )
+    if channels is not None and x.shape[2] != channels:
+        if x.shape[1] == channels:
+            fix = "Is it (B, C, T, H, W)? Then x.transpose(1, 2)."
+        elif x.shape[4] == channels:
+            fix = "Is it (B, T, H, W, C)? Then x.permute(0, 1, 4, 2, 3)."
+        else:
+            fix = "The layer was made for another number of channels."
+        raise ValueError(
+            f"{layer} expects (B, T, C, H, W); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {fix}"
+        )
+    _not_empty(layer, x, {"T": 1, "H": 3, "W": 4})
+
+
+def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames: int | None) -> tuple[Tensor, int]:
+    """Give the frames of clips, images or folded frames as (B*T, C, H, W), and T.
+
+    ``num_frames`` is the call's, ``made_for`` the constructor's number of frames; the latter serves folded
+    input only, because (B, T, C, H, W) says itself how long its clips are.
+    """
+    if num_frames is not None:
+        num_frames = positive_integer(layer, "num_frames", num_frames)
+    if isinstance(x, Tensor) and x.ndim == 5:
+        clips(layer, x, channels)
+        if num_frames is not None and num_frames != x.shape[1]:
+            raise ValueError(
+                f"{layer} got num_frames={num_frames} and {tuple(x.shape)}, whose axis 1 says T = {x.shape[1]}. "
+                "Leave num_frames out for (B, T, C, H, W)."
+            )
+        return x.flatten(0, 1), x.shape[1]
+    if isinstance(x, Tensor) and x.ndim != 4:
+        floating(layer, x)
+        raise ValueError(
+            f"{layer} expects (B, T, C, H, W), (B, C, H, W) or folded (B*T, C, H, W) with C = {channels}; "
+            f"got {x.ndim} axes, {tuple(x.shape)}."
+        )
+    images(layer, x, channels)
+    # By None and not by `or`: an older compiler specialises on the T whose truth it reads.
+    frames = made_for if num_frames is None else num_frames
+    return x, 1 if frames is None else folded(layer, x, frames)
+
+
+def folded(layer: str, x: Tensor, num_frames: int) -> int:
+    """Accept folded frames (B*T, C, H, W) of T = num_frames."""
+    if not is_jit_tracing() and x.shape[0] % num_frames:
+        raise ValueError(
+            f"{layer} expects folded frames (B*T, C, H, W) with T = num_frames = {num_frames}; got {tuple(x.shape)}: "
+            f"axis 0, {x.shape[0]}, is not a multiple of {num_frames}. Pass num_frames=1 for single images."
+        )
+    return num_frames
+
+
+def clip_axis(layer: str, x: Tensor, total: int, num_frames: int) -> None:
+    """Accept maps that still hold, on axis 0, the frames of the clips that were folded around the layer."""
+    if isinstance(x, Tensor) and x.ndim == 4 and x.shape[0] != total:
+        raise ValueError(
+            f"{layer} expects the {total} frames of the clips, {num_frames} per clip, on axis 0; got {tuple(x.shape)}. "
+            "Something between the clips and this layer cut or joined axis 0: place the layer before it."
+        )
+
+
+def sequence(layer: str, x: Tensor, channels: int) -> None:
+    """Accept frame vectors (B, T, C)."""
+    floating(layer, x)
+    if x.ndim != 3:
+        raise ValueError(
+            f"{layer} expects frame vectors (B, T, C) with C = {channels}; got {x.ndim} axes, {tuple(x.shape)}."
+            + (" One clip is x.unsqueeze(0)." if x.ndim == 2 else "")
+        )
+    if x.shape[2] != channels:
+        fix = (
+            "Is it (B, C, T)? Then x.transpose(1, 2)."
+            if x.shape[1] == channels
+            else "The layer was made for another number of channels."
+        )
+        raise ValueError(
+            f"{layer} expects (B, T, C); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {fix}"
+        )
+    _not_empty(layer, x, {"T": 1})
+
+
+def stream_state(layer: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Accept tensors of these names and shapes, the first axis, B, aside."""
+    if sorted(map(str, state)) != sorted(expected):
+        raise ValueError(
+            f"{layer} expects the state of a stream of the same net, with {', '.join(expected)}; "
+            f"got {', '.join(map(str, state))}."
+        )
+    batches = set()
+    for name, like in expected.items():
+        value = state[name]
+        if not isinstance(value, Tensor) or value.is_floating_point() != like.is_floating_point() or value.is_meta:
+            raise TypeError(
+                f"{layer} expects a tensor like {like.dtype} with numbers for {name!r}; got {shown(value)}."
+            )
+        if value.ndim != like.ndim or value.shape[1:] != like.shape[1:]:
+            wanted = ", ".join(["B", *map(str, like.shape[1:])])
+            raise ValueError(
+                f"{layer} expects the state of a stream of the same net and num_frames, with {name!r} ({wanted}); "
+                f"got {tuple(value.shape)}."
+            )
+        batches.add(value.shape[0])
+    if len(batches) > 1:
+        raise ValueError(f"{layer} expects the state of one number of streams, B; got B of {sorted(batches)}.")
+
+
+def frame_mask(layer: str, mask: Tensor | None, batch: int, num_frames: int, device: torch.device) -> None:
+    """Accept a boolean (B, T), True where a frame is real; its values are the matter of :func:`real_frames`."""
+    if mask is None:
+        return
+    if isinstance(mask, Tensor):
+        _dense(layer, mask, "mask")
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        came = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(
+            f"{layer} expects mask to be a bool tensor (B, T), True where a frame is real; got {came}. "
+            "Convert it with mask.bool()."
+        )
+    if mask.ndim != 2 or mask.shape[0] != batch or mask.shape[1] != num_frames:
+        raise ValueError(
+            f"{layer} expects mask (B, T) = ({batch}, {num_frames}), True where a frame is real; "
+            f"got {tuple(mask.shape)}."
+        )
+    if mask.device != device:
+        raise ValueError(
+            f"{layer} expects mask on {device}, where its input is; got {mask.device}. "
+            f'Make it there, or move it with mask.to("{device}").'
+        )
+
+
+def no_mask(layer: str, mask: object) -> None:
+    """Refuse a mask where images are not clips."""
+    if mask is not None:
+        raise ValueError(f"{layer} got a mask without num_frames, the frames per clip. Pass num_frames=mask.shape[1].")
+
+
+class _Checked(threading.local):
+    """The mask whose values the outermost call has checked."""
+
+    def __init__(self) -> None:
+        self.mask: Tensor | None = None
+
+
+_checked = _Checked()
+
+
+@contextmanager
+def known(mask: Tensor) -> Iterator[None]:
+    """Have this mask not checked again: each of its rows has a real frame."""
+    outer, _checked.mask = _checked.mask, mask
+    try:
+        yield
+    finally:
+        _checked.mask = outer
+
+
+def real_frames(layer: str, mask: Tensor | None) -> AbstractContextManager[None]:
+    """Accept a mask with at least one real frame per clip, and give a context in which it is not checked again.
+
+    No other check reads values: a GPU must finish all its work before it can tell them.
+    """
+    if mask is None or not has_values(mask) or mask is _checked.mask:
+        return nullcontext()
+    some = mask.any(dim=1)
+    if not some.all():
+        row = int(some.logical_not().nonzero()[0])
+        raise ValueError(
+            f"{layer} got a mask whose row {row} is all False: clip {row} has no real frame. "
+            "Drop that clip, or is the mask inverted? True means real."
+        )
+    return known(mask)

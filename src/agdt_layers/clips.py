@@ -1,0 +1,286 @@
+"""Clips through a 2-D CNN: the clip axis that travels beside the call, and FrameWise, which runs any image model.
+
+A CNN passes on maps (N, C, H, W) and nothing else, so which of them are frames of one clip is kept for the duration of
+one call, in the thread of that call. ``threading.local`` and not ``contextvars``, because torch.compile traces the
+former into one graph and breaks the graph at the latter.
+
+Activation checkpointing runs a part of the model again in the backward pass, after the call. It first unpacks the
+inputs that it saved, so hooks on the saved tensors restore the clip axis then.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, MutableMapping
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import graph
+
+from agdt_layers import checks
+from agdt_layers.torch_compat import (
+    NO_BACKWARD,
+    at_end_of_backward,
+    current_backward,
+    is_transformed,
+    saved_tensors_hooks,
+    sequence_number,
+)
+from agdt_layers.tracing import NotScriptable, refuse_fx
+
+
+class Memory(Protocol):
+    """What a stream keeps of earlier frames for the layers that average over the last num_frames frames."""
+
+    num_frames: int
+
+    def past(self, layer: nn.Module) -> tuple[Tensor, Tensor]:
+        """Return z_gc of the last frames, (B, K, C), and which of these and of the newest are real, (B, K + n)."""
+
+    def keep(self, layer: nn.Module, newest: Tensor) -> None:
+        """Keep the layer's newest frames, (B, n, C), for the steps that follow."""
+
+
+class ClipAxis(NamedTuple):
+    """The clip axis of folded frames: N = B*T frames in all, T per clip, and which of them are real.
+
+    A stream's frames are the newest n of longer clips; its memory holds what is kept of the earlier ones.
+    """
+
+    total: int
+    num_frames: int
+    mask: Tensor | None
+    memory: Memory | None = None
+
+
+class _Span:
+    """The clip axis of one call, and the range of the graph nodes that the call made."""
+
+    def __init__(self, axis: ClipAxis) -> None:
+        self.axis = axis
+        self.first = self.last = sequence_number()
+
+    def end(self) -> None:
+        self.last = sequence_number()
+
+
+class _Recalled:
+    """The call whose gradients a backward pass is computing, if it is one with a clip axis."""
+
+    def __init__(self, task: int) -> None:
+        self.task = task
+        self.span: _Span | None = None
+        self.is_inside = False
+
+    def end(self) -> None:
+        self.span = None
+
+
+class _Call(threading.local):
+    axis: ClipAxis | None = None
+    recalled: _Recalled | None = None
+
+
+_call = _Call()
+
+
+def current_clip_axis() -> ClipAxis | None:
+    """Return the clip axis of the call, or of the recomputation in a backward pass, that this call is part of."""
+    recalled = _call.recalled
+    if _call.axis is not None or recalled is None or recalled.span is None:
+        return _call.axis
+    task, node = current_backward()
+    if task == recalled.task:
+        recalled.is_inside = recalled.span.first <= node < recalled.span.last
+    # A backward pass with another id runs inside that of the call, as a reentrant checkpoint's does.
+    return recalled.span.axis if recalled.is_inside and task != NO_BACKWARD else None
+
+
+def clip_settings() -> dict[str, Any]:
+    """Return the clip axis as the arguments of an attention's call."""
+    axis = current_clip_axis()
+    return {} if axis is None else {"num_frames": axis.num_frames, "mask": axis.mask}
+
+
+def call_with_clip_axis(run: Callable[[Tensor], Any], frames: Tensor, axis: ClipAxis) -> Any:
+    """Run a model on folded frames, with the clip axis known inside, forward and backward."""
+    outer = _call.axis
+    if outer is not None and outer.total == axis.total:
+        axis = axis._replace(memory=outer.memory)
+    _call.axis = axis
+    try:
+        if not torch.is_grad_enabled() or is_transformed():
+            return run(frames)
+        span = _Span(axis)
+        with _recalling(span):
+            output = run(frames)
+        span.end()
+        return output
+    finally:
+        _call.axis = outer
+
+
+def call_on_clips(name: str, model: nn.Module, clips: Tensor, mask: Tensor | None) -> Any:
+    """Run an image model on the frames of clips (B, T, C, H, W), padding set to 0, with the clip axis known inside."""
+    if len(getattr(model, "device_ids", None) or ()) > 1:
+        refuse_data_parallel(name, model)
+    if mask is not None:
+        clips = torch.where(mask[:, :, None, None, None], clips, 0)
+    frames = clips.flatten(0, 1)
+    return call_with_clip_axis(model, frames, ClipAxis(frames.shape[0], clips.shape[1], mask))
+
+
+def refuse_data_parallel(name: str, model: nn.Module) -> None:
+    """Refuse a model whose threads would not know the clip axis."""
+    if any(isinstance(module, nn.DataParallel) for module in model.modules()):
+        raise ValueError(
+            f"{name} got a model with nn.DataParallel inside, which would cut clips apart. "
+            f"Wrap the other way round: nn.DataParallel({name}(...))."
+        )
+
+
+def _recalling(span: _Span) -> graph.saved_tensors_hooks:
+    """Restore the clip axis wherever a tensor that was saved meanwhile is unpacked."""
+    outer = saved_tensors_hooks()
+
+    def pack(x: Tensor) -> Any:
+        return (x, x._version) if outer is None else outer[0](x)
+
+    def unpack(packed: Any) -> Tensor:
+        if outer is None:
+            x, version = packed
+            # Where hooks are set, autograd leaves this check to them.
+            if x._version != version:
+                raise RuntimeError(
+                    f"A tensor {tuple(x.shape)} that is needed for gradient computation was modified by an in-place "
+                    f"operation: it is at version {x._version}, expected {version}."
+                )
+        else:
+            x = outer[1](packed)
+        _recall(span)
+        return x
+
+    return graph.saved_tensors_hooks(pack, unpack)
+
+
+def _recall(span: _Span) -> None:
+    task, _ = current_backward()
+    if task == NO_BACKWARD:
+        return
+    recalled = _call.recalled
+    if recalled is None or recalled.task != task:
+        recalled = _call.recalled = _Recalled(task)
+        at_end_of_backward(recalled.end)
+    recalled.span = span
+
+
+class FrameWise(NotScriptable, nn.Module):
+    """Run an image model on every frame of a clip, and tell the attention inside which frames form a clip.
+
+    Every AGA inside gets T, and which frames are padding, from the call itself: nothing is stored between calls, and
+    threads do not affect each other.
+
+    Args:
+        model: takes images (N, C, H, W). The state-dict keys are the model's, prefixed with ``model.``.
+
+    Raises:
+        TypeError, ValueError: the model is not a module, or contains nn.DataParallel, whose threads would not know T;
+            the clips or the mask do not fit.
+
+    Note:
+        Activation checkpointing works inside, reentrant or not: T is restored when a part is recomputed.
+
+    Example:
+        >>> from agdt_layers import ResNet18
+        >>> encoder = FrameWise(ResNet18())
+        >>> encoder(torch.randn(2, 4, 3, 64, 64)).shape
+        torch.Size([2, 4, 512, 2, 2])
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        checks.module("FrameWise", "model", model)
+        refuse_data_parallel("FrameWise", model)
+        self.model = model
+
+    def forward(self, clips: Tensor, mask: Tensor | None = None) -> Any:
+        """Run the model on every frame.
+
+        Args:
+            clips: (B, T, C, H, W).
+            mask: bool (B, T), True where a frame is real; the attention inside takes it into account.
+
+        Returns:
+            The model's output with every tensor (B*T, ...) in it unfolded to (B, T, ...); tuples, lists, dicts and
+            dataclasses keep their type. In objects of other classes nothing is unfolded.
+        """
+        name = type(self).__name__
+        refuse_fx(name, clips, "Trace the model inside, FrameWise(fx.symbolic_trace(model)), or use torch.export.")
+        checks.clips(name, clips, None)
+        checks.module_device(name, clips, self.model)
+        # A model of several dtypes knows itself what it takes.
+        if not any(p.dtype == clips.dtype for p in self.model.parameters()):
+            checks.module_dtype(name, clips, self.model)
+        batch, num_frames = clips.shape[:2]
+        checks.frame_mask(name, mask, batch, num_frames, clips.device)
+        with checks.real_frames(name, mask):
+            return _unfold(self._run(clips, mask), batch, num_frames)
+
+    def _run(self, clips: Tensor, mask: Tensor | None) -> Any:
+        name = type(self).__name__
+        if torch.compiler.is_compiling():
+            return call_on_clips(name, self.model, clips, mask)
+        try:
+            return call_on_clips(name, self.model, clips, mask)
+        except (RuntimeError, ValueError) as error:
+            # A model does not say what it takes; most begin with a convolution. A ValueError has words of its own, but
+            # they speak of folded frames, not of the clips that came.
+            first = next((m for m in self.model.modules() if isinstance(m, nn.Conv2d)), None)
+            turned = first is not None and first.in_channels in (clips.shape[1], clips.shape[4])
+            if first is not None and (turned or isinstance(error, RuntimeError)):
+                checks.clips(name, clips, first.in_channels)
+            raise
+
+
+def _unfold(output: Any, batch: int, num_frames: int) -> Any:
+    """Unfold every tensor in a model's output; containers are copied, so that their class and other content stay."""
+
+    def unfolded(value: Any) -> Any:
+        return _unfold(value, batch, num_frames)
+
+    if isinstance(output, Tensor):
+        if output.ndim == 0 or output.shape[0] != batch * num_frames:
+            raise ValueError(
+                f"FrameWise expects outputs with the B*T = {batch * num_frames} frames on axis 0; "
+                f"got {tuple(output.shape)}."
+            )
+        return output.unflatten(0, (batch, num_frames))
+    if isinstance(output, MutableMapping):
+        mapping = copy.copy(output)
+        for key, value in output.items():
+            mapping[key] = unfolded(value)
+        return mapping
+    if isinstance(output, list):
+        items = copy.copy(output)
+        items[:] = map(unfolded, output)
+        return items
+    if isinstance(output, tuple):
+        parts = tuple(map(unfolded, output))
+        kind = type(output)
+        if kind.__module__ == "torch.return_types":
+            return kind(parts)
+        made = tuple.__new__(kind, parts)
+        if hasattr(output, "__dict__"):
+            vars(made).update(vars(output))
+        return made
+    if is_dataclass(output) and not isinstance(output, type):
+        record = copy.copy(output)
+        for field in fields(output):
+            # Also in a frozen one; a field without a value stays without.
+            if hasattr(output, field.name):
+                object.__setattr__(record, field.name, unfolded(getattr(output, field.name)))
+        return record
+    return output

@@ -1,0 +1,80 @@
+"""Modules that hold the parameters of a convolution and apply it in its cheapest exact form.
+
+They are no nn.Conv2d: what they convolve is already pooled, so tools that select layers by class pass them over.
+Weights are applied in the dtype of the input, which the layers promote to float32: products of two statistics overflow
+float16, and a sigmoid rounded to bfloat16 is too coarse for the next product.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv1d
+
+from agdt_layers import functional
+from agdt_layers.feature_maps import rescale
+
+
+class Kernel(nn.Module):
+    """Holds a convolution's weight and bias, initialised as torch's convolutions are."""
+
+    bias: Tensor | None
+
+    def __init__(self, *shape: int, bias: bool = False, **factory: Any) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(shape, **factory))
+        self.register_parameter("bias", nn.Parameter(torch.empty(shape[0], **factory)) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.weight[0].numel())
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, bias={self.bias is not None}"
+
+
+class ChannelKernel(Kernel):
+    """Convolution along the channel axis: I vectors per frame, (I, N, C) -> (N, C); weight (1, I, k)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return functional.convolve_channels(x, self.weight.to(x.dtype), bias)
+
+
+class SpatialKernel(Kernel):
+    """The 2-D convolution of eq. 10, applied within the pass that rescales the map; weight (1, 2, k, k).
+
+    X (N, C, H, W), s_c and g (N, C) -> M (N, C, H, W) and s_hw (N, 1, H, W).
+    """
+
+    def forward(self, x: Tensor, channel: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        return rescale(x, channel, context, self.weight.to(context.dtype))
+
+
+class WindowKernel(Kernel):
+    """A convolution of eq. 12, pooled: windowed means (N, k, C) -> (N, C); weight (C, C/groups, 1, k) or (.., k, 1)."""
+
+    def forward(self, windows: Tensor) -> Tensor:
+        return functional.convolve_windows(windows, self.weight.to(windows.dtype))
+
+
+class PooledKernel(Kernel):
+    """A depthwise convolution of a map, pooled: (N, C, H, W) -> (N, C); weight (C, 1, k, k), bias (C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return functional.frame_vectors(x, self.weight.to(x.dtype), bias)
+
+
+class TemporalKernel(Kernel):
+    """The depthwise convolution over time of eq. 19: (B, T + k - 1, C) -> (B, T, C); weight (C, 1, k), bias (C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return conv1d(x.transpose(1, 2), self.weight.to(x.dtype), bias, groups=len(self.weight)).transpose(1, 2)
