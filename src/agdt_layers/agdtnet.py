@@ -14,7 +14,6 @@ from agdt_layers.attention import AdaptiveGlobalAttention
 from agdt_layers.cbam import CBAM
 from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
 from agdt_layers.frame_vectors import FrameVectors
-from agdt_layers.old_state import accept_old_state
 from agdt_layers.resnet import ResNet18
 from agdt_layers.squeeze_excitation import SqueezeExcitation
 from agdt_layers.temporal import DTFormer
@@ -80,7 +79,6 @@ class AGDTNet(NotScriptable, nn.Module):
         self.frame_vectors = FrameVectors(channels, **factory)
         self.temporal = temporal
         self.classifier = nn.Linear(channels, num_classes, **factory)
-        accept_old_state(self)
 
     def reset_parameters(self) -> None:
         """Re-initialise the parameters; a part without ``reset_parameters`` keeps its own."""

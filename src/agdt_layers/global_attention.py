@@ -19,7 +19,6 @@ from agdt_layers import checks, functional
 from agdt_layers.channel_attention import AdaptiveChannelAttention
 from agdt_layers.clip_axis import ClipAxis, current_clip_axis
 from agdt_layers.feature_maps import attend, pool_channels, pool_windows
-from agdt_layers.old_state import accept_old_state
 from agdt_layers.precision import called, full_precision, in_dtype, promoted
 from agdt_layers.tracing import NotScriptable, one_fx_node
 from agdt_layers.untouched import is_untouched, is_untouched_convolution
@@ -136,7 +135,6 @@ class GlobalAttention(NotScriptable, nn.Module, ABC):
         self.context = GlobalContext(channels, context_kernel_size, context_groups, **factory)
         # Shape (1,) and not (): sharded training cannot split a scalar.
         self.residual_scale = nn.Parameter(torch.zeros(1, **factory)) if residual_scale else None
-        accept_old_state(self)
 
     def reset_parameters(self) -> None:
         """Re-initialise the parameters, each layer as torch does; the context's bias and any residual scale are 0."""

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks, functional
-from agdt_layers.old_state import accept_old_state
 from agdt_layers.precision import called, full_precision, promoted
 from agdt_layers.tracing import NotScriptable, one_fx_node
 from agdt_layers.untouched import is_untouched_convolution
@@ -77,7 +76,6 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
         self.alpha_forward = nn.Parameter(torch.empty(1, **factory))
         self.alpha_backward = nn.Parameter(torch.empty(1, **factory))
         self.conv = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, **factory)
-        accept_old_state(self)
         self._reset_alphas()
 
     def reset_parameters(self) -> None:
