@@ -86,6 +86,13 @@ def test_part_of_the_attention_is_missing_and_not_new(prefix: str, caplog) -> No
     assert len(report.missing) == 9
 
 
+def test_attention_is_not_new_if_the_source_has_another() -> None:
+    other = build_agdtnet(3, num_frames=2, attention="se", temporal="mean")
+    report = load_weights(build_agdtnet(3, num_frames=2, temporal="mean"), nn.DataParallel(other).state_dict())
+    assert any("attention" in key for key in report.missing)
+    assert report.new_attention == ()
+
+
 def test_one_key_of_a_tied_tensor_is_enough() -> None:
     net, value = Tied(), torch.tensor([[2.0, 3.0], [5.0, 7.0]])
     state = {key: tensor for key, tensor in Tied().state_dict().items() if key != "first.weight"}

@@ -227,6 +227,15 @@ def test_file_that_was_saved_without_checksums_loads(tmp_path: Path) -> None:
     assert loads_equal(path)
 
 
+def test_file_that_was_zipped_again_loads(tmp_path: Path) -> None:
+    path = save(STATE, tmp_path / "zip.pt")
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "again.pt", "w", zipfile.ZIP_DEFLATED) as again:
+        again.mkdir("zip")
+        for record in archive.namelist():
+            again.writestr(record, archive.read(record))
+    assert loads_equal(tmp_path / "again.pt")
+
+
 @pytest.mark.parametrize("name", ["absent.pt", "", "a" * 5000, "a\0b"])
 def test_path_of_no_file_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"^No weights file at .{1,200}: expected the path of a file"):
