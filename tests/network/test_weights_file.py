@@ -1,4 +1,4 @@
-"""Reading weights files: every form that people have, and of any other file what it is; nothing is ever executed."""
+"""Reading weights files: damaged and other files are refused in one sentence, and nothing in a file is executed."""
 
 import argparse
 import gzip
@@ -8,6 +8,7 @@ import sys
 import tarfile
 import types
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +19,25 @@ from torch import nn
 
 from agdt_layers import load_weights
 
-STATE = {"weight": torch.tensor([[1.0, 2.0], [3.0, 5.0], [7.0, 11.0]]), "bias": torch.tensor([13.0, 17.0, 19.0])}
+STATE = {
+    "weight": torch.tensor([[1.0, 2.0], [3.0, 5.0], [7.0, 11.0]], device="cpu"),
+    "bias": torch.tensor([13.0, 17.0, 19.0], device="cpu"),
+}
 OPTIMISER = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(3, 2)}}, "param_groups": [{"lr": 0.1}]}
-FORMS = [".pt", ".pth", ".ckpt", ".pth.tar", ".bin", "", "legacy.pt"]
-
-
-def assert_loads(path: Path) -> None:
-    net = nn.Linear(2, 3)
-    load_weights(net, path)
-    assert torch.equal(net.weight, STATE["weight"])
-    assert torch.equal(net.bias, STATE["bias"])
+FORMATS = ["zip.pt", "before-1.6.pt", "weights.safetensors"]
 
 
 def save(content: object, path: Path) -> Path:
-    torch.save(content, path, _use_new_zipfile_serialization=not path.name.startswith("legacy"))
+    if path.suffix == ".safetensors":
+        save_file(content, path)
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=path.stem != "before-1.6")
     return path
+
+
+def loads_equal(path: Path) -> bool:
+    net = nn.Linear(2, 3, device="cpu")
+    return not load_weights(net, path).missing and all(torch.equal(net.state_dict()[key], STATE[key]) for key in STATE)
 
 
 def refusal(path: Path) -> str:
@@ -44,55 +49,46 @@ def refusal(path: Path) -> str:
     return str(error.value).removeprefix(f"{path} ")
 
 
-@pytest.mark.parametrize("suffix", FORMS)
-@pytest.mark.parametrize(
-    "checkpoint",
-    [
-        STATE,
-        {"state_dict": STATE, "optimizer_states": [OPTIMISER], "epoch": 7},
-        {"epoch": torch.tensor(7), "model": STATE, "optimizer": OPTIMISER},
-        {"model": {"state_dict": STATE, "version": 2}, "ema": {"weight": torch.zeros(3, 2)}},
-        {"optimizer": OPTIMISER, "generator_weights": STATE},
-        STATE | {"epoch": 7, "optimizer": OPTIMISER},
-    ],
-)
-def test_a_checkpoint_gives_its_state_dict_under_any_name(suffix: str, checkpoint, tmp_path: Path) -> None:
-    assert_loads(save(checkpoint, tmp_path / f"{'' if suffix.startswith('legacy') else 'weights'}{suffix}"))
+CHECKPOINTS: list[dict[str, object]] = [
+    STATE,
+    {"state_dict": STATE, "optimizer_states": [OPTIMISER], "epoch": 7},
+    {"epoch": torch.tensor(7), "model": STATE, "optimizer": OPTIMISER},
+    {"model": {"state_dict": STATE, "version": 2}, "ema": {"weight": torch.zeros(3, 2)}},
+    {"optimizer": OPTIMISER, "generator_weights": STATE},
+]
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-def test_safetensors_are_known_by_their_content(suffix: str, tmp_path: Path) -> None:
-    save_file(STATE, tmp_path / f"weights{suffix}")
-    assert_loads(tmp_path / f"weights{suffix}")
+@pytest.mark.parametrize("saved_as", FORMATS[:2])
+@pytest.mark.parametrize("name", ["weights.pth.tar", "weights", "weights.safetensors"])
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+def test_state_dict_is_found_in_a_checkpoint_of_any_name(saved_as: str, name: str, checkpoint, tmp_path: Path) -> None:
+    assert loads_equal(save(checkpoint, tmp_path / saved_as).rename(tmp_path / name))
 
 
-def test_a_pickled_file_is_known_by_its_content(tmp_path: Path) -> None:
-    assert_loads(save(STATE, tmp_path / "weights.safetensors"))
+def test_safetensors_file_loads_under_any_name(tmp_path: Path) -> None:
+    assert loads_equal(save(STATE, tmp_path / "weights.safetensors").rename(tmp_path / "weights.pt"))
 
 
-@pytest.mark.parametrize("file", ["new.pt", "legacy.pt"])
+@pytest.mark.parametrize("name", FORMATS[:2])
 @pytest.mark.parametrize(
     "beside",
     [
         np.float64(0.5),
-        np.int64(3),
         np.arange(3),
         np.random.RandomState(0).get_state(),
         argparse.Namespace(lr=0.1, out=Path("runs"), best=np.float32(0.5)),
         types.SimpleNamespace(lr=0.1),
         torch.__version__,
-        Path("runs"),
     ],
-    ids=["scalar", "integer", "array", "generator", "namespace", "simple namespace", "version", "path"],
+    ids=["scalar", "array", "generator", "namespace", "simple namespace", "version"],
 )
-def test_plain_data_beside_the_tensors_does_not_matter(file: str, beside, tmp_path: Path) -> None:
-    assert_loads(save({"state_dict": STATE, "beside": beside}, tmp_path / file))
-    allowed = [entry for entry in torch.serialization.get_safe_globals() if isinstance(entry, tuple)]
-    assert not allowed, "what was replaced while reading is refused elsewhere again"
+def test_plain_data_beside_the_tensors_is_ignored(name: str, beside, tmp_path: Path) -> None:
+    assert loads_equal(save({"state_dict": STATE, "beside": beside}, tmp_path / name))
+    assert not [entry for entry in torch.serialization.get_safe_globals() if isinstance(entry, tuple)]
 
 
 class Bomb:
-    """Pickles as a call that leaves a trace when it is unpickled."""
+    """Leaves a trace when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -101,163 +97,187 @@ class Bomb:
         return (Path.touch, (self.trace,))
 
 
-class Pretender(Bomb):
-    """The same behind an object that is replaced while reading."""
+class HiddenBomb(Bomb):
+    """A bomb inside an object that is replaced while reading."""
 
     def __reduce__(self):
         return (argparse.Namespace, (), {"bomb": Bomb(self.trace)})
 
 
-@pytest.mark.parametrize("file", ["new.pt", "new.pth", "new.ckpt", "legacy.pt"])
-@pytest.mark.parametrize("kind", [Bomb, Pretender])
-def test_code_in_a_file_is_refused_by_name_and_never_executed(file: str, kind, tmp_path: Path) -> None:
-    trace = tmp_path / "executed"
-    message = refusal(save({"state_dict": STATE, "note": kind(trace)}, tmp_path / file))
-    assert message.startswith("holds a getattr beside tensors and was refused; nothing of it was executed.")
-    assert not trace.exists()
-
-
-def test_a_pickle_without_torch_is_refused_and_never_executed(tmp_path: Path) -> None:
-    (tmp_path / "plain.pt").write_bytes(pickle.dumps({"state_dict": 3, "note": Bomb(tmp_path / "executed")}))
-    assert "is no weights file: expected one by torch.save" in refusal(tmp_path / "plain.pt")
+@pytest.mark.parametrize("name", FORMATS[:2])
+@pytest.mark.parametrize("kind", [Bomb, HiddenBomb])
+def test_code_in_a_file_is_refused_and_never_executed(name: str, kind, tmp_path: Path) -> None:
+    message = refusal(save({"state_dict": STATE, "note": kind(tmp_path / "executed")}, tmp_path / name))
+    assert message.startswith("holds more than tensors (getattr), or is damaged; nothing in it was executed.")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps({"state_dict": 3, "note": kind(tmp_path / "executed")}))
+    refusal(tmp_path / "plain.pt")
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("file", ["new.pt", "legacy.pt"])
-def test_the_culprit_is_named_and_its_advice_works(file: str, tmp_path: Path) -> None:
-    net = nn.Linear(2, 3)
-    net.load_state_dict(STATE)
-    message = refusal(save(net, tmp_path / file))
-    assert "holds a torch.nn.modules.linear.Linear beside tensors" in message
-    assert "save the tensors alone: torch.save(model.state_dict(), ...)" in message
-    assert_loads(save(net.state_dict(), tmp_path / file))
+@pytest.mark.parametrize("name", FORMATS[:2])
+def test_pickled_module_is_refused_by_its_class(name: str, tmp_path: Path) -> None:
+    message = refusal(save(nn.Linear(2, 3), tmp_path / name))
+    assert "holds more than tensors (torch.nn.modules.linear.Linear)" in message
+    assert "save the tensors alone where it was made: torch.save(model.state_dict(), ...)" in message
 
 
-def test_a_new_pickle_protocol_is_named_and_its_advice_works(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pt"
-    torch.save(STATE, path, pickle_protocol=4)
-    assert "save it again without a pickle_protocol" in refusal(path)
-    torch.save(STATE, path)
-    assert_loads(path)
-
-
-def test_a_script_is_named_and_its_advice_works(tmp_path: Path) -> None:
-    net = nn.Linear(2, 3)
-    net.load_state_dict(STATE)
+def test_torchscript_program_is_refused_by_name(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
         archive.writestr("script/data.pkl", b"")
         archive.writestr("script/constants.pkl", b"")
-    assert "holds a TorchScript program" in refusal(tmp_path / "script.pt")
-    assert_loads(save(net.state_dict(), tmp_path / "script.pt"))
+        archive.writestr("script/version", b"3")
+    with pytest.warns(UserWarning, match="TorchScript"):
+        assert "holds more than tensors (TorchScript)" in refusal(tmp_path / "script.pt")
+
+
+UNREADABLE = "is damaged, or no weights file; nothing in it was executed. Copy or download it again"
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is empty."),
+        (b"", UNREADABLE),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 46830571\n", "is a Git-LFS pointer"),
         (b"\n<!DOCTYPE html>\n<html><head><title>Sign in</title>", "is a web page"),
         (b"<HTML><body>404", "is a web page"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "is a web page"),
         (gzip.compress(b"weights", mtime=0), "is an archive. Unpack it"),
-        (b'{"error": "not found"}', "is no weights file: expected one by torch.save"),
-        (b"no weights", "is no weights file: expected one by torch.save"),
-        (b"\x89HDF\r\n\x1a\n" + b"\0" * 500, "is no weights file: expected one by torch.save"),
-        (b"\x10\0\0\0\0\0\0\0{ no header at all", "is cut short or damaged."),
+        (b'{"error": "not found"}', UNREADABLE),
+        (b"no weights", UNREADABLE),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 500, UNREADABLE),
+        (b"\x10\0\0\0\0\0\0\0{ no header at all", UNREADABLE),
+        (b"PK\x03\x04 and no archive", UNREADABLE),
     ],
 )
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_another_file_is_told_what_it_is(suffix: str, content: bytes, said: str, tmp_path: Path) -> None:
-    path = tmp_path / f"weights.{suffix}"
+def test_other_file_is_refused_with_what_it_is(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
     path.write_bytes(content)
     assert refusal(path).startswith(said)
 
 
-def test_an_archive_is_told_and_its_advice_works(tmp_path: Path) -> None:
+def test_tar_archive_is_refused_as_one(tmp_path: Path) -> None:
     save(STATE, tmp_path / "inside.pth")
     with tarfile.open(tmp_path / "weights.pth.tar", "w") as archive:
         archive.add(tmp_path / "inside.pth", "inside.pth")
-    with zipfile.ZipFile(tmp_path / "weights.zip", "w") as packed:
-        packed.write(tmp_path / "inside.pth", "inside.pth")
-    (tmp_path / "weights.gz").write_bytes(gzip.compress((tmp_path / "inside.pth").read_bytes()))
-    for name in ("weights.pth.tar", "weights.zip", "weights.gz"):
-        assert "archive" in refusal(tmp_path / name)
-        assert "Unpack it" in refusal(tmp_path / name)
-    (tmp_path / "out.pth").write_bytes(gzip.decompress((tmp_path / "weights.gz").read_bytes()))
-    assert_loads(tmp_path / "out.pth")
+    assert refusal(tmp_path / "weights.pth.tar") == "is an archive. Unpack it and give the weights file inside."
 
 
-@pytest.mark.parametrize("file", ["new.pt", "legacy.pt", "weights.safetensors"])
-def test_a_file_cut_anywhere_is_refused_in_words(file: str, tmp_path: Path) -> None:
-    whole = tmp_path / file
-    save_file(STATE, whole) if whole.suffix == ".safetensors" else save(STATE, whole)
-    content = whole.read_bytes()
-    for length in sorted({*range(16, len(content), 7), len(content) - 1}):
-        whole.write_bytes(content[:length])
-        assert refusal(whole).startswith("is cut short or damaged. Copy or download it again."), length
-    whole.write_bytes(content)
-    assert_loads(whole)
+def test_unsupported_pickle_protocol_is_refused(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "weights.pt", pickle_protocol=4)
+    assert refusal(tmp_path / "weights.pt").startswith(UNREADABLE)
 
 
-@pytest.mark.parametrize("file", ["new.pt", "legacy.pt", "weights.safetensors"])
-def test_a_damaged_file_never_ends_in_another_error(file: str, tmp_path: Path) -> None:
-    path = tmp_path / file
-    save_file(STATE, path) if path.suffix == ".safetensors" else save({"state_dict": STATE, "n": 3}, path)
-    content = path.read_bytes()
+def truncations(content: bytes) -> Iterator[bytes]:
+    for length in sorted({*range(0, len(content), 7), len(content) - 1}):
+        yield content[:length]
+
+
+def flips(content: bytes) -> Iterator[bytes]:
     generator = np.random.default_rng(0)
+    for place in generator.permutation(len(content))[:400]:
+        yield content[:place] + bytes([content[place] ^ generator.integers(1, 256)]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_truncated_file_is_refused(name: str, tmp_path: Path) -> None:
+    path = save(STATE, tmp_path / name)
+    for content in truncations(path.read_bytes()):
+        path.write_bytes(content)
+        assert "is damaged" in refusal(path), len(content)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_flipped_byte_is_refused_or_harmless(name: str, tmp_path: Path) -> None:
+    path = save(STATE, tmp_path / name)
     messages = []
-    for _ in range(300):
-        damaged = bytearray(content)
-        for place in generator.integers(0, len(content), 3):
-            damaged[place] = generator.integers(0, 256)
-        path.write_bytes(damaged)
+    for content in flips(path.read_bytes()):
+        path.write_bytes(content)
         try:
-            load_weights(nn.Linear(2, 3), path)
+            # The other formats have no checksums: in them, a number or a key may have changed.
+            assert loads_equal(path) or name != "zip.pt", content
         except ValueError as error:
             messages.append(str(error))
     assert len(messages) > 100
     assert all(message.startswith(str(path)) and "\n" not in message for message in messages)
 
 
-def test_an_absent_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"No weights file at .*absent\.pt\.$"):
-        load_weights(nn.Linear(2, 3), tmp_path / "absent.pt")
-    with pytest.raises(FileNotFoundError, match=r"it is a folder\. Give a file in it\."):
-        load_weights(nn.Linear(2, 3), tmp_path)
-    for name in ("a" * 5000, "a\0b"):
-        with pytest.raises(FileNotFoundError, match=r"^'a.* cannot be opened"):
-            load_weights(nn.Linear(2, 3), name)
-    assert_loads(save(STATE, tmp_path / "absent.pt"))
+def test_flipped_byte_of_a_tensor_is_refused(tmp_path: Path) -> None:
+    path = save(STATE, tmp_path / "zip.pt")
+    content = path.read_bytes()
+    place = content.index(STATE["bias"].numpy().tobytes())
+    path.write_bytes(content[:place] + b"\1" + content[place + 1 :])
+    assert refusal(path).startswith(UNREADABLE)
+
+
+def test_tensor_that_is_marked_as_a_folder_is_refused(tmp_path: Path) -> None:
+    path = save(STATE, tmp_path / "zip.pt")
+    content = bytearray(path.read_bytes())
+    # torch.load skips such a record and returns memory that was never written.
+    content[content.rindex(b"zip/data/0") - 8] = 0x10
+    path.write_bytes(content)
+    assert refusal(path).startswith(UNREADABLE)
+
+
+def test_file_that_was_saved_without_checksums_loads(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save(STATE, tmp_path / "zip.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert loads_equal(path)
+
+
+def test_file_that_was_zipped_again_loads(tmp_path: Path) -> None:
+    path = save(STATE, tmp_path / "zip.pt")
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "again.pt", "w", zipfile.ZIP_DEFLATED) as again:
+        again.mkdir("zip")
+        for record in archive.namelist():
+            again.writestr(record, archive.read(record))
+    assert loads_equal(tmp_path / "again.pt")
+
+
+@pytest.mark.parametrize("name", ["absent.pt", "", "a" * 5000, "a\0b"])
+def test_path_of_no_file_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^No weights file at .{1,200}: expected the path of a file"):
+        load_weights(nn.Linear(2, 3), f"{tmp_path}/{name}")
+
+
+def test_link_is_refused() -> None:
+    with pytest.raises(FileNotFoundError, match=r"^No weights file at https://.*, no folder and no link\.$"):
+        load_weights(nn.Linear(2, 3), "https://example.org/weights.pt")
 
 
 @pytest.mark.parametrize(
     ("checkpoint", "said"),
     [
-        ({"conv1.weight": 3}, "expected tensors by name, got 'conv1.weight' with a int."),
-        ({"weight": np.zeros((3, 2))}, "expected tensors by name, got 'weight' with a value that is no tensor."),
-        ({"state_dict": [1, 2]}, "expected tensors by name, got 'state_dict' with a list."),
-        ({}, "expected tensors by name, got a dict that is empty."),
-        ({0: torch.zeros(3)}, "expected tensors by name, got 0 with a Tensor."),
-        (torch.zeros(3), "expected tensors by name, got a Tensor."),
-        ([STATE], "expected tensors by name, got a list."),
+        ({"conv1.weight": 3}, "a dict of 'conv1.weight': int"),
+        ({"weight": np.zeros((3, 2))}, "a dict of 'weight': _NoTensor"),
+        ({"state_dict": [1, 2]}, "a dict of 'state_dict': list"),
+        ({}, "a dict"),
+        ({0: torch.zeros(3)}, "a dict of 0: Tensor"),
+        ([STATE], "a list"),
+        ({"generator": STATE, "critic": STATE}, "a dict of 'generator': dict, 'critic': dict"),
     ],
 )
-def test_a_file_without_a_state_dict_is_told_what_it_holds(checkpoint, said: str, tmp_path: Path) -> None:
-    assert refusal(save(checkpoint, tmp_path / "weights.pt")) == f"holds no state dict: {said}"
+def test_file_without_a_single_state_dict_is_refused_with_what_it_holds(checkpoint, said: str, tmp_path: Path) -> None:
+    path = save(checkpoint, tmp_path / "weights.pt")
+    assert refusal(path) == f"holds no single state dict: expected tensors by name, got {said}."
 
 
-def test_several_state_dicts_are_named_and_the_advice_works(tmp_path: Path) -> None:
-    both = {"generator": STATE, "critic": {"weight": torch.zeros(3, 2), "bias": torch.zeros(3)}}
-    path = save(both, tmp_path / "weights.pt")
-    assert refusal(path) == "holds several state dicts: 'generator', 'critic'. Give one of them, as a dict."
-    net = nn.Linear(2, 3)
-    load_weights(net, torch.load(path, weights_only=True)["generator"])
-    assert torch.equal(net.weight, STATE["weight"])
+@pytest.mark.parametrize("keys", [("model",), ("state_dict", "model"), ("net", "other", "model")])
+@pytest.mark.parametrize("from_file", [False, True])
+def test_dict_that_contains_itself_is_refused(keys: tuple[str, ...], from_file: bool, tmp_path: Path) -> None:
+    inner = outermost = {}
+    for key in keys[:-1]:
+        inner[key] = {}
+        inner = inner[key]
+    inner.update({"weight": torch.ones(3, 2), keys[-1]: outermost})
+    with pytest.raises(ValueError, match=r"holds a dict that contains itself\. Give the state dict alone\.$"):
+        load_weights(nn.Linear(2, 3), save(outermost, tmp_path / "zip.pt") if from_file else outermost)
 
 
-def test_without_safetensors_its_files_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "weights.safetensors"
-    save_file({"weight": torch.zeros(2)}, path)
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ImportError, match=r"weights.safetensors needs safetensors: pip install safetensors\.$"):
-        load_weights(nn.Linear(1, 2), path)
+def test_missing_safetensors_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(STATE, tmp_path / "weights.safetensors")
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(ImportError, match=r"needs safetensors: pip install safetensors\.$"):
+        load_weights(nn.Linear(2, 3), path)
