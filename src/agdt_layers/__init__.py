@@ -9,9 +9,7 @@ from agdt_layers.convolutional_attention import GlobalConvolutionalAttention
 from agdt_layers.deployment import prepare_for_inference
 from agdt_layers.framewise import FrameWise
 from agdt_layers.global_attention import AttentionWeights
-from agdt_layers.insertion import insert_attention, remove_attention
-from agdt_layers.insertion_plan import InsertionPlan, Placement
-from agdt_layers.plugins import MMCVAttention, TimmAttention
+from agdt_layers.hosts import InsertionPlan, Placement, insert_attention, remove_attention
 from agdt_layers.resnet import ResNet18
 from agdt_layers.squeeze_excitation import SqueezeExcitation
 from agdt_layers.streaming import AGDTStream
@@ -34,12 +32,10 @@ __all__ = [
     "FrameWise",
     "GlobalConvolutionalAttention",
     "InsertionPlan",
-    "MMCVAttention",
     "Placement",
     "ResNet18",
     "SqueezeExcitation",
     "TemporalMean",
-    "TimmAttention",
     "WeightsReport",
     "build_agdtnet",
     "capture_attention",

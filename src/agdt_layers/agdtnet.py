@@ -14,13 +14,13 @@ from agdt_layers.attention import AdaptiveGlobalAttention
 from agdt_layers.cbam import CBAM
 from agdt_layers.clip_axis import ClipAxis, call_with_clip_axis
 from agdt_layers.frame_vectors import FrameVectors
+from agdt_layers.hosts.trial import output_channels
 from agdt_layers.old_state import accept_old_state
 from agdt_layers.resnet import ResNet18
 from agdt_layers.squeeze_excitation import SqueezeExcitation
 from agdt_layers.temporal import DTFormer
 from agdt_layers.temporal_mean import TemporalMean
 from agdt_layers.tracing import NotScriptable, refuse_fx
-from agdt_layers.trial_run import output_channels
 from agdt_layers.weights import load_weights
 
 ATTENTIONS = ("aga", "aga-without-gate", "cbam", "se", "none")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from agdt_layers.model_copy import ModelCopy
+from agdt_layers.hosts.trial import ModelCopy
 from agdt_layers.untouched import is_untouched, reads_parameters
 
 # A tensor as it was when something came out of a module. What is changed in place, as by `x += shortcut`, has the same

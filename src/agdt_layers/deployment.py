@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from agdt_layers import checks
 from agdt_layers.agdtnet import AGDTNet
 from agdt_layers.convolution_chains import Chain, find_chains
-from agdt_layers.model_copy import copied
+from agdt_layers.hosts.trial import copied
 from agdt_layers.packed_layers import PackedConv2d, PackedLinear
 from agdt_layers.untouched import is_untouched, reads_parameters
 

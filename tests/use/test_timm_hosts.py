@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from agdt_layers import (
     AdaptiveGlobalAttention,
     FrameWise,
-    TimmAttention,
     capture_attention,
     insert_attention,
     remove_attention,
@@ -194,8 +193,8 @@ def test_attn_layer_needs_no_settings_and_takes_clips() -> None:
 
 
 def test_se_layer_of_timm_efficientnets() -> None:
-    net = timm.create_model("efficientnet_b0", se_layer=TimmAttention).eval()
-    layers = [module for module in net.modules() if isinstance(module, TimmAttention)]
+    net = timm.create_model("efficientnet_b0", se_layer=AdaptiveGlobalAttention).eval()
+    layers = [module for module in net.modules() if isinstance(module, AdaptiveGlobalAttention)]
     assert len(layers) == 16
     assert FrameWise(net)(torch.randn(1, 2, 3, 64, 64)).isfinite().all()
 
