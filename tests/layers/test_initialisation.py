@@ -16,10 +16,8 @@ from agdt_layers import (
     DifferentialTemporalEnhancer,
     DTFormer,
     GlobalConvolutionalAttention,
-    MMCVAttention,
     ResNet18,
     SqueezeExcitation,
-    TimmAttention,
     build_agdtnet,
 )
 
@@ -27,8 +25,6 @@ BUILD: dict[str, Callable[[], nn.Module]] = {
     "AdaptiveChannelAttention": lambda: AdaptiveChannelAttention(64),
     "GlobalConvolutionalAttention": lambda: GlobalConvolutionalAttention(64, residual_scale=True),
     "AdaptiveGlobalAttention": lambda: AdaptiveGlobalAttention(64, residual_scale=True),
-    "TimmAttention": lambda: TimmAttention(64),
-    "MMCVAttention": lambda: MMCVAttention(64),
     "CBAM": lambda: CBAM(64),
     "SqueezeExcitation": lambda: SqueezeExcitation(64),
     "DifferentialTemporalEnhancer": lambda: DifferentialTemporalEnhancer(64),

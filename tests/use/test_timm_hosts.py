@@ -155,7 +155,7 @@ def test_checkpointing_turned_on_afterwards_changes_nothing(name: str, places: l
 def test_a_stage_that_checkpointing_passes_by_is_refused() -> None:
     model = made("resnet18")
     model.set_grad_checkpointing()
-    with pytest.raises(ValueError, match=r"checkpointing. Insert attention first and turn checkpointing on aft"):
+    with pytest.raises(ValueError, match=r"checkpointing\. Insert attention before tracing or checkpointing"):
         insert_attention(model, ["layer2"], example_input=torch.zeros(1, 3, 64, 64))
 
 

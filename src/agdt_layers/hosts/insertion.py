@@ -31,6 +31,7 @@ from agdt_layers.hosts.plan import (
     chosen_places,
     made,
     multiply_adds,
+    nearest_parameter,
     refuse_shared,
     warnings_of_replacement,
 )
@@ -110,8 +111,10 @@ def insert_attention(
                 output = trial.feature_map(name, last.get(name))
             except NoFeatureMap as reason:
                 raise ValueError(f"{reason} {trial.nearest_feature_maps(name)}") from None
-            layer = made(factory, name, output.channels, model, num_frames)
-            cost = sum(p.numel() for p in layer.parameters()), multiply_adds(layer, name, output)
+            like = nearest_parameter(model, name)
+            layer = made(factory, name, output.channels, like, num_frames)
+            operations = multiply_adds(layer, name, output, like)
+            cost = sum(p.numel() for p in layer.parameters()), operations
             way = _way_to_call(trial.model.get_submodule(name), trial, carriers)
             placements.append(Placement(name, output.channels, output.sizes, *cost, output.channels_last, *way))
             layers.append(layer)

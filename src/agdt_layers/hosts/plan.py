@@ -145,9 +145,7 @@ def chosen_axes(channels_last: bool | Mapping[str, bool] | None, names: Collecti
             raise ValueError(
                 f"insert_attention got channels_last for {pattern!r}, which is none of the places {', '.join(names)}."
             )
-        for name in matching:
-            if chosen.setdefault(name, value) != value:
-                raise ValueError(f"insert_attention got channels_last True and False for {name!r}.")
+        chosen.update(dict.fromkeys(matching, value))
     return chosen
 
 
@@ -196,8 +194,8 @@ def _is_single_layer(module: nn.Module) -> bool:
     return any(base.__module__.startswith("torch.nn.modules.") for base in bases)
 
 
-def made(factory: Factory, name: str, channels: int, model: nn.Module, num_frames: int | None) -> nn.Module:
-    like = _nearest_parameter(model, name)
+def made(factory: Factory, name: str, channels: int, like: Tensor, num_frames: int | None) -> nn.Module:
+    """Make a layer for a number of channels, where ``like`` is and in its dtype."""
     with _naming(name, f"be made for {channels} channels"), torch.device(like.device):
         layer = factory(channels)
     if not isinstance(layer, nn.Module):
@@ -215,7 +213,7 @@ def made(factory: Factory, name: str, channels: int, model: nn.Module, num_frame
     return layer
 
 
-def _nearest_parameter(model: nn.Module, name: str) -> Tensor:
+def nearest_parameter(model: nn.Module, name: str) -> Tensor:
     parts = name.split(".")
     for number in range(len(parts), -1, -1):
         for parameter in model.get_submodule(".".join(parts[:number])).parameters():
@@ -224,12 +222,11 @@ def _nearest_parameter(model: nn.Module, name: str) -> Tensor:
     return torch.empty(0)
 
 
-def multiply_adds(layer: nn.Module, name: str, output: FeatureMap) -> int:
+def multiply_adds(layer: nn.Module, name: str, output: FeatureMap, like: Tensor) -> int:
     """Count the multiply-adds of an image or frame, and check that the layer keeps the shape of the map."""
     # Not above: with torch's CUDA builds it imports triton, which takes longer than the rest of this package.
     from torch.utils.flop_counter import FlopCounterMode
 
-    like = next((p for p in layer.parameters() if p.is_floating_point()), torch.empty(0))
     # A layer made for clips of T frames takes that many.
     frames = math.lcm(*(getattr(part, "num_frames", None) or 1 for part in layer.modules()))
     flops = []
@@ -239,7 +236,7 @@ def multiply_adds(layer: nn.Module, name: str, output: FeatureMap) -> int:
         sizes.append((sizes[0][0] + 1, sizes[0][1] + 1))
     for size in sizes:
         x = like.new_zeros(frames, output.channels, *size)
-        with _naming(name, f"be called with a map {tuple(x.shape)}, (N, C, H, W)"):
+        with _naming(name, f"be called with a map (N, C, H, W) = {tuple(x.shape)}"):
             trial = ModelCopy(layer, (x,))
             with FlopCounterMode(display=False) as counter:
                 shape = shape_of(trial.run())
@@ -256,18 +253,19 @@ def _naming(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         raise ValueError(
-            f"The attention for {name!r} cannot {what}: {type(error).__name__}: {first_line(error)}"
+            f"The attention for {name!r} cannot {what}: {type(cause).__name__}: {first_line(cause)}"
         ) from error
 
 
 def refuse_shared(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
-    owner: dict[object, str] = dict.fromkeys((*model.modules(), *model.parameters()), "the model itself")
+    owner: dict[object, str] = dict.fromkeys((*model.modules(), *model.parameters()), "a part of the model")
     for name, layer in layers.items():
         for part in (layer, *layer.parameters()):
             if part in owner:
                 raise ValueError(
-                    f"The attention for {name!r} is that of {owner[part]}, or shares parameters with it. Every place "
-                    "needs a layer of its own: make a new one at every call."
+                    f"The attention for {name!r} is, or shares parameters with, {owner[part]}. Every place needs a "
+                    "layer of its own: make a new one at every call."
                 )
-            owner[part] = repr(name)
+            owner[part] = f"that for {name!r}"
