@@ -192,8 +192,9 @@ def test_attn_layer_needs_no_settings_and_takes_clips() -> None:
     assert net(torch.randn(1, 3, 3, 64, 64)).shape == (1, 3, 1000)
 
 
-def test_se_layer_of_timm_efficientnets() -> None:
-    net = timm.create_model("efficientnet_b0", se_layer=AdaptiveGlobalAttention).eval()
+def test_se_layer_of_the_page_in_timm_efficientnets() -> None:
+    page = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "gallery_src" / "tasks" / "drop_in.py"))
+    net = timm.create_model("efficientnet_b0", se_layer=page["se_layer"]).eval()
     layers = [module for module in net.modules() if isinstance(module, AdaptiveGlobalAttention)]
     assert len(layers) == 16
     assert FrameWise(net)(torch.randn(1, 2, 3, 64, 64)).isfinite().all()
