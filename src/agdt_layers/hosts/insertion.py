@@ -11,6 +11,7 @@ Maps (N, H, W, C), as in a Swin, are permuted for the attention and back.
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -194,35 +195,21 @@ class _Attend:
         return attention(output)
 
 
-def _same(given: object, returned: object) -> bool:
-    return given is returned
-
-
-class _Witness(nn.Module):
-    """Stands where attention would, and records its inputs. It returns what it gets."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[Any, ...]] = []
-
-    def forward(self, *args: Any) -> Any:
-        self.calls.append(args)
-        return args[0] if args else None
-
-
 def _way_to_call(module: nn.Module, trial: ModelCopy, carriers: set[nn.Module]) -> tuple[str, bool]:
     """Return the path below the copy's module at which attention can be, and whether a hook has to call it there.
 
-    ``carriers`` are the modules that hold the attention of one further up; a new one is added.
+    A stand-in for the attention shows who calls it. ``carriers`` are the modules that hold the attention of one further
+    up; a new one is added.
     """
-    returned: list[object] = []
     for path, carrier in module.named_modules():
         if path and (carrier in carriers or FURTHER_UP in carrier._modules):
             continue
-        returned.clear()
-        witness = _Witness()
-        carrier.add_module("witness", witness)
-        hook = module.register_forward_hook(lambda _module, _args, output: returned.append(output))
+        calls: list[tuple[Any, ...]] = []
+        returned: list[object] = []
+        stand_in = nn.Identity()
+        stand_in.register_forward_pre_hook(lambda _module, args, calls=calls: calls.append(args))
+        hook = module.register_forward_hook(lambda _module, _args, output, to=returned: to.append(output))
+        carrier.add_module("stand_in", stand_in)
         try:
             trial.run()
         except Exception:
@@ -230,13 +217,13 @@ def _way_to_call(module: nn.Module, trial: ModelCopy, carriers: set[nn.Module]) 
             continue
         finally:
             hook.remove()
-            del carrier._modules["witness"]
-        if not witness.calls:
+            del carrier._modules["stand_in"]
+        if not calls:
             if path:
                 carriers.add(carrier)
             return (f"{path}.{FURTHER_UP}" if path else OWN), True
-        attended = [args[0] for args in witness.calls if len(args) == 1]
-        if not path and len(attended) == len(returned) and all(map(_same, attended, returned)):
+        attended = [args[0] for args in calls if len(args) == 1]
+        if not path and len(attended) == len(returned) and all(map(operator.is_, attended, returned)):
             return OWN, False
     raise ValueError(f"{type(module).__name__} runs all its descendants by itself; no place for attention was found.")
 

@@ -20,9 +20,9 @@ from agdt_layers.hosts.trial import FeatureMap, ModelCopy, first_line, shape_of
 OWN, FURTHER_UP = "agdt_attention", "agdt_attention_further_up"
 # The attribute of a hooked submodule that holds the handle of its hook.
 HANDLE = "_agdt_handle"
-# Wrappers that handle only the parameters, or the code, that they found when they were made. By name, because importing
-# them takes longer than the rest of this package.
-_FIXED = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule", "ScriptModule"}
+# They handle only the parameters, or the code, that they found when they were made. By name, because importing them
+# takes longer than the rest of this package.
+_CLOSED_WRAPPERS = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule", "ScriptModule"}
 Factory = Callable[[int], nn.Module]
 
 
@@ -163,7 +163,7 @@ def _refuse_wrapper(model: nn.Module, name: str) -> None:
             raise ValueError(
                 f"{name!r} is the wrapper that torch.compile put around a module. Name the module: '{name}._orig_mod'."
             )
-        wrappers = {base.__name__ for base in type(module).__mro__} & _FIXED
+        wrappers = {base.__name__ for base in type(module).__mro__} & _CLOSED_WRAPPERS
         if wrappers:
             raise ValueError(
                 f"{name!r} is in a {wrappers.pop()}, which takes no new layers once it is made. Insert attention into "

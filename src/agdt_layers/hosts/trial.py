@@ -105,11 +105,10 @@ class ModelCopy:
         run = [other for other, outputs in self.calls.items() if outputs and other]
         here = run.index(name) if name in run else len(run)
 
-        def distance(other: str) -> tuple[bool, bool, int, int]:
+        def distance(other: str) -> tuple[bool, bool, int]:
             related = other.startswith(f"{name}.") or name.startswith(f"{other}.")
             layer = not any(self.model.get_submodule(other).children())
-            levels = other.count(".") - (name.count(".") if related else 0)
-            return not related, layer, abs(levels), abs(run.index(other) - here)
+            return not related, layer, abs(run.index(other) - here)
 
         near = list(itertools.islice(filter(self._is_feature_map, sorted(run, key=distance)), 4))
         if not near:
