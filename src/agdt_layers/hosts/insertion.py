@@ -59,8 +59,8 @@ def insert_attention(
         attention: attention classes, or anything that makes a layer from a number of channels, by the name of the
             submodule that they follow; a list of names takes :class:`AdaptiveGlobalAttention` everywhere. ``*`` and
             ``?`` match within one part of a dotted name: ``layer3.*`` is every block of layer3.
-        example_input: an input of the model, or a tuple of its inputs; images are (..., H, W). A copy of the model is
-            run on it and on larger ones, on the meta device where it can be; the model itself is not run.
+        example_input: an input of the model, or a tuple of its inputs; images are (..., C, H, W). A copy of the model
+            is run on it and on larger ones, on the meta device where it can be; the model itself is not run.
         num_frames: T of folded clips (B*T, C, H, W), for AGA and every other layer that has an attribute
             ``num_frames``. Not needed inside :class:`FrameWise`.
         channels_last: whether the maps are (N, H, W, C), for all places or by name or pattern; of several patterns the

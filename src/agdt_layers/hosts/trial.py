@@ -284,5 +284,8 @@ def _calls(
 def output_channels(model: nn.Module) -> int:
     """Return C of a model that turns images (N, 3, H, W) into feature maps (N, C, h, w)."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    copy = ModelCopy(model, (like.new_zeros(1, 3, 224, 224),))
-    return copy.feature_map("", False).channels
+    trial = ModelCopy(model, (like.new_zeros(1, 3, 224, 224),))
+    shape = trial.calls[""][0]
+    if isinstance(shape, str) or len(shape) != 4:
+        raise ValueError(f"{trial.name} gives {shape}; expected a feature map, (N, C, H, W).")
+    return shape[1]
