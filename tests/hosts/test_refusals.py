@@ -112,7 +112,7 @@ def test_a_model_that_does_not_run_is_refused_with_the_first_line_of_its_error()
 
 def test_a_lazy_model_is_refused_until_it_was_called() -> None:
     model = nn.Sequential(nn.LazyConv2d(5, 3), nn.LazyBatchNorm2d())
-    with pytest.raises(ValueError, match=r"Sequential has parameters without a shape. Call it once first."):
+    with pytest.raises(ValueError, match=r"Sequential has parameters that have no shape yet. Call it once before."):
         insert_attention(model, ["0"], example_input=IMAGES)
     model(IMAGES)
     insert_attention(model, ["0"], example_input=IMAGES)

@@ -49,7 +49,7 @@ class ModelCopy:
     def __init__(self, model: nn.Module, inputs: _Inputs) -> None:
         self.name = type(model).__name__
         if any(map(is_lazy, itertools.chain(model.parameters(), model.buffers()))):
-            raise ValueError(f"{self.name} has parameters without a shape. Call it once first.")
+            raise ValueError(f"{self.name} has parameters that have no shape yet. Call it once before.")
         try:
             self.model, self.inputs = _without_values(model), _mapped(inputs, lambda x: x.to("meta"))
             self.calls, error = _calls(self.model, self.inputs)
@@ -287,5 +287,5 @@ def output_channels(model: nn.Module) -> int:
     trial = ModelCopy(model, (like.new_zeros(1, 3, 224, 224),))
     shape = trial.calls[""][0]
     if isinstance(shape, str) or len(shape) != 4:
-        raise ValueError(f"{trial.name} gives {shape}; expected a feature map, (N, C, H, W).")
+        raise ValueError(f"The output of {trial.name!r} is {shape}; expected a feature map, (N, C, H, W).")
     return shape[1]
