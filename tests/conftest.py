@@ -17,7 +17,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 # The tests' tensors are small: on a busy machine, threads that wait for each other cost ten times what they give.
 torch.set_num_threads(1)
 
-ON_ANY_DEVICE = [Path(__file__).parent / folder for folder in ("layers", "network")]
+ON_ANY_DEVICE = [Path(__file__).parent / folder for folder in ("layers", "network", "hosts")]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -33,6 +33,7 @@ TESTS_OF = {
     "src": (
         "tests/layers",
         "tests/network",
+        "tests/hosts",
         "tests/use",
         "tests/test_public_api.py",
         "tests/test_malformed_calls.py",

@@ -10,8 +10,7 @@ from agdt_layers.attention import (
 from agdt_layers.baselines import CBAM, SqueezeExcitation, TemporalMean
 from agdt_layers.capture import capture_attention
 from agdt_layers.clips import FrameWise
-from agdt_layers.insertion import insert_attention, remove_attention
-from agdt_layers.insertion_plan import InsertionPlan, Placement
+from agdt_layers.hosts import InsertionPlan, Placement, insert_attention, remove_attention
 from agdt_layers.resnet import ResNet18
 from agdt_layers.streaming import AGDTStream, StreamStep
 from agdt_layers.temporal import DifferentialTemporalEnhancer, DTFormer

@@ -163,8 +163,8 @@ def _stream(net: Any, num_frames: Any, frame: Any) -> Any:
     return first, stream.push(frame)
 
 
-def _inserted(model: Any, attention: Any, example_input: Any, num_frames: Any, dry_run: Any) -> Any:
-    plan = agdt.insert_attention(model, attention, example_input=example_input, num_frames=num_frames, dry_run=dry_run)
+def _inserted(model: Any, attention: Any, **settings: Any) -> Any:
+    plan = agdt.insert_attention(model, attention, **settings)
     return str(plan), list(model.state_dict())
 
 
@@ -219,18 +219,6 @@ CALLS: dict[str, list[Call]] = {
     "GlobalConvolutionalAttention": [
         Call(made_and_called(agdt.GlobalConvolutionalAttention), GLOBAL | NUM_FRAMES | CLIPS),
         Call(made_and_called(agdt.GlobalConvolutionalAttention, "attention_weights"), GLOBAL | FOLDED),
-    ],
-    "TimmAttention": [
-        Call(
-            made_and_called(agdt.TimmAttention),
-            {"rd_ratio": role.anything(None), "act_layer": role.anything(None)} | ADAPTIVE | CLIPS,
-        )
-    ],
-    "MMCVAttention": [
-        Call(
-            made_and_called(agdt.MMCVAttention),
-            {"in_channels": role.integer(5, 6)} | {k: v for k, v in ADAPTIVE.items() if k != "channels"} | CLIPS,
-        )
     ],
     "CBAM": [
         Call(
@@ -367,6 +355,7 @@ CALLS: dict[str, list[Call]] = {
                     | {"()": lambda: (), "two inputs": lambda: (torch.zeros(1, 3, 8, 12), torch.zeros(1))},
                 ),
                 "num_frames": role.integer(2, optional=True, bounded=False),
+                "channels_last": role.flag(False),
                 "dry_run": role.flag(False),
             },
         )

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from agdt_layers import (
     AdaptiveGlobalAttention,
     FrameWise,
-    TimmAttention,
     capture_attention,
     insert_attention,
     remove_attention,
@@ -156,7 +155,7 @@ def test_checkpointing_turned_on_afterwards_changes_nothing(name: str, places: l
 def test_a_stage_that_checkpointing_passes_by_is_refused() -> None:
     model = made("resnet18")
     model.set_grad_checkpointing()
-    with pytest.raises(ValueError, match=r"checkpointing. Insert attention first and turn checkpointing on aft"):
+    with pytest.raises(ValueError, match=r"checkpointing\. Insert attention before tracing or checkpointing"):
         insert_attention(model, ["layer2"], example_input=torch.zeros(1, 3, 64, 64))
 
 
@@ -193,9 +192,10 @@ def test_attn_layer_needs_no_settings_and_takes_clips() -> None:
     assert net(torch.randn(1, 3, 3, 64, 64)).shape == (1, 3, 1000)
 
 
-def test_se_layer_of_timm_efficientnets() -> None:
-    net = timm.create_model("efficientnet_b0", se_layer=TimmAttention).eval()
-    layers = [module for module in net.modules() if isinstance(module, TimmAttention)]
+def test_se_layer_of_the_page_in_timm_efficientnets() -> None:
+    page = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "gallery_src" / "tasks" / "drop_in.py"))
+    net = timm.create_model("efficientnet_b0", se_layer=page["se_layer"]).eval()
+    layers = [module for module in net.modules() if isinstance(module, AdaptiveGlobalAttention)]
     assert len(layers) == 16
     assert FrameWise(net)(torch.randn(1, 2, 3, 64, 64)).isfinite().all()
 

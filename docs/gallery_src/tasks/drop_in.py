@@ -67,8 +67,10 @@ print(any("agdt" in key for key in host.state_dict()))
 # %%
 # Maps with the channels last
 # ---------------------------
-# Some models, Swin among them, keep their maps as (N, H, W, C). A trial run at other sizes shows which axis holds the
-# channels. Such a map is permuted for the attention and back, and the keys are ``<submodule>.agdt_attention.layer.*``.
+# Some models, Swin among them, keep their maps as (N, H, W, C). Trial runs at other sizes show which axis holds the
+# channels. Where they do not, because the model takes one size only or pools to a fixed size, ``insert_attention`` asks
+# for ``channels_last=True`` or ``False``, or a dict of these by name. Maps with the channels last are permuted for the
+# attention and back, and the keys are ``<submodule>.agdt_attention.layer.*``.
 
 
 class Mixer(nn.Module):
@@ -133,18 +135,30 @@ with torch.no_grad():
 # %%
 # timm and mmcv
 # -------------
-# ``insert_attention`` works on timm's models as on any other. Where a library makes the attention layers itself, these
-# classes have the signatures that it calls (``tests/use/test_timm_hosts.py`` runs the timm lines):
-#
+# ``insert_attention`` works on timm's models as on any other. timm and mmcv can also make the attention layers
+# themselves, each with arguments of its own. timm's EfficientNets pass the width and the activation of a bottleneck,
+# which AGA does not have; mmcv takes a class and passes ``in_channels``.
+
+
+def se_layer(channels, rd_ratio=None, act_layer=None, **factory):
+    return AdaptiveGlobalAttention(channels, **factory)
+
+
+class MMCVAttention:
+    def __new__(cls, in_channels, **settings):
+        return AdaptiveGlobalAttention(in_channels, **settings)
+
+
+print(se_layer(64, rd_ratio=0.25, act_layer=nn.SiLU, device="cpu").channels)
+print(MMCVAttention(in_channels=64, gate=False).channels)
+
+# %%
 # .. code-block:: python
 #
-#     import timm
-#     from agdt_layers import AdaptiveGlobalAttention, TimmAttention
-#
 #     timm.create_model("resnet18", block_args=dict(attn_layer=AdaptiveGlobalAttention))
-#     timm.create_model("efficientnet_b0", se_layer=TimmAttention)
+#     timm.create_model("efficientnet_b0", se_layer=se_layer)
 #
-#     # mmcv: register once, then name it in the config
+#     # mmcv: register the class once, then name it in the config
 #     MODELS.register_module(module=MMCVAttention)
 #     plugins = [dict(cfg=dict(type="MMCVAttention"), stages=(False, True, True, False), position="after_conv3")]
 #

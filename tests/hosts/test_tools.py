@@ -49,7 +49,7 @@ def attended_norm(model: Host, x: Tensor) -> Tensor:
     ("name", "layer", "block"),
     [("own.norm", "BatchNorm2d", "own"), ("sequential.0.conv", "Conv2d", "sequential.0")],
 )
-def test_attention_after_a_single_layer_warns_once_in_one_sentence(name: str, layer: str, block: str) -> None:
+def test_attention_after_a_single_layer_warns_once(name: str, layer: str, block: str) -> None:
     for names in ([name], [name, "walker.b1.norm", "walker.b2"]):
         with pytest.warns(UserWarning, match="is lost") as caught:
             plan = insert_attention(host(), names, example_input=IMAGES)
@@ -59,7 +59,7 @@ def test_attention_after_a_single_layer_warns_once_in_one_sentence(name: str, la
         assert warning.filename == __file__, "it points to the call"
         assert text.startswith(f"Attention after {name!r}{' (and 1 more)' * (len(names) > 1)} is lost")
         assert f"this {layer}," in text
-        assert text.endswith(f"use the tool first and insert_attention afterwards, or insert after {block!r}.")
+        assert text.endswith(f"Use the tool first and insert_attention afterwards, or insert after {block!r}.")
 
 
 def test_a_norm_with_its_activation_inside_is_a_single_layer() -> None:
@@ -89,7 +89,7 @@ def test_attention_after_blocks_does_not_warn_and_a_warning_as_error_changes_not
 
 @TOOLS
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
-def test_what_the_warning_says_is_so(tool: Callable[[Host], Host]) -> None:
+def test_a_tool_that_replaces_a_layer_drops_its_attention(tool: Callable[[Host], Host]) -> None:
     model = host()
     insert_attention(model, ["own.norm"], example_input=IMAGES)
     torch.testing.assert_close(tool(model)(IMAGES), host()(IMAGES))
@@ -97,7 +97,7 @@ def test_what_the_warning_says_is_so(tool: Callable[[Host], Host]) -> None:
 
 @TOOLS
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
-def test_the_tool_first_and_attention_afterwards_works(tool: Callable[[Host], Host]) -> None:
+def test_attention_inserted_after_the_tool_works(tool: Callable[[Host], Host]) -> None:
     model = tool(host())
     insert_attention(model, ["own.norm"], example_input=IMAGES)
     torch.testing.assert_close(model(IMAGES), attended_norm(model, IMAGES))
@@ -105,7 +105,7 @@ def test_the_tool_first_and_attention_afterwards_works(tool: Callable[[Host], Ho
 
 
 @TOOLS
-def test_attention_after_the_block_outlives_the_tool(tool: Callable[[Host], Host]) -> None:
+def test_attention_after_the_block_survives_the_tool(tool: Callable[[Host], Host]) -> None:
     model = host()
     insert_attention(model, ["own"], example_input=IMAGES)
     expected = model(IMAGES)
@@ -114,7 +114,7 @@ def test_attention_after_the_block_outlives_the_tool(tool: Callable[[Host], Host
 
 
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning", "ignore::DeprecationWarning")
-def test_a_hook_that_a_tool_moved_to_another_module_says_so() -> None:
+def test_a_hook_that_a_tool_moved_to_another_module_raises() -> None:
     model = NHWCHost().eval()
     insert_attention(model, ["mixing.mlp"], example_input=IMAGES)
     quantized = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})

@@ -1,16 +1,17 @@
 """Attention after any submodule of any 2-D CNN, without touching the host's code or its state-dict keys.
 
-The attention becomes a child, ``agdt_attention``, of the submodule that it follows, so all that torch does to a
-module it does to both: copy, pickle, move, replicate, save. A forward hook then calls the child. Some submodules
-(nn.Sequential, the stages of timm's RegNet) run all their children one after the other; there the child is called
-already and needs no hook. Others (the dense blocks of DenseNet) walk over their children in another way; there the
-child goes to the nearest descendant that leaves it alone. Which of the three holds is found by trying it on a copy.
+The attention becomes a child, ``agdt_attention``, of the submodule that it follows, so that copying, pickling, moving,
+replicating and saving the submodule does the same to its attention. A forward hook calls the child. Some submodules
+(nn.Sequential, the stages of timm's RegNet) run all their children one after the other; they call the child
+themselves and need no hook. Others (the dense blocks of DenseNet) iterate over their children in another way; there
+the nearest descendant that does not call it holds the attention. Which of the three applies is tried on a copy.
 
-Maps (N, H, W, C), as Swin has them, are permuted for the attention and back.
+Maps (N, H, W, C), as in a Swin, are permuted for the attention and back.
 """
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -20,10 +21,22 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import checks
-from agdt_layers.attention import GlobalConvolutionalAttention
-from agdt_layers.channels_last import ChannelsLast
-from agdt_layers.insertion_plan import InsertionPlan, Placement, plan_insertion
-from agdt_layers.places import FURTHER_UP, HANDLE, OWN, Factory, chosen_places
+from agdt_layers.hosts.plan import (
+    FURTHER_UP,
+    HANDLE,
+    OWN,
+    Factory,
+    InsertionPlan,
+    Placement,
+    chosen_axes,
+    chosen_places,
+    made,
+    multiply_adds,
+    nearest_parameter,
+    refuse_shared,
+    warnings_of_replacement,
+)
+from agdt_layers.hosts.trial import ModelCopy, NoFeatureMap
 from agdt_layers.torch_compat import forget_compiled
 
 
@@ -33,6 +46,7 @@ def insert_attention(
     *,
     example_input: Tensor | tuple[Any, ...],
     num_frames: int | None = None,
+    channels_last: bool | Mapping[str, bool] | None = None,
     dry_run: bool = False,
 ) -> InsertionPlan:
     """Put attention after submodules of a model, in place.
@@ -45,9 +59,13 @@ def insert_attention(
         attention: attention classes, or anything that makes a layer from a number of channels, by the name of the
             submodule that they follow; a list of names takes :class:`AdaptiveGlobalAttention` everywhere. ``*`` and
             ``?`` match within one part of a dotted name: ``layer3.*`` is every block of layer3.
-        example_input: an input of the model, or a tuple of its inputs. A copy of the model is run on it and on larger
-            ones, on the meta device where it can be; the model itself is not run.
-        num_frames: T of folded clips (B*T, C, H, W), for AGA. Not needed inside :class:`FrameWise`.
+        example_input: an input of the model, or a tuple of its inputs; images are (..., C, H, W). A copy of the model
+            is run on it and on larger ones, on the meta device where it can be; the model itself is not run.
+        num_frames: T of folded clips (B*T, C, H, W), for AGA and every other layer that has an attribute
+            ``num_frames``. Not needed inside :class:`FrameWise`.
+        channels_last: whether the maps are (N, H, W, C), for all places or by name or pattern; of several patterns the
+            last that matches counts. Needed only where the trial runs cannot tell, which is an error: in a model that
+            takes images of one size only, and after pooling to a fixed size.
         dry_run: True only plans, and changes nothing.
 
     Returns:
@@ -55,14 +73,15 @@ def insert_attention(
 
     Raises:
         ValueError, TypeError: a name that matches nothing, a submodule that has attention already or that gives no
-            feature map, a layer that does not keep the shape of a map. The model is then unchanged.
+            feature map, a map whose channels may be on axis 1 or 3, a layer that does not keep the shape of a map. The
+            model is then unchanged.
 
     Warns:
         UserWarning: attention after a single layer, such as a norm: tools that replace the layer drop the attention.
             ``plan.warnings`` has the same.
 
     Note:
-        What torch.compile compiled before is compiled again at its next call, so that it sees the attention.
+        What torch.compile compiled before is compiled again at its next call, so that it includes the attention.
 
         Freshly made, AGA multiplies its input by about 1 + 1/16, for s_c * s_hw * g is a product of four sigmoids near
         0: measured on rectified normal maps, 10 draws each, 1.075, 1.062 and 1.057 on average at C = 64, 256 and
@@ -82,14 +101,32 @@ def insert_attention(
     dry_run = checks.flag("insert_attention", "dry_run", dry_run)
     checks.example("insert_attention", example_input)
     factories = chosen_places(model, attention)
-    plan = plan_insertion(model, factories, example_input)
+    last = chosen_axes(channels_last, factories)
+    # What torch draws next stays the same if nothing is changed.
+    with torch.random.fork_rng({p.device for p in model.parameters() if p.is_cuda}, enabled=dry_run):
+        trial = ModelCopy(model, example_input if isinstance(example_input, tuple) else (example_input,))
+        placements, layers = [], []
+        carriers: set[nn.Module] = set()
+        for name, factory in factories.items():
+            try:
+                output = trial.feature_map(name, last.get(name))
+            except NoFeatureMap as reason:
+                raise ValueError(f"{reason} {trial.nearest_feature_maps(name)}") from None
+            like = nearest_parameter(model, name)
+            layer = made(factory, name, output.channels, like, num_frames)
+            operations = multiply_adds(layer, name, output, like)
+            cost = sum(p.numel() for p in layer.parameters()), operations
+            way = _way_to_call(trial.model.get_submodule(name), trial, carriers)
+            placements.append(Placement(name, output.channels, output.sizes, *cost, output.channels_last, *way))
+            layers.append(layer)
+    refuse_shared(model, dict(zip(factories, layers, strict=True)))
+    plan = InsertionPlan(tuple(placements), warnings_of_replacement(trial, factories))
     if dry_run:
         return plan
-    layers = [_make(factories[place.name], place, model, num_frames) for place in plan.placements]
     for warning in plan.warnings:
         warnings.warn(warning, stacklevel=2)
     with ExitStack() as undo:
-        for place, layer in zip(plan.placements, layers, strict=True):
+        for place, layer in zip(placements, layers, strict=True):
             _put_in(model, place, layer, undo)
         undo.pop_all()
     forget_compiled()
@@ -128,6 +165,17 @@ def remove_attention(model: nn.Module) -> None:
     forget_compiled()
 
 
+class ChannelsLast(nn.Module):
+    """Call a layer of maps (N, C, H, W) on maps (N, H, W, C)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
 class _Attend:
     """The forward hook. It finds the attention from the module it is called with, which in a copy is the copy's."""
 
@@ -147,31 +195,44 @@ class _Attend:
         return attention(output)
 
 
-def _make(factory: Factory, place: Placement, model: nn.Module, num_frames: int | None) -> nn.Module:
-    like = _nearest_parameter(model, place.name)
-    with torch.device(like.device):
-        layer = factory(place.channels).to(dtype=like.dtype)
-    if isinstance(layer, GlobalConvolutionalAttention) and num_frames is not None:
-        layer.num_frames = num_frames
-    if place.channels_last:
-        layer = ChannelsLast(layer)
-    return layer.train(model.get_submodule(place.name).training)
+def _way_to_call(module: nn.Module, trial: ModelCopy, carriers: set[nn.Module]) -> tuple[str, bool]:
+    """Return the path below the copy's module at which attention can be, and whether a hook has to call it there.
 
-
-def _nearest_parameter(model: nn.Module, name: str) -> Tensor:
-    parts = name.split(".")
-    for number in range(len(parts), -1, -1):
-        for parameter in model.get_submodule(".".join(parts[:number])).parameters():
-            if parameter.is_floating_point():
-                return parameter
-    return torch.empty(0)
+    A stand-in for the attention shows who calls it. ``carriers`` are the modules that hold the attention of one further
+    up; a new one is added.
+    """
+    for path, carrier in module.named_modules():
+        if path and (carrier in carriers or FURTHER_UP in carrier._modules):
+            continue
+        calls: list[tuple[Any, ...]] = []
+        returned: list[object] = []
+        stand_in = nn.Identity()
+        stand_in.register_forward_pre_hook(lambda _module, args, calls=calls: calls.append(args))
+        hook = module.register_forward_hook(lambda _module, _args, output, to=returned: to.append(output))
+        carrier.add_module("stand_in", stand_in)
+        try:
+            trial.run()
+        except Exception:
+            # A module that iterates over its children in its own way may fail with one more; only the calls count.
+            continue
+        finally:
+            hook.remove()
+            del carrier._modules["stand_in"]
+        if not calls:
+            if path:
+                carriers.add(carrier)
+            return (f"{path}.{FURTHER_UP}" if path else OWN), True
+        attended = [args[0] for args in calls if len(args) == 1]
+        if not path and len(attended) == len(returned) and all(map(operator.is_, attended, returned)):
+            return OWN, False
+    raise ValueError(f"{type(module).__name__} runs all its descendants by itself; no place for attention was found.")
 
 
 def _put_in(model: nn.Module, place: Placement, layer: nn.Module, undo: ExitStack) -> None:
     module = model.get_submodule(place.name)
     path, _, child = place.path.rpartition(".")
     carrier = module.get_submodule(path)
-    carrier.add_module(child, layer)
+    carrier.add_module(child, (ChannelsLast(layer) if place.channels_last else layer).train(module.training))
     undo.callback(delattr, carrier, child)
     if place.hooked:
         handle = module.register_forward_hook(_Attend(place.path))

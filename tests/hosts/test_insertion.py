@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import AdaptiveGlobalAttention, capture_attention, insert_attention, load_weights, remove_attention
+from agdt_layers import (
+    AdaptiveGlobalAttention,
+    InsertionPlan,
+    SqueezeExcitation,
+    capture_attention,
+    insert_attention,
+    load_weights,
+    remove_attention,
+)
 from helpers.hosts import EVERYWHERE, IMAGES, Dense, Host, attention_of, host, inserted
 
 identity_at_first = functools.partial(AdaptiveGlobalAttention, residual_scale=True)
@@ -42,7 +50,7 @@ def test_attention_is_applied_once_after_every_place() -> None:
     assert torch.equal(model(IMAGES), by_hand(model, IMAGES))
 
 
-def test_the_hosts_keys_stay_and_its_file_loads_before_and_after(tmp_path: Path) -> None:
+def test_host_keys_stay_and_its_file_loads_before_and_after(tmp_path: Path) -> None:
     bare = host(1)
     torch.save(bare.state_dict(), tmp_path / "host.pth")
     before = host(2)
@@ -58,7 +66,7 @@ def test_the_hosts_keys_stay_and_its_file_loads_before_and_after(tmp_path: Path)
         assert torch.equal(model(IMAGES), bare(IMAGES)), "residual_scale=True starts as the host, bit for bit"
 
 
-def test_removal_gives_the_host_back_bit_for_bit() -> None:
+def test_removal_restores_the_host_bit_for_bit() -> None:
     model, bare = inserted(), host()
     assert not torch.equal(model(IMAGES), bare(IMAGES))
     remove_attention(model)
@@ -90,33 +98,7 @@ def test_gradients_reach_attention_and_host() -> None:
     assert model.sequential[0].conv.weight.grad.any()
 
 
-def test_attention_takes_the_dtype_of_its_host() -> None:
-    model = host().double()
-    insert_attention(model, EVERYWHERE, example_input=IMAGES.double(), num_frames=2)
-    assert {p.dtype for p in model.parameters()} == {torch.float64}
-    assert model(IMAGES.double()).dtype == torch.float64
-    assert {layer.num_frames for layer in attention_of(model).values()} == {2}
-
-
-def test_attention_takes_the_mode_of_its_place() -> None:
-    model = host().train()
-    model.own.eval()
-    insert_attention(model, ["own", "walker"], example_input=IMAGES)
-    assert {name: layer.training for name, layer in attention_of(model).items()} == {
-        "own.agdt_attention": False,
-        "walker.agdt_attention": True,
-    }
-
-
-@pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
-def test_attention_takes_the_device_of_its_place_or_of_what_is_nearest_around_it() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 5, 3, device="meta"), nn.ReLU()))
-    insert_attention(model, ["0", "1.1"], example_input=IMAGES)
-    devices = {name: {p.device.type for p in layer.parameters()} for name, layer in attention_of(model).items()}
-    assert devices == {"0.agdt_attention": {"cpu"}, "1.1.agdt_attention": {"meta"}}
-
-
-def test_what_holds_the_attention_of_another_may_have_its_own() -> None:
+def test_a_submodule_that_holds_attention_of_a_block_takes_its_own() -> None:
     model = host()
     insert_attention(model, ["dense", "dense.first"], example_input=IMAGES)
     assert {name: layer.channels for name, layer in attention_of(model).items()} == {
@@ -128,7 +110,7 @@ def test_what_holds_the_attention_of_another_may_have_its_own() -> None:
     assert len(maps) == 2
 
 
-def test_two_places_that_need_the_same_holder_get_two() -> None:
+def test_two_places_that_need_the_same_holder_get_different_holders() -> None:
     class Rectified(nn.Sequential):
         def forward(self, x: Tensor) -> Tensor:
             return torch.relu(super().forward(x))
@@ -140,3 +122,52 @@ def test_two_places_that_need_the_same_holder_get_two() -> None:
     outer, inner = "0.0.first.agdt_attention_further_up", "0.0.first.conv.agdt_attention_further_up"
     assert set(layers) == {outer, inner}
     assert torch.equal(model(IMAGES), layers[outer](torch.relu(layers[inner](bare[0][0](IMAGES)))))
+
+
+def test_a_dry_run_changes_nothing() -> None:
+    model = host().train()
+    state = copy.deepcopy(model.state_dict())
+    random_state = torch.get_rng_state()
+    made_there = functools.partial(AdaptiveGlobalAttention, device=IMAGES.device)
+    plan = insert_attention(model, {"own": made_there}, example_input=IMAGES, dry_run=True)
+    assert isinstance(plan, InsertionPlan)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
+    assert list(state) == list(model.state_dict())
+    assert model.training
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_plan_prints_a_table() -> None:
+    plan = insert_attention(host(), {"twice": AdaptiveGlobalAttention, "own": SqueezeExcitation}, example_input=IMAGES)
+    twice, own = plan.placements
+    assert (twice.channels, twice.sizes, twice.hooked) == (17, ((8, 12), (4, 6)), True)
+    assert own.parameters == sum(p.numel() for p in SqueezeExcitation(7).parameters())
+    assert own.multiply_adds == 2 * 7, "7 channels to 1 and back"
+    rows = str(plan).splitlines()
+    assert rows[0].split() == ["after", "channels", "map", "parameters", "multiply-adds"]
+    assert rows[1].split()[:4] == ["twice", "17", "8x12,", "4x6"]
+    assert rows[-1].split()[0] == "total"
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_patterns_match_within_one_part_of_a_name() -> None:
+    model = host()
+    plan = insert_attention(model, ["sequential.*", "ow?"], example_input=IMAGES)
+    assert [place.name for place in plan.placements] == ["sequential.0", "sequential.1", "own"]
+
+
+def test_a_submodule_with_two_names_gets_one_attention() -> None:
+    model = host()
+    model.alias = model.own
+    plan = insert_attention(model, ["[ao][lw]*"], example_input=IMAGES)
+    assert [place.name for place in plan.placements] == ["own"]
+
+
+def test_a_model_that_does_not_run_on_meta_runs_on_its_device() -> None:
+    class Picky(Host):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x if x.sum().item() < 1e9 else -x)
+
+    model = Picky().eval()
+    assert insert_attention(model, ["own"], example_input=IMAGES).placements[0].channels == 7

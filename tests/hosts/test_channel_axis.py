@@ -1,0 +1,221 @@
+"""Which axis of a host's map holds the channels: found by trial runs or asked for, never guessed."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agdt_layers import (
+    CBAM,
+    AdaptiveGlobalAttention,
+    FrameWise,
+    InsertionPlan,
+    capture_attention,
+    insert_attention,
+    remove_attention,
+)
+from helpers.hosts import NHWCHost, Strips, TokenHost
+from helpers.strategies import random_tensor
+
+# At 32 x 32 the maps of NHWCHost are 8 x 8 with 8 channels: their shape says nothing.
+SQUARE = random_tensor((1, 3, 32, 32), 0, torch.float32)
+CLIPS = random_tensor((2, 3, 3, 32, 32), 1, torch.float32)
+PLACES = ["stem", "mixing", "stage"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
+
+
+def host(**settings: object) -> NHWCHost:
+    torch.manual_seed(0)
+    return NHWCHost(**settings).eval()
+
+
+def found(plan: InsertionPlan) -> list[tuple[str, bool, int, tuple[tuple[int, int], ...]]]:
+    return [(place.name, place.channels_last, place.channels, place.sizes) for place in plan.placements]
+
+
+def assert_asked_for(model: nn.Module, name: str, example: object) -> None:
+    """The axis is asked for, and both answers are taken."""
+    with pytest.raises(ValueError, match=rf"'{name}' is .* do not tell .* Pass channels_last={{'{name}': False}} for"):
+        insert_attention(model, [name], example_input=example)
+    for last in (False, True):
+        (place,) = insert_attention(
+            model, [name], example_input=example, channels_last={name: last}, dry_run=True
+        ).placements
+        assert place.channels_last is last
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"size": (32, 32), "settable": True}, {"square": True}],
+    ids=["any size", "settable size", "any square"],
+)
+def test_trial_runs_tell_channels_from_rows_and_columns(settings: dict[str, object]) -> None:
+    names = [*PLACES, "same"]
+    plan = insert_attention(host(**settings), names, example_input=SQUARE)
+    assert found(plan) == [(name, name != "stem", 8, ((8, 8),)) for name in names]
+
+
+def test_rows_and_columns_of_an_oblong_map() -> None:
+    plan = insert_attention(host(), ["mixing"], example_input=random_tensor((2, 3, 20, 28), 0, torch.float32))
+    assert found(plan) == [("mixing", True, 8, ((5, 7),))]
+
+
+@pytest.mark.parametrize(("name", "size"), [("rows", (8, 1)), ("columns", (1, 8))])
+def test_maps_pooled_to_strips_have_their_channels_first(name: str, size: tuple[int, int]) -> None:
+    assert found(insert_attention(Strips(), [name], example_input=torch.rand(1, 3, 8, 8))) == [
+        (name, False, 8, (size,))
+    ]
+
+
+@pytest.mark.parametrize("name", ["stem", "mixing", "same"])
+def test_a_host_of_one_size_is_asked_for(name: str) -> None:
+    assert_asked_for(host(size=(32, 32)), name, SQUARE)
+
+
+def test_maps_pooled_to_one_size_are_asked_for() -> None:
+    # By its proportions this map, (1, 4, 7, 7) of images 64 x 96, would be one of 4 x 7 with 7 channels.
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(7))
+    assert_asked_for(model, "1", torch.rand(1, 3, 64, 96))
+
+
+class _MixesColumns(nn.Module):
+    """A block on (N, C, H, W) that takes one width, and any C."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x)
+
+
+def test_a_block_that_takes_one_width_is_asked_for() -> None:
+    # Run alone it takes more channels and rows but no other width, as a block on (N, H, W, C) does.
+    assert_asked_for(nn.Sequential(nn.Conv2d(3, 4, 1), _MixesColumns()), "1", torch.rand(1, 3, 5, 6))
+
+
+def test_places_before_the_part_that_takes_one_size_are_told() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), _MixesColumns())
+    assert found(insert_attention(model, ["1"], example_input=torch.rand(1, 3, 6, 6))) == [("1", False, 6, ((6, 6),))]
+
+
+class _Fuse(nn.Module):
+    """A block called with two maps in a list or in a dict."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, maps: list[Tensor] | dict[str, Tensor]) -> Tensor:
+        first, second = maps.values() if isinstance(maps, dict) else maps
+        return self.block(first + second)
+
+
+@pytest.mark.parametrize("kind", [list, lambda maps: dict(zip("ab", maps, strict=True))], ids=["list", "dict"])
+def test_maps_in_a_list_or_dict_grow_too(kind: object) -> None:
+    example = (kind([torch.rand(1, 4, 5, 9), torch.rand(1, 4, 5, 9)]),)
+    model = _Fuse(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()))
+    assert found(insert_attention(model, ["block"], example_input=example)) == [("block", False, 4, ((5, 9),))]
+    assert_asked_for(_Fuse(nn.Sequential(nn.Linear(9, 9), nn.ReLU())), "block", example)
+    # A block without parameters does not show what its maps are.
+    assert_asked_for(_Fuse(nn.Sequential(nn.ReLU(), nn.GELU())), "block", example)
+
+
+def test_channels_last_is_taken_by_name_by_pattern_and_for_all() -> None:
+    model = host(size=(32, 32))
+    for told in ({"stem": False, "mixing": True, "stage": True}, {"*": True, "stem": False}):
+        plan = insert_attention(model, PLACES, example_input=SQUARE, channels_last=told, dry_run=True)
+        assert [place.channels_last for place in plan.placements] == [False, True, True]
+    plan = insert_attention(model, PLACES[1:], example_input=SQUARE, channels_last=True)
+    assert [place.channels_last for place in plan.placements] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "message"),
+    [
+        (True, ValueError, r"channels_last=True for 'stem', but .* show that its output, \(1, 8, 8, 8\), .* on axis 1"),
+        ({"mixing": False}, ValueError, r"channels_last=False for 'mixing', but .* on axis 3"),
+        ({"head": True}, ValueError, r"channels_last for 'head', which is none of the places stem, mixing, stage"),
+        ({"stem": 1}, TypeError, r"expects channels_last\['stem'\] to be True or False, got 1"),
+        ("last", TypeError, r"expects channels_last to be True or False, got 'last'"),
+    ],
+)
+def test_channels_last_that_contradicts_the_trial_runs_or_names_no_place_is_refused(
+    told: object, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        insert_attention(host(), PLACES, example_input=SQUARE, channels_last=told)
+
+
+def attended_by_hand(model: NHWCHost, bare: NHWCHost, x: Tensor, num_frames: int) -> Tensor:
+    """The forward pass of NHWCHost with the layers of model on (N, C, H, W)."""
+
+    def last(layer: nn.Module, x: Tensor) -> Tensor:
+        return layer(x.permute(0, 3, 1, 2), num_frames=num_frames).permute(0, 2, 3, 1)
+
+    x = model.stem.agdt_attention(bare.stem(x), num_frames=num_frames).permute(0, 2, 3, 1)
+    x = last(model.mixing.agdt_attention.layer, bare.mixing(x))
+    x = last(model.stage.agdt_attention.layer, bare.stage(x))
+    return bare.head(x.mean(dim=(1, 2)))
+
+
+def test_attention_sees_nchw_and_the_host_nhwc() -> None:
+    model, bare = host(), host()
+    insert_attention(model, PLACES, example_input=SQUARE)
+    expected = attended_by_hand(model, bare, CLIPS.flatten(0, 1), 3)
+    assert torch.equal(FrameWise(model)(CLIPS).flatten(0, 1), expected)
+    assert not torch.equal(model(CLIPS.flatten(0, 1)), expected), "the frames of a clip see each other"
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(FrameWise(twin)(CLIPS).flatten(0, 1), expected)
+    with capture_attention(model) as maps:
+        model(SQUARE)
+    assert maps["stage.agdt_attention.layer"].spatial.shape == (1, 1, 8, 8)
+
+
+def test_channels_last_keys_gradients_and_removal() -> None:
+    model, bare = host(), host()
+    insert_attention(model, {"mixing": AdaptiveGlobalAttention, "stage": CBAM}, example_input=SQUARE, num_frames=3)
+    new = [key for key in model.state_dict() if key not in bare.state_dict()]
+    assert all(key.startswith(("mixing.agdt_attention.layer.", "stage.agdt_attention.layer.")) for key in new)
+    assert model.mixing.agdt_attention.layer.num_frames == 3
+    model(CLIPS.flatten(0, 1)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+    remove_attention(model)
+    assert list(model.state_dict()) == list(bare.state_dict())
+    assert torch.equal(model(SQUARE), bare(SQUARE))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tokens", r"'tokens' is \(1, 64, 6\), tokens without rows and columns; .* nearest that do: 'stem', "),
+        ("heads", r"'heads' is \(1, 2, 64, 3\), and \(1, 2, 128, 3\) at twice the height .* that do: 'stem'"),
+        ("windows", r"'windows', \(16, 2, 2, 6\), grows on axis 0 .* windows or regions.* nearest that do: 'stem'"),
+    ],
+)
+def test_tokens_heads_and_windows_are_refused_and_the_stem_named(name: str, message: str) -> None:
+    model = TokenHost()
+    with pytest.raises(ValueError, match=message):
+        insert_attention(model, [name], example_input=SQUARE)
+    assert insert_attention(model, ["stem"], example_input=SQUARE).placements[0].channels == 6
+
+
+def test_calls_on_different_axes_are_refused() -> None:
+    class Turning(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.act = nn.Conv2d(3, 5, 1), nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(self.act(self.conv(x)).permute(0, 2, 3, 1))
+
+    with pytest.raises(ValueError, match=r"'act' runs 2 times, with its channels on different axes"):
+        insert_attention(Turning(), ["act"], example_input=SQUARE)
+
+
+def test_a_model_without_any_map_says_so() -> None:
+    with pytest.raises(ValueError, match=r"No submodule of Sequential gives one\."):
+        insert_attention(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), ["1"], example_input=torch.rand(1, 3, 2, 2))
