@@ -6,9 +6,9 @@ from agdt_layers.capture import capture_attention
 from agdt_layers.cbam import CBAM
 from agdt_layers.channel_attention import AdaptiveChannelAttention
 from agdt_layers.convolutional_attention import GlobalConvolutionalAttention
-from agdt_layers.deployment import prepare_for_inference
 from agdt_layers.framewise import FrameWise
 from agdt_layers.global_attention import AttentionWeights
+from agdt_layers.inference import FoldedModel, fold_batch_norms
 from agdt_layers.insertion import insert_attention, remove_attention
 from agdt_layers.insertion_plan import InsertionPlan, Placement
 from agdt_layers.plugins import MMCVAttention, TimmAttention
@@ -31,6 +31,7 @@ __all__ = [
     "AttentionWeights",
     "DTFormer",
     "DifferentialTemporalEnhancer",
+    "FoldedModel",
     "FrameWise",
     "GlobalConvolutionalAttention",
     "InsertionPlan",
@@ -43,8 +44,8 @@ __all__ = [
     "WeightsReport",
     "build_agdtnet",
     "capture_attention",
+    "fold_batch_norms",
     "insert_attention",
     "load_weights",
-    "prepare_for_inference",
     "remove_attention",
 ]

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Variable, forward_ad
 from torch.nn.grad import conv2d_input, conv2d_weight
 
@@ -100,81 +100,6 @@ def convolution_gradients(x: Tensor, weight: Tensor, d_out: Tensor) -> tuple[Ten
         d_out, x, weight, None, one, [padding, padding], one, False, zero, 1, [True, True, False]
     )
     return d_x, d_weight
-
-
-def pack_convolution(weight: Tensor, *settings: Any) -> Tensor | None:
-    """Rearrange a weight on the CPU for :func:`packed_convolution`; None where this torch or processor cannot."""
-    pack: Any = getattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", None)
-    if pack is None or _packed_operator("_convolution_pointwise") is None:
-        return None
-    return _packed(lambda: pack(weight.to_mkldnn(), *settings))
-
-
-def pack_linear(weight: Tensor) -> Tensor | None:
-    """Rearrange a weight on the CPU for :func:`packed_linear`; None where this torch or processor cannot."""
-    pack: Any = _packed_operator("_reorder_linear_weight")
-    if pack is None or _packed_operator("_linear_pointwise") is None:
-        return None
-    return _packed(lambda: pack(weight))
-
-
-class _Counting(nn.Parameter):
-    """A parameter that counts what is written to it through its ``data`` too, as it does through ``detach()``."""
-
-    @property
-    def data(self) -> Tensor:
-        return self.detach()
-
-    @data.setter
-    def data(self, value: Tensor) -> None:
-        Tensor.data.__set__(self, value)  # type: ignore[attr-defined]
-
-
-# An older compiler takes no parameters of other classes.
-COUNTS_DATA = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 8)
-
-
-def can_count_writes(weight: Tensor) -> bool:
-    """Whether the weight is a parameter of torch's own kind."""
-    return type(weight) in (nn.Parameter, _Counting)
-
-
-def count_writes(weight: Tensor) -> None:
-    """Have the parameter's ``_version`` grow with what is written through its ``data``, where a compiler allows it."""
-    if COUNTS_DATA:
-        weight.__class__ = _Counting
-
-
-def packed_convolution(x: Tensor, packed: Tensor, bias: Tensor | None, *settings: Any, relu: bool) -> Tensor:
-    """conv2d with a packed weight; ``settings`` are padding, stride, dilation and groups, as for packing."""
-    operator = _packed_operator("_convolution_pointwise")
-    out: Tensor = operator(x, packed, bias, *settings, "relu" if relu else "none", [], "")
-    return out
-
-
-def packed_linear(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    """The function linear with a packed weight."""
-    out: Tensor = _packed_operator("_linear_pointwise")(x, packed, bias, "none", [], "")
-    return out
-
-
-def _packed(pack: Callable[[], Tensor]) -> Tensor | None:
-    if not torch.backends.mkldnn.is_available():
-        return None
-    try:
-        return pack()
-    except RuntimeError:
-        return None
-
-
-def _packed_operator(name: str) -> Any:
-    return getattr(torch.ops.mkldnn, name, None)
-
-
-def is_observed() -> bool:
-    """Whether a dispatch mode sees every operation, as torch's own counters do; if torch cannot tell, yes."""
-    depth: Any = getattr(torch._C, "_len_torch_dispatch_stack", None)
-    return depth is None or bool(depth())
 
 
 def at_end_of_backward(callback: Callable[[], None]) -> None:

@@ -121,7 +121,7 @@ def test_the_network_takes_at_most_163_launches(net: AGDTNet) -> None:
         names = launches(lambda: net(clips))
         alone = launches(lambda: ResNet18().eval()(clips[0]))
     assert len(names) <= 163, names
-    # Batch norm, 20 of the ResNet18's, is folded away in a net that is prepared for inference.
+    # fold_batch_norms takes these 20 away.
     assert alone.count("native_batch_norm") + alone.count("_native_batch_norm_legit_no_training") == 20
 
 
