@@ -25,6 +25,7 @@ from agdt_layers.places import HANDLE
 
 Model = TypeVar("Model", bound=nn.Module)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_IMAGE_MODELS: dict[type[nn.Module], str] = {AGDTNet: "backbone", FrameWise: "model"}
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -112,8 +113,9 @@ class _Trace(fx.Tracer):
         self._kept: WeakValueDictionary[fx.Node, fx.Proxy] = WeakValueDictionary()
         holders = (each for m in self.names for each in (m._modules, m._parameters, m._buffers))
         self._uses = Counter(id(held) for holder in holders for held in holder.values())
-        while isinstance(model, (AGDTNet, FrameWise)):
-            model = model.backbone if isinstance(model, AGDTNet) else model.model
+        # A subclass may use its image model in another way, and is traced itself.
+        while type(model) in _IMAGE_MODELS:
+            model = model.get_submodule(_IMAGE_MODELS[type(model)])
         try:
             graph = self.trace(model)
         except Exception as error:
@@ -156,7 +158,10 @@ class _Trace(fx.Tracer):
         conv = self.source(norm)
         if not self._calls[norm]:
             outer = self._inside.get(norm)
-            return "is never called" if outer is None else f"is inside a {type(outer).__name__}, which is not traced"
+            if outer is None:
+                return "is never called"
+            why = "has hooks" if _number_of_hooks(outer) else "is one node in the graph"
+            return f"is inside a {type(outer).__name__} that {why}"
         if not isinstance(conv, _CONVOLUTIONS):
             return "does not follow a convolution" if conv is None else f"follows a {type(conv).__name__}"
         output = self._calls[conv][0]

@@ -60,7 +60,7 @@ def test_folded_net_gives_the_same_scores(attention: str, norms_of_attention: in
     assert_same_outputs(net, result.model, clips)
     assert_same_outputs(net, result.model, clips, end_padding([4, 2], 4))
     assert len(result.folded) == 20
-    assert list(result.left.values()) == ["is inside a CBAM, which is not traced"] * norms_of_attention
+    assert list(result.left.values()) == ["is inside a CBAM that is one node in the graph"] * norms_of_attention
 
 
 def test_the_model_is_not_changed_and_the_copy_is_in_eval_mode() -> None:
@@ -380,8 +380,22 @@ def test_a_users_hook_is_not_run_on_a_trace() -> None:
     model[0].register_forward_hook(lambda module, args, output: seen.append(output))
     result = fold_batch_norms(model)
     assert not seen
-    assert result.left == {"0.norm": "is inside a Block, which is not traced"}
+    assert result.left == {"0.norm": "is inside a Block that has hooks"}
     assert_same_outputs(model, result.model, images())
+
+
+class LooksAtStem(AGDTNet):
+    """Uses the output of the backbone's first convolution too."""
+
+    def forward(self, clips: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(clips, mask) + self.backbone.conv1(clips[:, 0]).mean()
+
+
+def test_a_subclass_that_uses_the_backbone_in_another_way_is_refused() -> None:
+    net = build_agdtnet(5, num_frames=2)
+    net.__class__ = LooksAtStem
+    with pytest.raises(ValueError, match=r"cannot trace LooksAtStem by torch\.fx: LooksAtStem cannot be traced"):
+        fold_batch_norms(net)
 
 
 class ListOfItsOwn(Base):
