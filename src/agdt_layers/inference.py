@@ -30,13 +30,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class FoldedModel(NamedTuple, Generic[Model]):
-    """What :func:`fold_batch_norms` returns; ``print`` it to see which norms were left and why.
-
-    Attributes:
-        model: the copy, in eval mode.
-        folded: names of the batch norms that were folded.
-        left: the reason why a batch norm was left, by its name.
-    """
+    """The copy, the names of the folded norms, and why each of the others was left; ``print`` shows the reasons."""
 
     model: Model
     folded: tuple[str, ...]
@@ -155,35 +149,29 @@ class _Trace(fx.Tracer):
 
     def obstacle(self, norm: _BatchNorm) -> str | None:
         """Say why the norm cannot be folded."""
-        conv = self.source(norm)
         if not self._calls[norm]:
             outer = self._inside.get(norm)
-            if outer is None:
-                return "is never called"
-            why = "has hooks" if _number_of_hooks(outer) else "is one node in the graph"
-            return f"is inside a {type(outer).__name__} that {why}"
+            return "is never called" if outer is None else f"is inside a {type(outer).__name__} that is one node"
+        conv = self.source(norm)
         if not isinstance(conv, _CONVOLUTIONS):
-            return "does not follow a convolution" if conv is None else f"follows a {type(conv).__name__}"
+            return "does not follow a convolution"
         output = self._calls[conv][0]
         if len(output.users) > 1 or output in self._kept:
             return f"the output of {self.names[conv]} is used elsewhere too"
-        for module in (conv, norm):
-            own = (module, *module.parameters(False), *module.buffers(False))
-            obstacles = {
-                "is called more than once": len(self._calls[module]) > 1 or module in self._inside,
-                "or one of its tensors is used elsewhere too": any(self._uses[id(each)] > 1 for each in own),
-                "is parametrised": is_parametrized(module),
-                "has hooks": _number_of_hooks(module) > 0,
-                "was changed by another tool": "forward" in vars(module)
-                or any(type(each) is not nn.Parameter for each in module.parameters(False)),
-            }
-            for obstacle in filter(obstacles.get, obstacles):
-                return f"{self.names[module]} {obstacle}"
         if norm.running_mean is None or norm.training:
             return "does not use running statistics"
         for module, known in ((conv, type(conv) in _CONVOLUTIONS), (norm, _without_norm(norm) is not None)):
-            if not known:
-                return f"{self.names[module]} is a {type(module).__name__}, not a layer of torch.nn"
+            name, parameters = self.names[module], list(module.parameters(False))
+            if len(self._calls[module]) > 1 or module in self._inside:
+                return f"{name} is called more than once"
+            if any(self._uses[id(each)] > 1 for each in (module, *parameters, *module.buffers(False))):
+                return f"{name} or one of its tensors is used elsewhere too"
+            if _number_of_hooks(module) > 0:
+                return f"{name} has hooks"
+            if is_parametrized(module):
+                return f"{name} is parametrised"
+            if not known or "forward" in vars(module) or any(type(each) is not nn.Parameter for each in parameters):
+                return f"{name} is not as torch.nn defines it"
         return None
 
 
