@@ -345,11 +345,20 @@ def computing(module: nn.Module) -> None:
     module.forward = lambda x: forward(x) + 1
 
 
+class Tagged(nn.Parameter):
+    """A parameter of another class, as quantisation and sharding make them."""
+
+
+def tagged(module: nn.Module) -> None:
+    module.weight = Tagged(module.weight.detach())
+
+
 CHANGES = [
     *((hooked(kind), "has hooks") for kind in ("forward", "forward_pre", "full_backward", "full_backward_pre")),
     (lambda module: prune.random_unstructured(module, "weight", 0.5), "has hooks"),
     (lambda module: parametrizations.weight_norm(module, dim=None), "is parametrised"),
     (computing, "is not as torch.nn defines it"),
+    (tagged, "is not as torch.nn defines it"),
 ]  # fmt: skip
 
 
