@@ -30,6 +30,7 @@ PUBLIC_NAMES = {
     "CBAM",
     "DTFormer",
     "DifferentialTemporalEnhancer",
+    "FoldedModel",
     "FrameWise",
     "GlobalConvolutionalAttention",
     "InsertionPlan",
@@ -40,9 +41,9 @@ PUBLIC_NAMES = {
     "WeightsReport",
     "build_agdtnet",
     "capture_attention",
+    "fold_batch_norms",
     "insert_attention",
     "load_weights",
-    "prepare_for_inference",
     "remove_attention",
 }
 

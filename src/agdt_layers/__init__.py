@@ -11,6 +11,7 @@ from agdt_layers.baselines import CBAM, SqueezeExcitation, TemporalMean
 from agdt_layers.capture import capture_attention
 from agdt_layers.clips import FrameWise
 from agdt_layers.hosts import InsertionPlan, Placement, insert_attention, remove_attention
+from agdt_layers.inference import FoldedModel, fold_batch_norms
 from agdt_layers.resnet import ResNet18
 from agdt_layers.streaming import AGDTStream, StreamStep
 from agdt_layers.temporal import DifferentialTemporalEnhancer, DTFormer
@@ -27,6 +28,7 @@ __all__ = [
     "AttentionWeights",
     "DTFormer",
     "DifferentialTemporalEnhancer",
+    "FoldedModel",
     "FrameWise",
     "GlobalConvolutionalAttention",
     "InsertionPlan",
@@ -38,6 +40,7 @@ __all__ = [
     "WeightsReport",
     "build_agdtnet",
     "capture_attention",
+    "fold_batch_norms",
     "insert_attention",
     "load_weights",
     "remove_attention",

@@ -179,8 +179,8 @@ def _removed(model: Any) -> Any:
     return list(model.state_dict())
 
 
-def _prepared(model: Any, example_input: Any) -> Any:
-    return agdt.prepare_for_inference(model, example_input)(torch.ones(1, 3, 8, 12))
+def _folded(model: Any) -> Any:
+    return agdt.fold_batch_norms(model).model(torch.ones(1, 3, 8, 12))
 
 
 def _with_attention() -> nn.Module:
@@ -364,25 +364,8 @@ CALLS: dict[str, list[Call]] = {
     "capture_attention": [
         Call(_captured, {"model": role.module(_with_attention), "clips": role.anything(torch.zeros(1, 3, 8, 12))})
     ],
-    "prepare_for_inference": [
-        Call(
-            _prepared,
-            {
-                "model": role.module(backbone),
-                "example_input": role.Role(
-                    lambda: torch.zeros(1, 3, 8, 12),
-                    {"a tuple": (lambda: (torch.zeros(1, 3, 8, 12),), lambda: torch.zeros(1, 3, 8, 12))},
-                    {
-                        "()": lambda: (),
-                        "none": lambda: None,
-                        "a list": lambda: [1],
-                        "four channels": lambda: torch.zeros(1, 4, 8, 12),
-                    },
-                ),
-            },
-        )
-    ],
+    "fold_batch_norms": [Call(_folded, {"model": role.module(backbone)})],
     "load_weights": [Call(_loaded, {"model": role.module(lambda: nn.Linear(2, 3)), "source": SOURCES})],
 }
 # What the package makes and a caller only reads: these hold what they are given.
-RECORDS = ("AttentionWeights", "InsertionPlan", "Placement", "WeightsReport")
+RECORDS = ("AttentionWeights", "FoldedModel", "InsertionPlan", "Placement", "WeightsReport")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from agdt_layers import prepare_for_inference
+from agdt_layers import fold_batch_norms
 from dfer.benchmarking.networks import AGDTNET, FORMER, HOST, networks, random_clips
 from dfer.benchmarking.rows import Row, Settings, forward
 
@@ -71,10 +71,12 @@ def deployed_rows(found: list[Deployment]) -> Iterator[Row]:
 
 def _forms(net: nn.Module, clips: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
     compiled: Any = torch.compile(net)
+    folded = fold_batch_norms(net).model
     half = copy.deepcopy(net).bfloat16()
-    half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for each in (folded, half):
+        each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     yield EAGER, forward(net, clips)
-    yield PREPARED, forward(prepare_for_inference(net, clips), clips)
+    yield PREPARED, forward(folded, clips)
     yield COMPILED, forward(compiled, clips)
     yield BFLOAT16, forward(half, clips.bfloat16())
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import AdaptiveGlobalAttention, SqueezeExcitation, prepare_for_inference
+from agdt_layers import AdaptiveGlobalAttention, SqueezeExcitation, fold_batch_norms
 from dfer.benchmarking.launches import launches_on_a_gpu
 from dfer.benchmarking.networks import AGDTNET, FORMER, networks, random_clips
 from dfer.benchmarking.peers import peers
@@ -36,7 +36,7 @@ def _backward(layer: nn.Module, x: Tensor) -> Callable[[], object]:
 
 def _networks(settings: Settings) -> Iterator[Row]:
     nets = networks(settings.device)
-    nets[PREPARED] = prepare_for_inference(nets[AGDTNET])
+    nets[PREPARED] = fold_batch_norms(nets[AGDTNET]).model
     clips = random_clips(1, settings.device)
     counts = {name: launches_on_a_gpu(forward(net, clips)) for name, net in nets.items()}
     prepared = counts.pop(PREPARED)

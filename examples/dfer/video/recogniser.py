@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import AGDTNet, prepare_for_inference
+from agdt_layers import AGDTNet, fold_batch_norms
 from dfer.bad_input import BadInput
 from dfer.training.trained_file import TrainedFacts
 from dfer.video.face_streams import FaceStreams
@@ -62,8 +62,8 @@ class Recogniser:
         if not isinstance(net, AGDTNet):
             raise BadInput(f"--weights: expected an agdtnet, got a {facts.net.get('model')}, which cannot be streamed")
         self.stopwatch = Stopwatch()
-        self._net, self._facts, self._settings = prepare_for_inference(net), facts, settings
-        assert isinstance(self._net, AGDTNet)
+        self._net, self._facts, self._settings = fold_batch_norms(net).model, facts, settings
+        self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stopwatch.follow("temporal", self._net.temporal)
         self._streams = FaceStreams(self._net, facts.frames)
         self._scale = 1 / (255 * torch.tensor(facts.std).view(3, 1, 1))
