@@ -212,6 +212,6 @@ def test_a_part_that_is_called_alone_keeps_one_entry() -> None:
     ids=["without attention", "traced"],
 )
 def test_a_model_without_layers_of_this_package_is_refused(model: Callable[[], nn.Module]) -> None:
-    with pytest.raises(ValueError, match="capture_attention found no attention of this package in"):
-        with capture_attention(model()):
-            pass
+    found = pytest.raises(ValueError, match="capture_attention found no attention of this package in")
+    with found, capture_attention(model()):
+        pass

@@ -2,12 +2,9 @@
 
 from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-
-from agdt_layers import device_forms
 
 # They are no views, and yet they launch nothing: they allocate, relabel or compare types.
 _IDLE = frozenset(
@@ -46,9 +43,3 @@ def launches(run: Callable[[], object]) -> list[str]:
     with _Launches() as counter:
         run()
     return counter.names
-
-
-def launches_on_a_gpu(run: Callable[[], object]) -> int:
-    """Count the launches of the form that the layers take on a GPU, wherever the tensors are."""
-    with mock.patch.object(device_forms, "prefers_few_launches", return_value=True):
-        return len(launches(run))

@@ -20,7 +20,7 @@ def stream(settings: Settings) -> Iterator[Row]:
     alone = ResNet18().to(settings.device).eval()
     folded = fold_batch_norms(net).model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     camera, prepared, file = AGDTStream(net), AGDTStream(folded), AGDTStream(net)
-    frames = camera.num_frames
+    frames = camera.step.num_frames
     clip = torch.randn(1, RUN, 3, 112, 112, device=settings.device)
     frame = clip[:, 0].contiguous()
     camera.push(clip)
