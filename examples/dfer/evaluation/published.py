@@ -130,6 +130,16 @@ COSTS = (
 )
 
 
+def cost_of(model: str) -> PublishedCost | None:
+    return next((cost for cost in COSTS if cost.model == model), None)
+
+
+def is_in_the_paper(model: str) -> bool:
+    """Whether a table of the paper has the system that `build_model` builds under this name."""
+    scored = any(row.model == model for table in SCORES.values() for row in table.rows)
+    return scored or model in ABLATION or cost_of(model) is not None
+
+
 def published_war_on_dfew(model: str) -> float | None:
     if model in ABLATION:
         return ABLATION[model].war
