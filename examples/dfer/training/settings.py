@@ -82,7 +82,8 @@ class ClipSettings:
     ferv39k: Path | None = field(default=None, metadata=described("FERV39k's folder", may_change=True))
     daisee: Path | None = field(default=None, metadata=described("DAiSEE's folder Labels", may_change=True))
     daisee_parts: Literal["official", "paper"] = field(
-        default="official", metadata=described("paper: validation and test exchanged, as in its Table 1")
+        default="official",
+        metadata=described("official: its three tables; paper: AllLabels.csv, validation and test exchanged"),
     )
     frames_root: Path | None = field(
         default=None,
