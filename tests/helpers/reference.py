@@ -243,7 +243,7 @@ def resnet18(images: Tensor, state: State, after_stage: Callable[[str, Tensor], 
 
 
 def frame_vectors(feature_maps: Tensor, state: State) -> Tensor:
-    """Section 3.1: a depthwise 3 x 3 convolution run over the map, then global average pooling: -> (N, C)."""
+    """Section 3.3: a depthwise 3 x 3 convolution run over the map, then global average pooling: -> (N, C)."""
     weight = state["weight"]
     return F.conv2d(feature_maps, weight, state["bias"], padding=1, groups=len(weight)).mean(dim=(2, 3))
 

@@ -38,7 +38,7 @@ class Row(NamedTuple):
 def read_daisee(labels: Path, place: Place, *, parts: Literal["official", "paper"] = "official") -> DataSet:
     """Read the tables in DAiSEE's folder, or in its folder `Labels`; `place` has what prepare_videos.py makes.
 
-    "official" reads the tables of the three parts. "paper" gives the clips of the paper's Table 1: those of
+    `official` reads the tables of the three parts. `paper` gives the clips of the paper's Table 1: those of
     AllLabels.csv, which lists more, by the folder that holds each, with validation and test exchanged.
     """
     folder = labels / "Labels" if (labels / "Labels").is_dir() else labels

@@ -97,7 +97,7 @@ def markdown(summary: dict[str, Any]) -> str:
     if published:
         table += (
             "\nThe columns of Table 2 are the paper's, not measured here. "
-            "The paper does not say on which of DFEW's folds they were measured, nor over how many seeds.\n"
+            "The paper does not say on which of DFEW's folds they were measured.\n"
         )
     parts = [table, verdict(corrected, reference, seeds) + "\n", pairs_table(summary), method(summary) + "\n"]
     return "\n".join(parts)

@@ -1,5 +1,6 @@
 """The published figures are those that the paper prints, and stand beside ours only where the clips are the same."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,3 +133,23 @@ def test_other_clips_are_not_and_one_sentence_says_why() -> None:
         assert told is not None
         assert why in told
         assert told.count(". ") == 0
+
+
+def test_the_page_prints_table_2_with_what_builds_each_row() -> None:
+    page = (Path(__file__).parents[3] / "docs/reproducibility.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| (ResNet18 [^|]*) \| (\S+) \| (\S+) \| (.*) \|$", page, re.MULTILINE)
+    assert {name: [uar, war] for name, uar, war, _ in found} == paper.rows(paper.TABLE_2)
+    for name, _, _, built in found:
+        options = dict(re.findall(r'(\w+)="([\w-]+)"', built))
+        (row,) = (row for row, score in ABLATION.items() if score.system == name)
+        assert (options.get("attention", "aga"), options.get("temporal", "dtformer")) == AGDTNET_ROWS[row]
+
+
+def test_the_slips_of_the_text_are_what_table_4_gives() -> None:
+    """The page lists the gains that the text claims, and those that the table has."""
+    wars = {row.system: row.war for row in SCORES["dfew"].rows}
+    slips = (Path(__file__).parents[3] / "docs/paper_to_code.md").read_text(encoding="utf-8").partition("## Slips")[2]
+    for system, (claimed, true) in paper.rows(paper.GAINS).items():
+        assert f"{wars['AGDTNet'] - wars[system]:.2f}" == true
+        assert claimed in slips
+        assert f"{true} ({system})" in slips
