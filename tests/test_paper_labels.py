@@ -97,8 +97,8 @@ def test_a_quotation_that_differs_by_a_word_is_found() -> None:
 def test_every_quotation_on_the_list_is_used_where_the_readings_are_told() -> None:
     told = " ".join(" ".join(paragraphs(ROOT / "docs" / name)) for name in ("paper_to_code.md", "reproducibility.md"))
     used = quoted(told)
-    unused = {words for words in QUOTATIONS if not any(quotation.rstrip(".,;") in words for quotation in used)}
-    assert unused == {"initialised to 0.5"}
+    for words in QUOTATIONS:
+        assert any(quotation.rstrip(".,;") in words for quotation in used), words
 
 
 KINDS = {"figure": {str(n) for n in FIGURES}, "table": {str(n) for n in TABLES}, "section": set(SECTIONS)}

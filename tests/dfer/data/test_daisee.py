@@ -259,3 +259,16 @@ def test_the_folder_above_labels_may_be_given(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     place = FolderTree(tmp_path / "faces")
     assert read_daisee(tmp_path, place).remarks == read_daisee(tmp_path / "Labels", place).remarks
+
+
+def test_the_page_has_the_counts_of_both_kinds_of_parts() -> None:
+    page = (Path(__file__).parents[3] / "docs/data.md").read_text(encoding="utf-8")
+    official, paper = (line for line in page.splitlines() if line.startswith(("| `official`", "| `paper`")))
+    # As DAiSEE's three tables label them.
+    counts = "Train 848 / 4047 / 271 / 192, Validation 443 / 795 / 97 / 94, Test 266 / 1356 / 92 / 70"
+    assert counts in official
+    for clips, numbers in zip(("5,358", "1,429", "1,784"), counts.split(", "), strict=True):
+        assert f"{sum(map(int, re.findall(r'[0-9]+', numbers))):,}" == clips
+        assert clips in official
+    for part, cells in rows(TABLE_1).items():
+        assert f"{part} {' / '.join(cells[:4])}" in paper
