@@ -137,12 +137,3 @@ def test_numbers_that_are_cited_are_the_papers(kind: str) -> None:
         for paragraph in paragraphs(path):
             wrong = {number for name, number in cited(paragraph) if name == kind} - KINDS[kind]
             assert not wrong, (path.name, kind, wrong)
-
-
-def test_every_table_and_every_figure_of_results_has_a_command() -> None:
-    page = (ROOT / "docs" / "reproducibility.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ((?:Table|Figure) [^|]*) \| [^|]* \| `(\w+\.py)\b[^`]*` \|$", page, re.MULTILINE)
-    labels = [label for both, _ in rows for label in both.split(", ")]
-    assert sorted(labels) == sorted([*(f"Table {n}" for n in TABLES), *(f"Figure {n}" for n in (5, 6, 7, 8))])
-    for _, script in rows:
-        assert (ROOT / "examples" / script).is_file()
