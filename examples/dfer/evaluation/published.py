@@ -86,7 +86,7 @@ SCORES: Mapping[str, ScoreTable] = {
         5, 7, daisee.NAMES,
         (
             PublishedScore("I3D", None, 51.03, model="i3d"),
-            PublishedScore("ResNet + LSTM", None, 58.24, note="the paper does not say which ResNet"),
+            PublishedScore("ResNet + LSTM", None, 58.24, note="printed without a depth"),
             PublishedScore("Former-DFER", None, 59.83, model="former-dfer"),
             PublishedScore("LSTPNet", None, 61.37),
             PublishedScore(AGDTNET, None, 62.56, (65, 56, 63, 76), "agdtnet",
