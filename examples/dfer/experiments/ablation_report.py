@@ -58,7 +58,9 @@ def summarise(
         "reference": reference,
         "smallest_possible_p": least_p(len(seeds)),
         "rows": table,
-        "published": {row: {"uar": score.uar, "war": score.war} for row, score in experiment.published().items()},
+        "published": {
+            row: {"uar": score.uar, "war": score.war} for row, score in experiment.published(results.values()).items()
+        },
         "against_reference": [
             {"row": row, **asdict(test), "p_holm": p} for row, test, p in zip(others, tests, corrected, strict=True)
         ],

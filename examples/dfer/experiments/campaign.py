@@ -1,7 +1,7 @@
 """Runs of rows with seeds, each with a file for its result: a second start makes only what is missing."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -32,8 +32,8 @@ class Experiment(Protocol):
         """A row with a seed is run once for each; None where there is one run."""
         ...
 
-    def published(self) -> Mapping[str, PublishedScore]:
-        """The paper's scores on these clips, by row."""
+    def published(self, results: Iterable[Result]) -> Mapping[str, PublishedScore]:
+        """The paper's scores by row, where `results` are of the same test clips."""
         ...
 
     def columns(self) -> Mapping[str, Callable[[Result], float]]:

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stdout
@@ -38,7 +38,7 @@ class HardFaces:
     def folds(self) -> Sequence[int | None]:
         return (None,)
 
-    def published(self) -> Mapping[str, PublishedScore]:
+    def published(self, results: Iterable[Result]) -> Mapping[str, PublishedScore]:
         return {}
 
     def columns(self) -> Mapping[str, Callable[[Result], float]]:

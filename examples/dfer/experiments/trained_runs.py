@@ -1,7 +1,7 @@
 """The ablation on clips of any data set: each run is one of train.py, with its flags, in a folder of its own."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 from dfer.atomic_files import remove_partial_files
 from dfer.bad_input import BadInput
+from dfer.evaluation.comparable import TEST_CLIPS
 from dfer.evaluation.complexity import count_multiply_adds
 from dfer.evaluation.published import ABLATION, PublishedScore
 from dfer.experiments.campaign import Result, Run, write_result
@@ -43,8 +44,11 @@ class TrainedRuns:
         one = any(given.partition("=")[0] == "--fold" for given in self.flags)
         return FOLDS if self._on_dfew() and not one else (None,)
 
-    def published(self) -> Mapping[str, PublishedScore]:
-        return ABLATION if self._on_dfew() else {}
+    def published(self, results: Iterable[Result]) -> Mapping[str, PublishedScore]:
+        """Of DFEW with all the test clips of its folds, not of a part of them or of other clips in its layout."""
+        counts = TEST_CLIPS["dfew"]
+        whole = (sum(map(sum, made["confusion"])) == counts[made["settings"]["fold"] - 1] for made in results)
+        return ABLATION if self._on_dfew() and all(whole) else {}
 
     def columns(self) -> Mapping[str, Callable[[Result], float]]:
         return {"WAR, %": lambda result: float(result["war"])}
