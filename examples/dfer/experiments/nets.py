@@ -16,7 +16,7 @@ def build_row(row: str, classes: int, *, frames: int, width: int, dropout: float
         row: its name.
         classes: number of classes.
         frames: T.
-        width: channels of the first stage; 64 is the paper's ResNet18.
+        width: channels of the first stage; 64 for a ResNet18.
         dropout: of the temporal encoder.
     """
     if row == WIDER:
