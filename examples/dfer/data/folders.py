@@ -1,22 +1,31 @@
 """Where the frames of clips lie: folders of pictures below a root, kept in little memory."""
 
+import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 from dfer.bad_input import BadInput
-from dfer.data.pictures import PICTURES, load_frames, picture_sides, read_picture
+from dfer.data.pictures import PICTURES, load_frames, picture_sides
 
 VIDEOS = {
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"),
     *(".vob", ".webm", ".wmv"),
 }
+
+
+class Checked(NamedTuple):
+    """`broken` has a line for each frame that cannot be read; `pixels` is a hash of all frames, resized."""
+
+    frames: int
+    broken: list[str]
+    pixels: bytes
 
 
 class Frames(Protocol):
@@ -30,8 +39,11 @@ class Frames(Protocol):
     def sides(self) -> tuple[int, int]:
         """Width and height of the frame at the middle."""
 
-    def check(self) -> tuple[int, list[str]]:
-        """Read every frame: their number, and a line for each that is broken."""
+    def stamp(self) -> bytes:
+        """What changes if a file of the clip is written again: sizes and dates, or the checksum in a store."""
+
+    def check(self, size: int) -> Checked:
+        """Read every frame."""
 
     def __str__(self) -> str: ...
 
@@ -127,14 +139,23 @@ class FrameFolder:
     def sides(self) -> tuple[int, int]:
         return picture_sides(self[len(self) // 2])
 
-    def check(self) -> tuple[int, list[str]]:
-        broken = []
+    def stamp(self) -> bytes:
+        total = hashlib.sha256()
+        for path in self:
+            with readable(path):
+                found = path.stat()
+            # Whole seconds: archives and some file systems keep no more.
+            total.update(f"{path.name} {found.st_size} {int(found.st_mtime)}\n".encode(errors="surrogateescape"))
+        return total.digest()
+
+    def check(self, size: int) -> Checked:
+        broken, pixels = [], hashlib.sha256()
         for path in self:
             try:
-                read_picture(path)
+                pixels.update(load_frames([path], size).numpy().tobytes())
             except BadInput as error:
                 broken.append(str(error))
-        return len(self), broken
+        return Checked(len(self), broken, pixels.digest())
 
 
 def is_frame(name: str) -> bool:

@@ -26,6 +26,10 @@ class RunData:
     remarks: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
 
+    @property
+    def parts(self) -> dict[str, ClipSource]:
+        return {"training": self.training, "validation": self.validation, "test": self.test}
+
 
 def rendered_data(label_set: str, *, frames: int, size: int, select_on: str, seed: int) -> RunData:
     """No person is seen in two parts. Nothing is augmented: the renderer varies light, colour, size and pose itself."""

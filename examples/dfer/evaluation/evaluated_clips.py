@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentParser
 
 from dfer.bad_input import BadInput
-from dfer.data.clips import ClipsOnDisk, ClipSource
+from dfer.data.clips import ClipsOnDisk, ClipSource, content_hash
 from dfer.data.data_set import DataSet
 from dfer.data.lists import read_clip_list
 from dfer.data.packing import open_place
 from dfer.data.parts import rendered_data
-from dfer.data.questions import each_once, refuse_shared
+from dfer.data.questions import each_once, identity
+from dfer.progress import track
+from dfer.training.clip_table import clip_key, keys_in
+from dfer.training.identity import latest
 from dfer.training.load_data import read
-from dfer.training.run_folder import SETTINGS, WEIGHTS
+from dfer.training.run_folder import CLIPS, SETTINGS, WEIGHTS
 from dfer.training.settings import SOURCES, ClipSettings, flag
 from dfer.training.trained_file import TrainedFacts
 
@@ -35,18 +39,23 @@ def add_clip_flags(parser: ArgumentParser) -> None:
             group.add_argument(
                 flag(field.name), type=hints[field.name] | None, default=None, help=field.metadata["help"]
             )
+    group.add_argument(
+        "--allow-trained-on", action="store_true", help="also clips that the net was trained on; the result counts them"
+    )
 
 
 @dataclass(frozen=True)
 class EvaluatedClips:
-    """``truths`` count the net's classes. Clips with the same ``keys`` are the same clips."""
+    """``truths`` count the net's classes. Clips with the same ``keys`` are the same clips, if the size is the same."""
 
     source: ClipSource
     truths: tuple[int, ...]
     keys: tuple[str, ...]
     settings: ClipSettings
     own: bool
-    """Those that the run itself was tested on."""
+    """No flag named others than those of the run itself."""
+    trained_on: int | None
+    """How many of them the net was trained on, or its epoch chosen by; None where the run's folder does not say."""
     remarks: tuple[str, ...]
 
     @property
@@ -59,6 +68,16 @@ class EvaluatedClips:
             "daisee": f"DAiSEE, {settings.daisee_parts} parts",
         }
         return named.get(settings.source) or f"the list {settings.test_list}"
+
+    @property
+    def short_name(self) -> str:
+        """For a folder: the list or the data set, and a hash, by which lists of one name differ."""
+        source, listed = self.settings.source, self.settings.test_list
+        return f"{source if listed is None else listed.stem}-{self.sha256[:6]}"
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(repr((self.keys, self.truths)).encode()).hexdigest()
 
 
 def trained_file_of(path: Path) -> Path:
@@ -83,19 +102,45 @@ def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) ->
         )
     data = reported_part(settings, int(saved.get("training", {}).get("seed", 0)))
     source = data.source
-    keys = [source.name(index) for index in range(len(source.labels))]
-    if settings.source == "labels":
-        # Rendered clips of every seed have the same names.
-        keys = [f"{key} {hashlib.sha256(source.content(i)).hexdigest()[:12]}" for i, key in enumerate(keys)]
+    clips = range(len(source.labels))
+    keys = [
+        clip_key(source.name(index), content_hash(source, index)) for index in track(clips, "reading clips", len(clips))
+    ]
+    seen = trained_keys(file, facts)
+    named = set() if args["list"] is None else paths_in(args["list"], settings)
+    again = [
+        index for index, key in enumerate(keys) if key in (seen or ()) or os.path.realpath(source.name(index)) in named
+    ]
+    if again and not args["allow_trained_on"]:
+        raise BadInput(
+            f"{file}: {len(again)} of the {len(keys)} clips to evaluate on were used to train the net or to choose its "
+            f"epoch, first {source.name(again[0])}; take them out, or give --allow-trained-on"
+        )
     truths = in_the_nets_order(source.labels, data.names, facts.classes, settings)
-    return EvaluatedClips(source, tuple(truths), tuple(keys), settings, not given, data.remarks)
+    remarks = data.remarks
+    if seen is None and not named:
+        remarks += (f"{file}: no {CLIPS} beside it says which clips it was trained on: not compared with these",)
+    trained_on_these = None if seen is None and not named else len(again)
+    return EvaluatedClips(source, tuple(truths), tuple(keys), settings, not given, trained_on_these, remarks)
+
+
+def trained_keys(file: Path, facts: TrainedFacts) -> set[str] | None:
+    """The clips that the net was trained on, and those that chose its epoch, unless these were the test clips."""
+    table = file.parent / CLIPS
+    parts = ("training", "validation") if facts.epoch_selected_on == "validation" else ("training",)
+    return keys_in(table, parts) if table.is_file() else None
+
+
+def paths_in(training_list: Path, settings: ClipSettings) -> set[str]:
+    place = open_place(settings.frames_root or training_list.parent)
+    return {identity(clip) for clip in read_clip_list(training_list, place).clips}
 
 
 def saved_settings(path: Path) -> dict[str, Any]:
     """What the run's folder says of its clips; nothing where the file lies elsewhere."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return {group: dict(saved[group]) for group in ("clips", "training")}
+        return {group: dict(latest(saved)[group]) for group in ("clips", "training")}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError):
@@ -151,14 +196,10 @@ def reported_part(settings: ClipSettings, seed: int) -> ReportedPart:
 
 
 def listed(settings: ClipSettings) -> DataSet:
-    """Test clips alone; where the training list is given too, a clip of both is refused."""
+    """The test clips alone."""
     assert settings.test_list is not None
-    assert settings.list is not None
-    root = settings.frames_root
-    test = read_clip_list(settings.test_list, open_place(root or settings.test_list.parent))
-    if settings.list != settings.test_list:
-        training = read_clip_list(settings.list, open_place(root or settings.list.parent))
-        refuse_shared("training", training.clips, "test", test.clips)
+    place = open_place(settings.frames_root or settings.test_list.parent)
+    test = read_clip_list(settings.test_list, place)
     return DataSet(settings.names or (), [], test.clips, remarks=tuple(test.remarks))
 
 

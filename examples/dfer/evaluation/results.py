@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from dfer.data.clips import ClipSource
 from dfer.data.parts import RunData
 from dfer.evaluation.pictures import draw_attention, draw_confusion, draw_curves
 from dfer.evaluation.scores import Scores, scores_of
-from dfer.training.identity import record
+from dfer.training.identity import settings_file
 from dfer.training.run_folder import METRICS, WEIGHTS
 from dfer.training.settings import ClipSettings, Settings
 from dfer.training.trained_file import TrainedFacts, write_trained
@@ -28,6 +29,8 @@ class Results:
     confusion: Tensor
     """Of the test clips."""
     epoch: int
+    records: list[dict[str, Any]]
+    """Of the start and of every resumption."""
 
 
 def write_results(settings: Settings, results: Results) -> None:
@@ -41,7 +44,7 @@ def write_results(settings: Settings, results: Results) -> None:
         "confusion": confusion.tolist(),
         "epoch": results.epoch,
         "epoch_selected_on": selected_on,
-        "settings": record(settings),
+        "settings": settings_file(results.records),
         "history": results.history,
     }
     with whole_file(out / METRICS) as path:

@@ -73,6 +73,14 @@ def load_pretrained(net: nn.Module, settings: NetSettings) -> WeightsReport:
         raise BadInput(f"--pretrained {path}: {line}") from None
 
 
+def pretrained_hash(settings: NetSettings) -> str | None:
+    path = settings.pretrained
+    try:
+        return None if path is None else sha256(path)
+    except OSError as error:
+        raise BadInput(f"--pretrained {path}: cannot be read ({error.strerror}); give a file of weights") from None
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -130,10 +130,11 @@ def test_check_frames_reads_all_and_counts_what_is_broken(tmp_path: Path) -> Non
 
     rendered = render_clips("direction", people=1, frames=3, size=16, seed=0)
     memory = ClipsInMemory(rendered.clips, rendered.labels)
-    assert check_frames(source(), memory) == 6 + 6
+    found = check_frames({"training": source(), "test": memory})
+    assert {part: sum(clip.frames for clip in clips) for part, clips in found.items()} == {"training": 6, "test": 6}
     whole = source()
     for broken in ("clip1/2.jpg", "clip3/1.jpg"):
         content = (tmp_path / broken).read_bytes()
         (tmp_path / broken).write_bytes(content[: len(content) // 2])
     with pytest.raises(BadInput, match=r"2 of 6 frames are broken, first .*clip1/2\.jpg: cannot be read as a picture"):
-        check_frames(whole)
+        check_frames({"test": whole})

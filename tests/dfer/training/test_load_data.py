@@ -58,6 +58,7 @@ def test_a_packed_store_gives_the_run_of_its_folders_and_a_contact_sheet(tmp_pat
     write_ferv39k(root)
     pack(root, tmp_path / "store", 24)
     flags = ["--ferv39k", str(root), *TINY, "--size", "24"]
+    flags.append("--check-frames")
     assert train.main([*flags, "--out", str(tmp_path / "folders"), "--contact-sheet"]) == 0
     with Image.open(tmp_path / "folders" / "contact_sheet.png") as sheet:
         assert min(sheet.size) > 100
