@@ -95,7 +95,7 @@ def look(args: Any, out: Path, net: nn.Module, facts: TrainedFacts, file: Path) 
 
 
 def parse(argv: Sequence[str] | None) -> Any:
-    parser = OneLineParser(prog="attention_maps.py", description=__doc__, allow_abbrev=False)
+    parser = OneLineParser(prog="attention_maps.py", description=__doc__)
     parser.add_argument("run", type=Path, help="the folder of a run of train.py, or its weights.safetensors")
     parser.add_argument("--video", type=Path | None, help="draw this video instead of test clips")
     parser.add_argument("--clips", type=int, default=3, help="how many test clips are drawn")

@@ -30,7 +30,7 @@ from dfer.training.trained_file import load_trained
 
 
 def parse(argv: Sequence[str] | None) -> Any:
-    parser = OneLineParser(prog="evaluate.py", description=__doc__, allow_abbrev=False)
+    parser = OneLineParser(prog="evaluate.py", usage="evaluate.py RUN [RUN ...] [options]", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs of train.py, or their weights.safetensors")
     parser.add_argument("--compare", action="store_true", help="refuse runs that are not tested on the same clips")
     parser.add_argument("--out", type=Path | None, help="folder for results (default: the run's; of several, beside)")

@@ -288,7 +288,7 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
         ([tmp_path / "file"], "file is no safetensors file"),
         ([tmp_path / "empty"], "holds no weights.safetensors; is it the folder of a run of train.py"),
         ([run, "--test-list", tmp_path / "no.txt"], "no.txt: cannot be read as a clip list"),
-        ([run, "--dfew", tmp_path, "--fold", "1"], "cannot be read as a split of DFEW"),
+        ([run, "--dfew", tmp_path / "empty", "--fold", "1"], "cannot be read as a split of DFEW"),
         ([run, "--dfew", tmp_path / "DFEW", "--fold", "6"], "DFEW has the folds 1 to 5; got 6"),
         ([run, "--dfew", tmp_path / "DFEW"], "--dfew needs --fold"),
         (

@@ -77,6 +77,12 @@ class Store(Place):
     def left_out(self, path: str) -> str | None:
         return self.reasons.get(path)
 
+    def folders(self, path: str, most: int) -> list[str]:
+        above = f"{path}/" if path else ""
+        inside = (span[len(above) :] for span in self.spans if span.startswith(above))
+        names = {rest.partition("/")[0] for rest in inside if "/" in rest}
+        return sorted(names) if len(names) <= most else []
+
     def frames(self, path: str) -> "PackedFrames":
         return PackedFrames(self, path)
 
@@ -84,9 +90,10 @@ class Store(Place):
 class PackedFrames:
     """The frames of one clip in a store."""
 
-    __slots__ = ("path", "store")
+    __slots__ = ("other", "path", "store")
 
     def __init__(self, store: Store, path: str) -> None:
+        self.other: str | None = None
         self.store, self.path = store, path
 
     def __str__(self) -> str:
@@ -131,6 +138,8 @@ class Packed(NamedTuple):
     clips: int
     frames: int
     not_square: int
+    other: str | None
+    """A picture beside the frames of a kind that is not read."""
 
 
 def pack(root: Path, out: Path, size: int) -> Packed:
@@ -176,7 +185,8 @@ def pack_alone(root: Path, out: Path, size: int) -> Packed:
         os.rename(beside, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return Packed(len(folders), total, sum(width != height for width, height in sides))
+    other = next((f"{folder}/{folder.other}" for folder in folders.values() if folder.other), None)
+    return Packed(len(folders), total, sum(width != height for width, height in sides), other)
 
 
 def write_frames(file: Path, folders: dict[str, FrameFolder], total: int, size: int) -> dict[str, Span]:

@@ -8,7 +8,7 @@ from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsInMemory, ClipsOnDisk, ClipSource
 from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.holding_out import split_by_label
-from dfer.data.lists import read_clip_list
+from dfer.data.lists import read_clip_lists
 from dfer.data.packing import open_place
 from dfer.data.questions import each_once, not_scored, question
 from dfer.data.rendered import LABEL_SETS, render_clips
@@ -56,13 +56,20 @@ def listed_data(
     select_on: str,
     seed: int,
     batch_size: int | None = None,
+    first_label: int = 0,
+    skip_missing: bool = False,
 ) -> RunData:
     """Clips of two lists, whose frames lie below `frames_root`: a tree of folders, or a packed store."""
     # Opened once: both lists share an open store.
     place = None if frames_root is None else open_place(frames_root)
-    training, test = (read_clip_list(file, place or open_place(file.parent)) for file in (training_list, test_list))
+    (training, test), found = read_clip_lists(
+        [(file, place or open_place(file.parent)) for file in (training_list, test_list)],
+        names=names,
+        first_label=first_label,
+        skip_missing=skip_missing,
+    )
     data = DataSet(
-        names or (),
+        names or found,
         training.clips,
         test.clips,
         remarks=(*training.remarks, *test.remarks),

@@ -86,7 +86,7 @@ def labels(data: DataSet) -> list[str]:
     if len(found) > 1 and absent == min(found) > 0:
         raise BadInput(
             f"the labels are {min(found)} to {max(found)}, first {every[0].place}; they are counted from 0: "
-            f"subtract {min(found)} from each"
+            f"give --first-label {min(found)}"
         )
     if absent > len(found):
         raise BadInput(

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser
 from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsOnDisk, ClipSource, content_hash
 from dfer.data.data_set import DataSet
-from dfer.data.lists import read_clip_list
+from dfer.data.lists import read_clip_list, read_clip_lists
 from dfer.data.packing import open_place
 from dfer.data.parts import rendered_data
 from dfer.data.questions import each_once, identity
@@ -28,7 +28,7 @@ from dfer.training.trained_file import TrainedFacts
 SETS = ("labels", "test_list", *(name for name in SOURCES if name != "list"))
 PLACES = (*SETS, "list", "frames_root")
 # What says which clips there are; the rest of ClipSettings is the trained file's to say.
-CLIP_FLAGS = (*PLACES, "fold", "daisee_parts")
+CLIP_FLAGS = (*PLACES, "fold", "daisee_parts", "first_label", "skip_missing")
 
 
 def add_clip_flags(parser: ArgumentParser) -> None:
@@ -36,9 +36,12 @@ def add_clip_flags(parser: ArgumentParser) -> None:
     group, hints = parser.add_argument_group("Other test clips, named as for train.py"), get_type_hints(ClipSettings)
     for field in fields(ClipSettings):
         if field.name in CLIP_FLAGS:
-            group.add_argument(
-                flag(field.name), type=hints[field.name] | None, default=None, help=field.metadata["help"]
+            kind = (
+                {"action": "store_const", "const": True}
+                if field.default is False
+                else {"type": hints[field.name] | None}
             )
+            group.add_argument(flag(field.name), default=None, help=field.metadata["help"], **kind)
     group.add_argument(
         "--allow-trained-on", action="store_true", help="also clips that the net was trained on; the result counts them"
     )
@@ -152,7 +155,7 @@ def merged(file: Path, facts: TrainedFacts, saved: dict[str, Any], given: dict[s
     known = {field.name for field in fields(ClipSettings)}
     values = {name: value for name, value in saved.items() if name in known}
     if set(given) & set(SETS):
-        values |= dict.fromkeys((*PLACES, "class_names"))
+        values |= dict.fromkeys((*PLACES, "class_names", "first_label")) | {"skip_missing": False}
         if saved.get("dfew") is None:
             values["fold"] = None
     values |= given
@@ -199,8 +202,13 @@ def listed(settings: ClipSettings) -> DataSet:
     """The test clips alone."""
     assert settings.test_list is not None
     place = open_place(settings.frames_root or settings.test_list.parent)
-    test = read_clip_list(settings.test_list, place)
-    return DataSet(settings.names or (), [], test.clips, remarks=tuple(test.remarks))
+    (test,), names = read_clip_lists(
+        [(settings.test_list, place)],
+        names=settings.names,
+        first_label=settings.first_label or 0,
+        skip_missing=settings.skip_missing,
+    )
+    return DataSet(settings.names or names, [], test.clips, remarks=tuple(test.remarks))
 
 
 def in_the_nets_order(
@@ -214,9 +222,10 @@ def in_the_nets_order(
                 f"0 to {len(classes) - 1} for {', '.join(classes)}"
             )
         return labels
-    unknown = [name for label, name in enumerate(names) if label in set(labels) and name not in classes]
+    known, there = [name.lower() for name in classes], set(labels)
+    unknown = [name for label, name in enumerate(names) if label in there and name.lower() not in known]
     if unknown:
         raise BadInput(
             f"the clips show {', '.join(unknown)}, which the net does not answer; its classes are {', '.join(classes)}"
         )
-    return [classes.index(names[label]) for label in labels]
+    return [known.index(names[label].lower()) for label in labels]

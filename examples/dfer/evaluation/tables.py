@@ -82,9 +82,9 @@ def joined_in_words(over: dict[str, Any]) -> str:
             "over the clips of all."
         )
     return (
-        "All runs are tested on the same clips, as with several seeds: the mean is that of their scores, with a "
-        f"standard deviation over runs of {100 * over['uar_sd']:.2f} (UAR) and {100 * over['war_sd']:.2f} (WAR) points; "
-        "its interval is over the clips."
+        "All runs are tested on the same clips, as with several seeds: the mean is that of their scores, with "
+        f"a standard deviation over runs of {100 * over['uar_sd']:.2f} (UAR) and {100 * over['war_sd']:.2f} (WAR) "
+        "points; its interval is over the clips."
     )
 
 

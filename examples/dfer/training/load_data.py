@@ -27,6 +27,8 @@ def load_data(settings: Settings) -> RunData:
             select_on=training.select_on,
             seed=training.seed,
             batch_size=training.batch_size,
+            first_label=clips.first_label or 0,
+            skip_missing=clips.skip_missing,
         )
     return run_data(
         read(clips, training.seed),
@@ -42,9 +44,9 @@ def load_data(settings: Settings) -> RunData:
 def read(clips: ClipSettings, seed: int) -> DataSet:
     place = None if clips.frames_root is None else open_place(clips.frames_root)
     if clips.dfew is not None:
-        return read_dfew(clips.dfew, clips.fold, place)
+        return read_dfew(clips.dfew, clips.fold, place, skip_missing=clips.skip_missing)
     if clips.ferv39k is not None:
-        return read_ferv39k(clips.ferv39k, place)
+        return read_ferv39k(clips.ferv39k, place, skip_missing=clips.skip_missing)
     assert clips.daisee is not None
     assert place is not None
     return read_daisee(clips.daisee, place, seed=seed, parts=clips.daisee_parts)

@@ -91,6 +91,10 @@ class ClipSettings:
         ),
     )
     class_names: str | None = field(default=None, metadata=described("names of labels 0,1,2,... with commas"))
+    first_label: int | None = field(default=None, metadata=described("with --list: the lowest label, if it is not 0"))
+    skip_missing: bool = field(
+        default=False, metadata=described("leave out clips whose folders are missing or empty", may_change=True)
+    )
     frames: int = field(metadata=described("frames of a clip that the net sees"))
     frames_per_segment: int | None = field(metadata=described("V of the sampling protocol"))
     size: int = field(metadata=described("side of a frame in pixels"))
@@ -101,9 +105,12 @@ class ClipSettings:
         given = [flag(name) for name in ("labels", *SOURCES) if getattr(self, name) is not None]
         if len(given) > 1:
             raise BadInput(f"{given[0]} and {given[1]} are different clips; give one of them")
-        owners = {"test_list": ("list",), "class_names": ("list",), "frames_root": tuple(SOURCES)}
+        owners = {
+            **dict.fromkeys(("test_list", "class_names", "first_label"), ("list",)),
+            **dict.fromkeys(("frames_root", "skip_missing"), tuple(SOURCES)),
+        }
         for name, sources in (owners | {"frames_per_segment": tuple(SOURCES)}).items():
-            if getattr(self, name) is not None and self.source not in sources:
+            if getattr(self, name) not in (None, False) and self.source not in sources:
                 raise BadInput(f"{flag(name)} belongs to {', '.join(map(flag, sources))}; leave it out")
         if self.list is not None and self.test_list is None:
             raise BadInput("--list needs --test-list FILE: clips that are not trained on")

@@ -186,3 +186,14 @@ def test_the_folder_above_labels_may_be_given(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     place = FolderTree(tmp_path / "faces")
     assert read_daisee(tmp_path, place, seed=0).remarks == read_daisee(tmp_path / "Labels", place, seed=0).remarks
+
+
+def test_a_table_without_its_heading_has_the_published_columns(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    expected, _ = read(tmp_path)
+    for table in (tmp_path / "Labels").glob("*.csv"):
+        table.write_text(table.read_text().partition("\n")[2])
+    assert read(tmp_path)[0] == expected
+    table.write_text("1100011002.avi,0,2,0\n")
+    with pytest.raises(BadInput, match="expected a first line with the columns ClipID,Boredom"):
+        read(tmp_path)

@@ -158,9 +158,9 @@ def test_damage_in_the_middle_is_found_by_reading_all(folders: Path, tmp_path: P
     frames[2] ^= 1
     np.save(tmp_path / "store/frames.npy", frames)
     packed = source(Store(tmp_path / "store"))
-    counts = [packed.check(index) for index in range(3)]
-    assert [len(problems) for _, problems in counts] == [1, 0, 0]
-    assert "the frames of scene a/1 are not those packed" in counts[0][1][0]
+    checked = [packed.check(index) for index in range(3)]
+    assert [len(clip.broken) for clip in checked] == [1, 0, 0]
+    assert "the frames of scene a/1 are not those packed" in checked[0].broken[0]
 
 
 def test_nothing_is_left_of_a_store_that_failed(

@@ -38,7 +38,7 @@ def test_sound_data_raise_no_question(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("training", "test", "message"),
     [
-        ([1, 2, 3], [2, 3], r"the labels are 1 to 3, first train.txt:1; they are counted from 0: subtract 1 from each"),
+        ([1, 2, 3], [2, 3], r"the labels are 1 to 3, first train.txt:1; they are counted from 0: give --first-label 1"),
         ([0, 1, 71, 1], [0], r"train.txt:3: label 71 makes 72 classes, 69 of them without any clip; is another number"),
         ([0, 1], [1, 903623], r"test.txt:2: label 903623 makes 903624 classes"),
         ([0, 1], [1, 10**20], r"test.txt:2: label 10{20} makes 10{19}1 classes, 9{19}8 of them without any clip"),
