@@ -11,6 +11,7 @@ from dfer.data.data_set import ClipList, DataSet, Entry, ListedClip, best_shorte
 from dfer.data.folders import Place
 
 NAMES = ("boredom", "engagement", "confusion", "frustration")
+LEVELS = ("very low", "low", "high", "very high")
 COLUMNS = ("ClipID", "Boredom", "Engagement", "Confusion", "Frustration")
 # Table 1 of the paper: so many clips of boredom and engagement are kept, at random. Its "validation" has the counts
 # of DAiSEE's folder Test, its "test" those of Validation.
@@ -29,30 +30,35 @@ class Row(NamedTuple):
         return self.stem[:6]
 
 
-def read_daisee(labels: Path, place: Place, *, seed: int, parts: str = "official") -> DataSet:
+def read_daisee(labels: Path, place: Place, *, seed: int, parts: str = "official", state: str | None = None) -> DataSet:
     """Read the tables in DAiSEE's folder, or in its folder `Labels`; `place` has what prepare_videos.py makes.
 
-    `parts="paper"` exchanges validation and test, as the paper's Table 1 does.
+    `parts="paper"` exchanges validation and test, as the paper's Table 1 does. With a `state` the label is its level,
+    and no clip is left out.
     """
-    before = read_parts(labels / "Labels" if (labels / "Labels").is_dir() else labels, place)
-    after = {part: undersample(clips.clips, KEPT[part], f"{seed} {part}") for part, clips in before.items()}
+    before = read_parts(labels / "Labels" if (labels / "Labels").is_dir() else labels, place, state)
+    found = {part: clips.clips for part, clips in before.items()}
+    after = found
+    if state is None:
+        after = {part: undersample(clips, KEPT[part], f"{seed} {part}") for part, clips in found.items()}
     validation, test = ("Validation", "Test") if parts == "official" else ("Test", "Validation")
     remarks = [remark for part in before.values() for remark in part.remarks]
-    remarks.append(table_1({part: clips.clips for part, clips in before.items()}, after))
+    names = NAMES if state is None else LEVELS
+    remarks.append(table_1(found, after, names))
     if parts == "paper":
         remarks.append(
             "DAiSEE: as in the paper's Table 1, the folder Test chooses the epoch and Validation is reported"
         )
     changes = [change for part in before.values() for change in part.changes]
-    return DataSet(NAMES, after["Train"], after[test], after[validation], tuple(remarks), tuple(changes))
+    return DataSet(names, after["Train"], after[test], after[validation], tuple(remarks), tuple(changes))
 
 
-def read_parts(labels: Path, place: Place) -> dict[str, ClipList]:
+def read_parts(labels: Path, place: Place, state: str | None = None) -> dict[str, ClipList]:
     """From the tables of the three parts; where none of them is there, from AllLabels.csv."""
     files, every = {part: labels / f"{part}Labels.csv" for part in KEPT}, labels / "AllLabels.csv"
     if every.is_file() and not any(file.exists() for file in files.values()):
-        return split_by_folder(every, place)
-    return {part: clips_of(file, read_rows(file), part, place) for part, file in files.items()}
+        return split_by_folder(every, place, state)
+    return {part: clips_of(file, read_rows(file), part, place, state) for part, file in files.items()}
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -65,7 +71,7 @@ def read_rows(file: Path) -> list[Row]:
     return rows
 
 
-def split_by_folder(file: Path, place: Place) -> dict[str, ClipList]:
+def split_by_folder(file: Path, place: Place, state: str | None) -> dict[str, ClipList]:
     """AllLabels.csv names no parts: a clip belongs to the one whose folder holds it."""
     rows = read_rows(file)
     by_part: dict[str | None, list[Row]] = {part: [] for part in (*KEPT, None)}
@@ -77,7 +83,7 @@ def split_by_folder(file: Path, place: Place) -> dict[str, ClipList]:
                 f"{file}: none of its {len(rows)} clips is in a folder {part}; point --frames-root to what "
                 "prepare_videos.py made of DAiSEE's folder DataSet, with Train, Validation and Test in it"
             )
-    clips = {part: clips_of(file, by_part[part], part, place) for part in KEPT}
+    clips = {part: clips_of(file, by_part[part], part, place, state) for part in KEPT}
     if nowhere := by_part[None]:
         clips["Train"].remarks.append(
             f"{file}: {len(nowhere)} of {len(rows)} clips have no folder in {', '.join(KEPT)}, first at line "
@@ -95,17 +101,18 @@ def part_of(row: Row, place: Place) -> str | None:
     return None
 
 
-def clips_of(file: Path, rows: Sequence[Row], part: str, place: Place) -> ClipList:
+def clips_of(file: Path, rows: Sequence[Row], part: str, place: Place, state: str | None = None) -> ClipList:
     """The clips of one part; a clip that is labelled and missing is left out."""
     entries = [
-        Entry(row.line, f"DataSet/{part}/{row.user}/{row.stem}", label_of(row.levels), subject=row.user) for row in rows
+        Entry(row.line, f"DataSet/{part}/{row.user}/{row.stem}", label_of(row.levels, state), subject=row.user)
+        for row in rows
     ]
     # Of <user>/<clip>/<clip>.avi a folder <clip>/<clip> is made; others leave the frames in <clip> itself.
     doubled = [entry._replace(path=f"{entry.path}/{Path(entry.path).name}") for entry in entries]
     if entries and best_shortening(doubled, place)[1]:
         entries = doubled
     clips, remarks, changes = find_clips(file, entries, place, may_miss=True)
-    zero = [row for row in rows if not any(row.levels)]
+    zero = [row for row in rows if state is None and not any(row.levels)]
     if zero:
         remarks.append(
             f"{file}: {len(zero)} clips have all levels 0, first at line {zero[0].line}: "
@@ -115,8 +122,13 @@ def clips_of(file: Path, rows: Sequence[Row], part: str, place: Place) -> ClipLi
     return ClipList(clips, remarks, changes)
 
 
-def label_of(levels: Sequence[int]) -> int:
-    """The state with the highest level; of equals frustration, then confusion, then boredom, then engagement."""
+def label_of(levels: Sequence[int], state: str | None = None) -> int:
+    """The state with the highest level; of equals frustration, then confusion, then boredom, then engagement.
+
+    With a `state`, its level.
+    """
+    if state is not None:
+        return levels[NAMES.index(state)]
     return max((3, 2, 0, 1), key=lambda state: levels[state])
 
 
@@ -131,12 +143,14 @@ def undersample(clips: Sequence[ListedClip], kept: tuple[int, int], seed: str) -
     return [clips[i] for i in sorted(chosen)]
 
 
-def table_1(before: dict[str, list[ListedClip]], after: dict[str, list[ListedClip]]) -> str:
-    """The clips of every state, as found and as kept."""
+def table_1(
+    before: dict[str, list[ListedClip]], after: dict[str, list[ListedClip]], names: Sequence[str] = NAMES
+) -> str:
+    """The clips of every label, as found and as kept."""
     lines = ["DAiSEE's clips, as found -> kept at random:"]
-    lines.append(f"  {'folder':10}" + "".join(f"{name:>14}" for name in NAMES))
+    lines.append(f"  {'folder':10}" + "".join(f"{name:>14}" for name in names))
     for part, clips in before.items():
         found, kept = Counter(clip.label for clip in clips), Counter(clip.label for clip in after[part])
-        cells = (f"{found[label]} -> {kept[label]}" for label in range(len(NAMES)))
+        cells = (f"{found[label]} -> {kept[label]}" for label in range(len(names)))
         lines.append(f"  {part:10}" + "".join(f"{cell:>14}" for cell in cells))
     return "\n".join(lines)

@@ -67,6 +67,9 @@ class Place(Protocol):
     def folders(self, path: str, most: int) -> list[str]:
         """The names of the folders in a folder; none where there are more."""
 
+    def walk(self) -> tuple[list[str], dict[str, str]]:
+        """The paths of all clips, and the videos of which prepare_videos.py made none, with why."""
+
 
 def natural_order(name: str, *, fractions: bool = True) -> list[tuple[int, int, str, int]]:
     """Sort key under which 2.jpg comes before 10.jpg, and 1.25.jpg before 1.5.jpg.

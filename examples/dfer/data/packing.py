@@ -83,6 +83,9 @@ class Store(Place):
         names = {rest.partition("/")[0] for rest in inside if "/" in rest}
         return sorted(names) if len(names) <= most else []
 
+    def walk(self) -> tuple[list[str], dict[str, str]]:
+        return list(self.spans), self.reasons
+
     def frames(self, path: str) -> "PackedFrames":
         return PackedFrames(self, path)
 

@@ -22,13 +22,13 @@ from dfer.training.clip_table import clip_key, keys_in
 from dfer.training.identity import latest
 from dfer.training.load_data import read
 from dfer.training.run_folder import CLIPS, SETTINGS, WEIGHTS
-from dfer.training.settings import SOURCES, ClipSettings, flag
+from dfer.training.settings import SOURCES, WITH_FOLDS, ClipSettings, flag, trained_on
 from dfer.training.trained_file import TrainedFacts
 
 SETS = ("labels", "test_list", *(name for name in SOURCES if name != "list"))
 PLACES = (*SETS, "list", "frames_root")
 # What says which clips there are; the rest of ClipSettings is the trained file's to say.
-CLIP_FLAGS = (*PLACES, "fold", "daisee_parts", "first_label", "skip_missing")
+CLIP_FLAGS = (*PLACES, "fold", "daisee_parts", "daisee_state", "first_label", "skip_missing")
 
 
 def add_clip_flags(parser: ArgumentParser) -> None:
@@ -66,11 +66,10 @@ class EvaluatedClips:
         settings = self.settings
         named = {
             "labels": f"rendered faces ({settings.labels})",
-            "dfew": f"DFEW, fold {settings.fold}",
-            "ferv39k": "FERV39k",
-            "daisee": f"DAiSEE, {settings.daisee_parts} parts",
+            "list": f"the list {settings.test_list}",
+            "daisee": f"{trained_on(settings)}, {settings.daisee_parts} parts",
         }
-        return named.get(settings.source) or f"the list {settings.test_list}"
+        return named.get(settings.source) or trained_on(settings)
 
     @property
     def short_name(self) -> str:
@@ -97,10 +96,10 @@ def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) ->
     saved = saved_settings(file.parent / SETTINGS)
     given = {name: args[name] for name in CLIP_FLAGS if args[name] is not None}
     settings = merged(file, facts, saved.get("clips", {}), given)
-    trained_on, fold = facts.trained_on, f"DFEW, fold {settings.fold}"
-    if settings.source == "dfew" and trained_on.startswith("DFEW, fold") and trained_on != fold:
+    known, here = facts.trained_on, trained_on(settings)
+    if settings.source in WITH_FOLDS and known != here and known.partition(", fold")[0] == here.partition(", fold")[0]:
         raise BadInput(
-            f"{file}: trained on {trained_on}, so on the test clips of {fold} too; give the fold of its own, or leave "
+            f"{file}: trained on {known}, so on the test clips of {here} too; give the fold of its own, or leave "
             "--fold out"
         )
     data = reported_part(settings, int(saved.get("training", {}).get("seed", 0)))
@@ -156,13 +155,16 @@ def merged(file: Path, facts: TrainedFacts, saved: dict[str, Any], given: dict[s
     values = {name: value for name, value in saved.items() if name in known}
     if set(given) & set(SETS):
         values |= dict.fromkeys((*PLACES, "class_names", "first_label")) | {"skip_missing": False}
-        if saved.get("dfew") is None:
+        if all(saved.get(name) is None for name in WITH_FOLDS):
             values["fold"] = None
+        if given.get("daisee") is None:
+            values["daisee_state"] = None
     values |= given
     if not any(values.get(name) is not None for name in SETS):
         raise BadInput(f"{file}: name the test clips, by one of {', '.join(map(flag, SETS))}")
-    if values.get("dfew") is not None and values.get("fold") is None:
-        raise BadInput("--dfew needs --fold: the file's folder does not say which of the five")
+    for name in WITH_FOLDS:
+        if values.get(name) is not None and values.get("fold") is None:
+            raise BadInput(f"{flag(name)} needs --fold: the file's folder does not say which of the five")
     for name in set(PLACES) - {"labels"}:
         if values.get(name) is not None:
             values[name] = Path(values[name])

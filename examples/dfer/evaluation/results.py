@@ -17,7 +17,7 @@ from dfer.evaluation.pictures import draw_attention, draw_confusion, draw_curves
 from dfer.evaluation.scores import Scores, scores_of
 from dfer.training.identity import settings_file
 from dfer.training.run_folder import METRICS, WEIGHTS
-from dfer.training.settings import ClipSettings, Settings
+from dfer.training.settings import Settings, trained_on
 from dfer.training.trained_file import TrainedFacts, write_trained
 
 
@@ -75,16 +75,6 @@ def _facts(settings: Settings, results: Results, scores: Scores) -> TrainedFacts
         war=scores.war,
         recall=tuple(scores.recall),
     )
-
-
-def trained_on(clips: ClipSettings) -> str:
-    names = {
-        "labels": f"drawings (rendered faces, {clips.labels}), so often wrong on real faces",
-        "dfew": f"DFEW, fold {clips.fold}",
-        "ferv39k": "FERV39k",
-        "daisee": "DAiSEE, one label a clip",
-    }
-    return names.get(clips.source) or getattr(clips, clips.source).name
 
 
 def _print_scores(names: tuple[str, ...], confusion: Tensor, scores: Scores) -> None:

@@ -20,6 +20,7 @@ from dfer.training.settings import (
     ON_DISK,
     RENDERED,
     SOURCES,
+    WITH_FOLDS,
     ClipSettings,
     NetSettings,
     Settings,
@@ -147,6 +148,10 @@ def default_folder(clips: ClipSettings) -> Path:
     if clips.source == "labels":
         return Path("runs") / str(clips.labels)
     given: Path = getattr(clips, clips.source)
-    name = {"list": given.stem, "dfew": f"dfew-fold{clips.fold}"}.get(clips.source, clips.source)
+    name = given.stem if clips.source == "list" else clips.source.replace("_", "-")
+    if clips.source in WITH_FOLDS:
+        name += f"-fold{clips.fold}"
+    elif clips.daisee_state:
+        name += f"-{clips.daisee_state}"
     place = hashlib.sha256(str(given.resolve()).encode()).hexdigest()[:6]
     return Path("runs") / f"{name}-{place}"

@@ -1,5 +1,6 @@
 """The clips that the settings ask for."""
 
+from dfer.data.acted import ACTED, read_acted
 from dfer.data.daisee import read_daisee
 from dfer.data.data_set import DataSet
 from dfer.data.dfew import read_dfew
@@ -47,6 +48,9 @@ def read(clips: ClipSettings, seed: int) -> DataSet:
         return read_dfew(clips.dfew, clips.fold, place, skip_missing=clips.skip_missing)
     if clips.ferv39k is not None:
         return read_ferv39k(clips.ferv39k, place, skip_missing=clips.skip_missing)
+    if clips.source in ACTED:
+        root = getattr(clips, clips.source)
+        return read_acted(ACTED[clips.source], root, open_place(root), clips.fold)
     assert clips.daisee is not None
     assert place is not None
-    return read_daisee(clips.daisee, place, seed=seed, parts=clips.daisee_parts)
+    return read_daisee(clips.daisee, place, seed=seed, parts=clips.daisee_parts, state=clips.daisee_state)

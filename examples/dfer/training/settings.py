@@ -31,7 +31,15 @@ ON_DISK: dict[str, Any] = {
     "recipe": "dfew",
 }
 # The data sets on disk, each named by a flag that says where it is, and the recipe of each.
-SOURCES = {"list": "dfew", "dfew": "dfew", "ferv39k": "ferv39k", "daisee": "daisee"}
+SOURCES = {
+    "list": "dfew",
+    "dfew": "dfew",
+    "ferv39k": "ferv39k",
+    "daisee": "daisee",
+    "ravdess": "dfew",
+    "crema_d": "dfew",
+}
+WITH_FOLDS = ("dfew", "ravdess", "crema_d")
 # What depends on the recipe; it holds the values.
 BY_RECIPE = (
     *("epochs", "batch_size", "dropout", "balanced", "learning_rate", "temporal_learning_rate", "momentum"),
@@ -78,11 +86,20 @@ class ClipSettings:
     )
     test_list: Path | None = field(default=None, metadata=described("with --list: test clips", may_change=True))
     dfew: Path | None = field(default=None, metadata=described("DFEW's folder", may_change=True))
-    fold: int = field(default=1, metadata=described("with --dfew: of the five"))
+    fold: int = field(default=1, metadata=described("of the five of DFEW, RAVDESS or CREMA-D"))
     ferv39k: Path | None = field(default=None, metadata=described("FERV39k's folder", may_change=True))
     daisee: Path | None = field(default=None, metadata=described("DAiSEE's folder Labels", may_change=True))
     daisee_parts: Literal["official", "paper"] = field(
         default="official", metadata=described("paper: validation and test exchanged, as in its Table 1")
+    )
+    daisee_state: Literal["boredom", "engagement", "confusion", "frustration"] | None = field(
+        default=None, metadata=described("the four levels of this state, in place of one label for all four")
+    )
+    ravdess: Path | None = field(
+        default=None, metadata=described("what prepare_videos.py made of RAVDESS", may_change=True)
+    )
+    crema_d: Path | None = field(
+        default=None, metadata=described("what prepare_videos.py made of CREMA-D", may_change=True)
     )
     frames_root: Path | None = field(
         default=None,
@@ -107,7 +124,9 @@ class ClipSettings:
             raise BadInput(f"{given[0]} and {given[1]} are different clips; give one of them")
         owners = {
             **dict.fromkeys(("test_list", "class_names", "first_label"), ("list",)),
-            **dict.fromkeys(("frames_root", "skip_missing"), tuple(SOURCES)),
+            "daisee_state": ("daisee",),
+            "skip_missing": ("list", "dfew", "ferv39k"),
+            "frames_root": ("list", "dfew", "ferv39k", "daisee"),
         }
         for name, sources in (owners | {"frames_per_segment": tuple(SOURCES)}).items():
             if getattr(self, name) not in (None, False) and self.source not in sources:
@@ -134,6 +153,18 @@ class ClipSettings:
     @property
     def names(self) -> tuple[str, ...] | None:
         return None if self.class_names is None else tuple(self.class_names.split(","))
+
+
+def trained_on(clips: ClipSettings) -> str:
+    names = {
+        "labels": f"drawings (rendered faces, {clips.labels}), so often wrong on real faces",
+        "dfew": f"DFEW, fold {clips.fold}",
+        "ferv39k": "FERV39k",
+        "daisee": f"DAiSEE, {f'levels of {clips.daisee_state}' if clips.daisee_state else 'one label a clip'}",
+        "ravdess": f"RAVDESS, fold {clips.fold}",
+        "crema_d": f"CREMA-D, fold {clips.fold}",
+    }
+    return names.get(clips.source) or getattr(clips, clips.source).name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from dfer.data.daisee import KEPT, NAMES, clips_of, label_of, read_daisee, read_
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
 from dfer.data.packing import open_place, pack
-from helpers.made_data import write_daisee
+from helpers.made_data import DAISEE_TRAIN, write_daisee
 
 
 def read(root: Path, **options: str) -> tuple[dict[str, list[tuple[str, str, str | None]]], tuple[str, ...]]:
@@ -197,3 +197,14 @@ def test_a_table_without_its_heading_has_the_published_columns(tmp_path: Path) -
     table.write_text("1100011002.avi,0,2,0\n")
     with pytest.raises(BadInput, match="expected a first line with the columns ClipID,Boredom"):
         read(tmp_path)
+
+
+def test_the_levels_of_one_state(tmp_path: Path) -> None:
+    """Every clip counts: nothing is undersampled, and a level of 0 is a level."""
+    write_daisee(tmp_path)
+    for column, state in enumerate(NAMES):
+        data = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces"), seed=0, state=state)
+        assert data.names == ("very low", "low", "high", "very high")
+        assert [clip.label for clip in data.training] == [row[column + 1] for row in DAISEE_TRAIN[:-1]]
+        assert not any("tie rule" in remark for remark in data.remarks)
+        assert "levels are 0" not in "".join(data.changes)

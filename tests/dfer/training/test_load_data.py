@@ -39,6 +39,13 @@ def _tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
             4,
             "DAiSEE, one label a clip",
         ),
+        (
+            write_daisee,
+            "--daisee {0}/Labels --frames-root {0}/faces --daisee-state engagement",
+            daisee.LEVELS,
+            5,
+            "DAiSEE, levels of engagement",
+        ),
     ],
 )
 def test_a_data_set_is_trained_on(
