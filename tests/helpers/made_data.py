@@ -2,10 +2,14 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from dfer.data.dfew import NAMES as DFEW
+from dfer.data.folders import FolderTree
+from dfer.data.lists import read_two_lists
+from dfer.data.parts import RunData, run_data
 from dfer.data.rendered import render_clips
 from dfer.rendering.motion import EXPRESSIONS
 
@@ -98,3 +102,11 @@ def write_daisee(root: Path) -> None:
             if stem != "2100552061":
                 write_frames(root / f"faces/{part}/{stem[:6]}/{stem}/{stem}", numbered(9, "{:05}.jpg"), first=number)
         (labels / f"{part}Labels.csv").write_text("\n".join(lines) + "\n")
+
+
+def listed_data(
+    training: Path, test: Path, root: Path | None = None, names: tuple[str, ...] | None = None, **options: Any
+) -> RunData:
+    """The clips of a run from two lists; `options` are those of `run_data`."""
+    own = [(file, FolderTree(root or file.parent)) for file in (training, test)]
+    return run_data(read_two_lists(*own, names=names), **options)

@@ -5,8 +5,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
 from dfer.data.clips import ClipSource
 from dfer.progress import track
+
+# Grey levels of 255.
+NEAR = 3.0
 
 
 def copies(sources: Mapping[str, ClipSource], contents: Mapping[str, Sequence[bytes]]) -> list[str]:
@@ -43,3 +50,37 @@ def copies(sources: Mapping[str, ClipSource], contents: Mapping[str, Sequence[by
                 f"{sources[other].name(index)} and {sources[one].name(like)}; scores on copies say nothing"
             )
     return remarks
+
+
+def near_copies(sources: Mapping[str, ClipSource]) -> list[str]:
+    """A remark for every two parts in which clips differ by no more than another encoding or size makes them differ.
+
+    Clips are compared as grey pictures of 8 x 8 pixels, by the root mean square of their differences.
+    """
+    frames: dict[str, Tensor] = {}
+    for part, source in sources.items():
+        clips = range(len(source.labels))
+        looked = track(clips, f"looking at {part} clips", len(clips))
+        frames[part] = torch.stack([small(source.frames(index, None)) for index in looked])
+    remarks = []
+    for one, other in combinations(sources, 2):
+        near = []
+        for index, clip in enumerate(frames[other]):
+            distances = (frames[one] - clip).square().mean(dim=1)
+            like = int(distances.argmin())
+            if distances[like] <= NEAR**2 and not same(sources[other], index, sources[one], like):
+                near.append((index, like))
+        if near:
+            index, like = near[0]
+            first, its = sources[other].name(index), sources[one].name(like)
+            remarks.append(f"{len(near)} {other} clips nearly look like {one} clips, first {first} and {its}")
+    return remarks
+
+
+def same(source: ClipSource, index: int, other: ClipSource, like: int) -> bool:
+    return source.frames(index, None).equal(other.frames(like, None))
+
+
+def small(clip: Tensor) -> Tensor:
+    grey = clip.float().mean(dim=1, keepdim=True)
+    return interpolate(grey, size=(8, 8), mode="area").flatten()

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dfer.bad_input import BadInput
-from dfer.data.data_set import ClipList, Entry, best_shortening, find_clips, read_text
+from dfer.data.data_set import ClipList, DataSet, Entry, best_shortening, find_clips, read_text
 from dfer.data.folders import FolderTree, Place
 
 # Separator (None: white space) and columns; where several fit a whole file, the one whose folders exist, then the
@@ -63,6 +63,13 @@ def read_clip_lists(
         names = tuple(sorted({line.label.lower() for found in lists for line in found.lines}))
     clips = [listed(found, names or (), first_label, skip_missing) for found in lists]
     return clips, (names or ()) if named else ()
+
+
+def read_two_lists(training: tuple[Path, Place], test: tuple[Path, Place], **options: Any) -> DataSet:
+    """Two lists as a data set; `options` are those of :func:`read_clip_lists`."""
+    (first, second), names = read_clip_lists([training, test], **options)
+    remarks, changes = (*first.remarks, *second.remarks), (*first.changes, *second.changes)
+    return DataSet(options.get("names") or names, first.clips, second.clips, remarks=remarks, changes=changes)
 
 
 def read_clip_list(file: Path, place: Place | Path) -> ClipList:
