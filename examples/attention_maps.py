@@ -97,7 +97,7 @@ def look(args: Any, out: Path, nets: Sequence[TrainedNet]) -> None:
 
 
 def parse(argv: Sequence[str] | None) -> Any:
-    parser = OneLineParser(prog="attention_maps.py", description=__doc__, allow_abbrev=False)
+    parser = OneLineParser(prog="attention_maps.py", usage="attention_maps.py RUN [RUN] [options]", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="a run of train.py, or two: folders or weights.safetensors")
     parser.add_argument("--video", type=Path | None, help="draw this video instead of test clips")
     parser.add_argument("--clips", type=int, default=3, help="how many test clips are drawn")

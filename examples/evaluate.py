@@ -6,6 +6,7 @@ evaluation.md, a picture of the confusion matrix and the answer to each clip.
 """
 
 import csv
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from dfer.training.trained_file import load_trained
 
 
 def parse(argv: Sequence[str] | None) -> Any:
-    parser = OneLineParser(prog="evaluate.py", description=__doc__, allow_abbrev=False)
+    parser = OneLineParser(prog="evaluate.py", usage="evaluate.py RUN [RUN ...] [options]", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs of train.py, or their weights.safetensors")
     parser.add_argument("--compare", action="store_true", help="refuse runs that are not tested on the same clips")
     parser.add_argument("--out", type=Path | None, help="folder for results (default: the run's; of several, beside)")
@@ -78,9 +79,39 @@ def write(folder: Path, report: dict[str, Any], text: str, runs: Sequence[Evalua
     draw_confusion(folder / "evaluation.png", confusion, report["classes"], title)
 
 
+def refuse_the_same_net_twice(paths: Sequence[Path]) -> None:
+    seen: dict[bytes, Path] = {}
+    for path in paths:
+        file = trained_file_of(path)
+        other = seen.setdefault(hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b"", path)
+        if other is not path and file.is_file():
+            raise BadInput(f"{other} and {path} hold the same trained net, which would count twice; leave one out")
+
+
 def default_folder(runs: Sequence[EvaluatedRun]) -> Path:
-    first, last = runs[0].file.parent, runs[-1].file.parent
-    return first if len(runs) == 1 else first.parent / f"evaluation-{first.name}-{last.name}"
+    """The run's own folder holds the evaluation on its own test clips; other clips get a folder of their own."""
+    first, last, clips = runs[0].file.parent, runs[-1].file.parent, runs[0].clips
+    other = "" if clips.own else f"-on-{clips.short_name}"
+    if len(runs) > 1:
+        return first.parent / f"evaluation-{first.name}-{last.name}{other}"
+    return first / f"evaluation{other}" if other else first
+
+
+def refuse_to_overwrite(folder: Path, report: dict[str, Any]) -> None:
+    """The same runs may be evaluated on the same clips again; anything else that is there is kept."""
+
+    def evaluated(one: dict[str, Any]) -> list[tuple[Path, str]]:
+        return [(Path(run["file"]).resolve(), run["clips_sha256"]) for run in one["runs"]]
+
+    path = folder / "evaluation.json"
+    if not path.exists():
+        return
+    try:
+        same = evaluated(json.loads(path.read_text(encoding="utf-8"))) == evaluated(report)
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise BadInput(f"{path}: evaluates other runs or other clips; name another folder by --out")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parse(argv)
         device = choose_device(args.precision)
         print(f"evaluating {device}")
+        refuse_the_same_net_twice(args.runs)
         runs = [evaluate(path, args, device) for path in args.runs]
         if args.compare and (len(runs) < 2 or not all(runs[0].same_clips(run) for run in runs[1:])):
             raise BadInput("--compare: expected two runs or more on the same test clips; leave it out, or name clips")
@@ -95,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report["versions"] = {name: installed(name) for name in ("agdt-layers", "torch")} | {"commit": commit()}
         text = markdown(report)
         folder = args.out or default_folder(runs)
+        refuse_to_overwrite(folder, report)
         write(folder, report, text, runs)
     except BadInput as error:
         # A loader's worker hands its error on inside a traceback, whose last line it is.

@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.exit_code
     if packed.not_square:
         print(f"note: {packed.not_square} clips have frames that are not square: of each the middle square was taken")
+    if packed.other:
+        print(f"note: {packed.other} is a picture of a kind that is not read; others like it are left out too")
     print(
         f"{packed.clips} clips, {packed.frames} frames, {packed.frames * 3 * args.size**2 / 1e9:.2f} GB: "
         f"{args.out.resolve()}"

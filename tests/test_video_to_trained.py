@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import evaluate
 import pack_clips
 import prepare_videos
 import train
@@ -154,3 +155,23 @@ def colour(part: ClipSource, index: int) -> Tensor:
 
 def directions(lights: Tensor) -> Tensor:
     return lights / lights.norm(dim=1, keepdim=True)
+
+
+def test_faces_that_anybody_may_download_are_three_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RAVDESS as it is unpacked: prepared, trained on, evaluated."""
+    monkeypatch.setattr(networks, "MODELS", dict(networks.MODELS))
+    add_tiny_model()
+    videos, faces, out = tmp_path / "RAVDESS", tmp_path / "faces", tmp_path / "out"
+    for number, (actor, emotion) in enumerate(product(range(1, 6), (1, 2, 3, 4))):
+        film(videos / f"Actor_{actor:02}/02-01-0{emotion}-01-01-01-{actor:02}.mp4", emotion, number)
+    (videos / "Actor_01/03-01-03-01-01-01-01.wav").touch()
+    film(videos / "Actor_02/01-01-03-01-01-01-02.mp4", 0, 2)
+    flags = ["--size", "48", "--workers", "1", "--device", "cpu"]
+    assert prepare_videos.main([str(videos), "--out", str(faces), *flags]) == 0
+    tiny = ["--model", "tiny", "--frames", "4", "--size", "48", "--epochs", "1", "--batch-size", "4", "--workers", "0"]
+    assert train.main(["--ravdess", str(faces), "--fold", "2", *tiny, "--out", str(out)]) == 0
+    assert read_facts(out / "weights.safetensors").trained_on == "RAVDESS, fold 2"
+    assert evaluate.main([str(out)]) == 0
+    report = json.loads((out / "evaluation.json").read_text())["runs"][0]
+    assert (report["number_of_clips"], report["clips"]) == (4, "RAVDESS, fold 2")
+    assert evaluate.main([str(out), "--fold", "1"]) == 2

@@ -2,10 +2,14 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from dfer.data.dfew import NAMES as DFEW
+from dfer.data.folders import FolderTree
+from dfer.data.lists import read_two_lists
+from dfer.data.parts import RunData, run_data
 from dfer.data.rendered import render_clips
 from dfer.rendering.motion import EXPRESSIONS
 
@@ -106,3 +110,11 @@ def write_daisee(root: Path) -> None:
         every += lines
     every[::3] = [line.replace(".avi", ".mp4") for line in every[::3]]
     (labels / "AllLabels.csv").write_text(header + "".join(every))
+
+
+def listed_data(
+    training: Path, test: Path, root: Path | None = None, names: tuple[str, ...] | None = None, **options: Any
+) -> RunData:
+    """The clips of a run from two lists; `options` are those of `run_data`."""
+    own = [(file, FolderTree(root or file.parent)) for file in (training, test)]
+    return run_data(read_two_lists(*own, names=names), **options)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+import train
 from agdt_layers import load_weights
 from dfer.data.dfew import NAMES as EXPRESSIONS
+from dfer.data.packing import pack
 from dfer.evaluation import comparable
 from dfer.training import networks
 from dfer.training.settings import NetSettings
@@ -146,7 +149,8 @@ def test_a_data_set_that_lies_elsewhere_now_keeps_its_fold(tmp_path: Path, lists
     write_dfew(tmp_path / "DFEW")
     run = write_run(tmp_path / "run", classes=EXPRESSIONS, trained_on="DFEW, fold 3", dfew=tmp_path / "old", fold=3)
     assert main([str(run), "--dfew", str(tmp_path / "DFEW")]) == 0
-    assert report_in(run)["runs"][0]["clips"] == "DFEW, fold 3"
+    (out,) = run.glob("evaluation-on-dfew-*")
+    assert report_in(out)["runs"][0]["clips"] == "DFEW, fold 3"
     # Settings hold a fold even where no data set has one.
     listed = write_run(tmp_path / "listed", classes=EXPRESSIONS, test_list=lists / "test.txt", fold=1)
     assert main([str(listed), "--dfew", str(tmp_path / "DFEW")]) == 2
@@ -155,18 +159,94 @@ def test_a_data_set_that_lies_elsewhere_now_keeps_its_fold(tmp_path: Path, lists
 def test_other_clips_than_the_runs_own(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", test_list=lists / "test.txt")
     other = write_coloured_list(lists, "other", [0, 1, 2], 5)
+    assert main([str(run)]) == 0
+    own = (run / "evaluation.json").read_bytes()
     assert main([str(run), "--test-list", str(other)]) == 0
-    assert report_in(run)["runs"][0]["number_of_clips"] == 3
+    (beside,) = run.glob("evaluation-on-other-*")
+    assert report_in(beside)["runs"][0]["number_of_clips"] == 3
+    another = write_coloured_list(lists / "below", "other", [0, 1, 2, 0], 6)
+    assert main([str(run), "--test-list", str(another)]) == 0
+    assert len(list(run.glob("evaluation-on-other-*"))) == 2
+    assert (run / "evaluation.json").read_bytes() == own, "the evaluation on the run's own clips is kept"
+    capsys.readouterr()
+    assert main([str(run), "--test-list", str(other), "--out", str(run)]) == 2
+    assert "evaluation.json: evaluates other runs or other clips; name another folder" in capsys.readouterr().err
     (run / "settings.json").unlink()
     assert main([str(run), "--test-list", str(other)]) == 0
     capsys.readouterr()
     assert main([str(run)]) == 2
     assert "name the test clips, by one of --labels, --test-list, --dfew" in capsys.readouterr().err
-    assert main([str(run), "--list", str(other), "--test-list", str(other), "--out", str(tmp_path / "same")]) == 0
+
+
+def test_clips_that_the_net_was_trained_on_are_refused(
+    tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert train.main(tiny_flags(lists, run, epochs=1)) == 0
+    capsys.readouterr()
+    root = ["--frames-root", str(lists)]
+    mixed = lists / "mixed.txt"
+    mixed.write_text("".join((lists / name).read_text() for name in ("train.txt", "test.txt")))
+    packed = tmp_path / "store"
+    pack(lists, packed, 16)
+    shutil.copytree(lists, tmp_path / "copy")
+    for flags, clips in (
+        (["--test-list", lists / "train.txt"], "30 of the 30"),
+        (["--test-list", mixed], "30 of the 38"),
+        (["--test-list", mixed, "--frames-root", packed], "30 of the 38"),
+        (["--test-list", tmp_path / "copy/train.txt"], "30 of the 30"),
+    ):
+        assert main([str(run), *map(str, flags)]) == 2
+        told = capsys.readouterr().err
+        assert f"{clips} clips to evaluate on were used to train the net or to choose its epoch" in told
+        assert "give --allow-trained-on" in told
+    assert main([str(run), "--test-list", str(mixed), *root, "--allow-trained-on"]) == 0
+    (out,) = run.glob("evaluation-on-*")
+    assert report_in(out)["runs"][0]["clips_trained_on"] == 30
+    assert "30 of these 38 clips were used to train it" in (out / "evaluation.md").read_text()
+    assert main([str(run)]) == 0
+    assert report_in(run)["runs"][0]["clips_trained_on"] == 0
+
+
+def test_a_file_without_its_run_is_held_against_the_list_that_is_named(
+    tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", test_list=lists / "test.txt")
+    other = write_coloured_list(lists, "other", [0, 1, 2], 5)
+    assert main([str(run), "--test-list", str(other)]) == 0
+    assert "no clips.csv beside it says which clips it was trained on" in capsys.readouterr().out
     mixed = lists / "mixed.txt"
     mixed.write_text((lists / "train.txt").read_text() + other.read_text())
-    assert main([str(run), "--list", str(mixed), "--test-list", str(other)]) == 2
-    assert "3 of 3 test clips are training clips too" in capsys.readouterr().err
+    for training in (mixed, other):
+        assert main([str(run), "--list", str(training), "--test-list", str(other)]) == 2
+        assert "3 of the 3 clips to evaluate on were used to train" in capsys.readouterr().err
+
+
+def test_one_net_does_not_count_twice(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "run", test_list=lists / "test.txt")
+    shutil.copytree(run, tmp_path / "copy")
+    for again in (run, run / "weights.safetensors", tmp_path / "copy"):
+        assert main([str(run), str(again)]) == 2
+        assert f"{run} and {again} hold the same trained net" in capsys.readouterr().err
+
+
+def test_a_clip_in_a_store_is_the_clip_of_its_folder(
+    tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the same clips, read from two places, would be pooled as if they were two folds."""
+    pack(lists, tmp_path / "store", 16)
+    runs = [
+        write_run(tmp_path / "a", seed=1, test_list=lists / "test.txt"),
+        write_run(tmp_path / "b", seed=2, list=lists / "train.txt", test_list=lists / "test.txt",
+                  frames_root=tmp_path / "store"),
+    ]  # fmt: skip
+    assert main(list(map(str, runs))) == 0
+    assert report_in(tmp_path / "evaluation-a-b")["over_runs"]["test_clips"] == "the same for all"
+    (lists / "part.txt").write_text("".join((lists / "test.txt").read_text().splitlines(keepends=True)[:5]))
+    runs.append(write_run(tmp_path / "c", seed=3, test_list=lists / "part.txt"))
+    capsys.readouterr()
+    assert main([str(runs[1]), str(runs[2])]) == 2
+    assert "share 5 of their 8 and 5 test clips" in capsys.readouterr().err
 
 
 def test_published_rows_stand_beside_the_same_clips_alone(
@@ -197,7 +277,7 @@ def test_published_rows_stand_beside_the_same_clips_alone(
 
 def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", test_list=lists / "test.txt")
-    other = write_run(tmp_path / "other", test_list=lists / "train.txt")
+    other = write_run(tmp_path / "other", seed=1, test_list=lists / "train.txt")
     faces = write_run(tmp_path / "faces", classes=("a", "b"), test_list=lists / "test.txt")
     broken = write_run(tmp_path / "broken", test_list=lists / "test.txt")
     (broken / "settings.json").write_text("{")
@@ -212,7 +292,7 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
         ([tmp_path / "file"], "file is no safetensors file"),
         ([tmp_path / "empty"], "holds no weights.safetensors; is it the folder of a run of train.py"),
         ([run, "--test-list", tmp_path / "no.txt"], "no.txt: cannot be read as a clip list"),
-        ([run, "--dfew", tmp_path, "--fold", "1"], "cannot be read as a split of DFEW"),
+        ([run, "--dfew", tmp_path / "empty", "--fold", "1"], "cannot be read as a split of DFEW"),
         ([run, "--dfew", tmp_path / "DFEW", "--fold", "6"], "DFEW has the folds 1 to 5; got 6"),
         ([run, "--dfew", tmp_path / "DFEW"], "--dfew needs --fold"),
         (

@@ -109,6 +109,8 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--test-list", "x.txt"], "--test-list belongs to --list; leave it out"),
         (["--frames-root", "x"], "--frames-root belongs to --list, --dfew, --ferv39k, --daisee; leave it out"),
+        (["--ravdess", "x", "--frames-root", "y"], "--frames-root belongs to --list, --dfew, --ferv39k, --daisee"),
+        (["--daisee-state", "engagement"], "--daisee-state belongs to --daisee; leave it out"),
         (["--dfew", "x", "--ferv39k", "y"], "--dfew and --ferv39k are different clips; give one of them"),
         (["--daisee", "x"], "--daisee needs --frames-root"),
         (["--list", "x.txt"], "--list needs --test-list FILE"),

@@ -1,5 +1,6 @@
 """From clips to batches: sources of frames, what is held out, and an order that a seed decides."""
 
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -10,6 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from dfer.data.augmentation import draw, prepare
 from dfer.data.data_set import ListedClip
+from dfer.data.folders import Checked
 from dfer.data.sampling import sample_frames
 
 
@@ -20,13 +22,20 @@ class ClipSource(Protocol):
         """Clip `index` as (T, 3, H, W) uint8; with a generator its frames are drawn, without they are fixed."""
 
     def content(self, index: int) -> bytes:
-        """What tells the clip from others, wherever it lies: by this a resumed run sees that clips changed."""
+        """What tells the clip from others, wherever it lies: the number of its frames, and the middle one."""
 
-    def check(self, index: int) -> tuple[int, list[str]]:
-        """Read all frames of the clip: their number, and a line for each that is broken."""
+    def stamp(self, index: int) -> bytes:
+        """What changes if any frame's file is written again; copies may have another."""
+
+    def check(self, index: int) -> Checked:
+        """Read all frames of the clip."""
 
     def name(self, index: int) -> str:
         """Where the clip comes from, for people."""
+
+
+def content_hash(source: ClipSource, index: int) -> bytes:
+    return hashlib.sha256(source.content(index)).digest()
 
 
 class ClipsInMemory:
@@ -40,8 +49,11 @@ class ClipsInMemory:
     def content(self, index: int) -> bytes:
         return self.clips[index].numpy().tobytes()
 
-    def check(self, index: int) -> tuple[int, list[str]]:
-        return len(self.clips[index]), []
+    def stamp(self, index: int) -> bytes:
+        return b""
+
+    def check(self, index: int) -> Checked:
+        return Checked(len(self.clips[index]), [], self.content(index))
 
     def name(self, index: int) -> str:
         return f"rendered clip {index}"
@@ -59,12 +71,15 @@ class ClipsOnDisk:
         return frames.load(sample_frames(len(frames), self.segments, self.per_segment, generator), self.size)
 
     def content(self, index: int) -> bytes:
-        # One frame speaks for the others: all would take as long as an epoch. Decoded, so that packing changes nothing.
+        # Decoded, so that packing changes nothing.
         frames = self.clips[index].frames
         return f"{len(frames)} ".encode() + frames.load([len(frames) // 2], self.size).numpy().tobytes()
 
-    def check(self, index: int) -> tuple[int, list[str]]:
-        return self.clips[index].frames.check()
+    def stamp(self, index: int) -> bytes:
+        return self.clips[index].frames.stamp()
+
+    def check(self, index: int) -> Checked:
+        return self.clips[index].frames.check(self.size)
 
     def name(self, index: int) -> str:
         return str(self.clips[index].frames)

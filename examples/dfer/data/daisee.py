@@ -11,6 +11,7 @@ from dfer.data.data_set import ClipList, DataSet, Entry, ListedClip, best_shorte
 from dfer.data.folders import Place
 
 NAMES = ("boredom", "engagement", "confusion", "frustration")
+LEVELS = ("very low", "low", "high", "very high")
 COLUMNS = ("ClipID", "Boredom", "Engagement", "Confusion", "Frustration")
 # The paper's Table 1 by DAiSEE's own folders: clips found of each state, and how many of boredom and engagement are
 # kept at random. The paper's validation part has the counts of the folder Test, its test part those of Validation.
@@ -35,29 +36,35 @@ class Row(NamedTuple):
         return self.stem[:6]
 
 
-def read_daisee(labels: Path, place: Place, *, parts: Literal["official", "paper"] = "official") -> DataSet:
+def read_daisee(
+    labels: Path, place: Place, *, parts: Literal["official", "paper"] = "official", state: str | None = None
+) -> DataSet:
     """Read the tables in DAiSEE's folder, or in its folder `Labels`; `place` has what prepare_videos.py makes.
 
-    `official` reads the tables of the three parts. `paper` gives the clips of the paper's Table 1: those of
-    AllLabels.csv, which lists more, by the folder that holds each, with validation and test exchanged.
+    `official` reads the tables of the three parts. `paper` reads those of the paper's Table 1: the clips of
+    AllLabels.csv, which lists more, by the folder that holds each, with validation and test exchanged. With a `state`
+    the label is its level, and no clip is left out.
     """
     folder = labels / "Labels" if (labels / "Labels").is_dir() else labels
     if parts == "paper":
-        before, validation, test = split_by_folder(folder / "AllLabels.csv", place), "Test", "Validation"
+        before, validation, test = split_by_folder(folder / "AllLabels.csv", place, state), "Test", "Validation"
     else:
-        before, validation, test = read_parts(folder, place), "Validation", "Test"
-    after = {part: undersample(clips.clips, TABLE_1[part][1]) for part, clips in before.items()}
+        before, validation, test = read_parts(folder, place, state), "Validation", "Test"
+    found = {part: clips.clips for part, clips in before.items()}
+    names, after = LEVELS, found
+    if state is None:
+        names, after = NAMES, {part: undersample(clips, TABLE_1[part][1]) for part, clips in found.items()}
     remarks = [remark for part in before.values() for remark in part.remarks]
-    remarks.append(table_1({part: clips.clips for part, clips in before.items()}, after))
+    remarks.append(levels_found(found) if state else table_1(found, after))
     if parts == "paper":
         remarks.append("DAiSEE: as in the paper, the folder Test chooses the epoch and the folder Validation is tested")
     changes = [change for part in before.values() for change in part.changes]
-    return DataSet(NAMES, after["Train"], after[test], after[validation], tuple(remarks), tuple(changes))
+    return DataSet(names, after["Train"], after[test], after[validation], tuple(remarks), tuple(changes))
 
 
-def read_parts(labels: Path, place: Place) -> dict[str, ClipList]:
+def read_parts(labels: Path, place: Place, state: str | None) -> dict[str, ClipList]:
     files = {part: labels / f"{part}Labels.csv" for part in TABLE_1}
-    return {part: clips_of(file, read_rows(file), part, place) for part, file in files.items()}
+    return {part: clips_of(file, read_rows(file), part, place, state) for part, file in files.items()}
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -70,7 +77,7 @@ def read_rows(file: Path) -> list[Row]:
     return rows
 
 
-def split_by_folder(file: Path, place: Place) -> dict[str, ClipList]:
+def split_by_folder(file: Path, place: Place, state: str | None) -> dict[str, ClipList]:
     """AllLabels.csv names no parts: a clip belongs to the one whose folder holds it."""
     rows = read_rows(file)
     by_part: dict[str | None, list[Row]] = {part: [] for part in (*TABLE_1, None)}
@@ -82,7 +89,7 @@ def split_by_folder(file: Path, place: Place) -> dict[str, ClipList]:
                 f"{file}: none of its {len(rows)} clips is in a folder {part}; point --frames-root to what "
                 "prepare_videos.py made of DAiSEE's folder DataSet, with Train, Validation and Test in it"
             )
-    clips = {part: clips_of(file, by_part[part], part, place) for part in TABLE_1}
+    clips = {part: clips_of(file, by_part[part], part, place, state) for part in TABLE_1}
     if nowhere := by_part[None]:
         clips["Train"].remarks.append(
             f"{file}: {len(nowhere)} of {len(rows)} clips have no folder in {', '.join(TABLE_1)}, first at line "
@@ -100,17 +107,18 @@ def part_of(row: Row, place: Place) -> str | None:
     return None
 
 
-def clips_of(file: Path, rows: Sequence[Row], part: str, place: Place) -> ClipList:
+def clips_of(file: Path, rows: Sequence[Row], part: str, place: Place, state: str | None = None) -> ClipList:
     """The clips of one part; a clip that is labelled and missing is left out."""
     entries = [
-        Entry(row.line, f"DataSet/{part}/{row.user}/{row.stem}", label_of(row.levels), subject=row.user) for row in rows
+        Entry(row.line, f"DataSet/{part}/{row.user}/{row.stem}", label_of(row.levels, state), subject=row.user)
+        for row in rows
     ]
     # Of <user>/<clip>/<clip>.avi a folder <clip>/<clip> is made; others leave the frames in <clip> itself.
     doubled = [entry._replace(path=f"{entry.path}/{Path(entry.path).name}") for entry in entries]
     if entries and best_shortening(doubled, place)[1]:
         entries = doubled
     clips, remarks, changes = find_clips(file, entries, place, may_miss=True)
-    zero = [row for row in rows if not any(row.levels)]
+    zero = [row for row in rows if state is None and not any(row.levels)]
     if zero:
         remarks.append(
             f"{file}: {len(zero)} clips have all levels 0, first at line {zero[0].line}: "
@@ -120,8 +128,13 @@ def clips_of(file: Path, rows: Sequence[Row], part: str, place: Place) -> ClipLi
     return ClipList(clips, remarks, changes)
 
 
-def label_of(levels: Sequence[int]) -> int:
-    """The state with the highest level; of equals frustration, then confusion, then boredom, then engagement."""
+def label_of(levels: Sequence[int], state: str | None = None) -> int:
+    """The state with the highest level; of equals frustration, then confusion, then boredom, then engagement.
+
+    With a `state`, its level.
+    """
+    if state is not None:
+        return levels[NAMES.index(state)]
     return max((3, 2, 0, 1), key=lambda state: levels[state])
 
 
@@ -139,6 +152,14 @@ def undersample(clips: Sequence[ListedClip], kept: tuple[int, int]) -> list[List
         places = [i for i, clip in enumerate(clips) if clip.label == label]
         chosen.update(sorted(places, key=drawn)[: kept[label]] if label < len(kept) else places)
     return [clips[i] for i in sorted(chosen)]
+
+
+def levels_found(clips: Mapping[str, Sequence[ListedClip]]) -> str:
+    lines = ["DAiSEE's clips of each level:", f"  {'folder':10}" + "".join(f"{name:>14}" for name in LEVELS)]
+    for part, found in clips.items():
+        counts = Counter(clip.label for clip in found)
+        lines.append(f"  {part:10}" + "".join(f"{counts[level]:>14}" for level in range(len(LEVELS))))
+    return "\n".join(lines)
 
 
 def table_1(before: Mapping[str, Sequence[ListedClip]], after: Mapping[str, Sequence[ListedClip]]) -> str:

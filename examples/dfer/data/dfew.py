@@ -3,20 +3,20 @@
 from pathlib import Path
 
 from dfer.bad_input import BadInput
-from dfer.data.data_set import DataSet, Entry, find_clips, read_table
+from dfer.data.data_set import DataSet, Entry, find_clips, holding, read_table
 from dfer.data.folders import FolderTree, Place
 
 NAMES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 FOLDS = (1, 2, 3, 4, 5)
 
 
-def read_dfew(root: Path, fold: int, place: Place | None = None) -> DataSet:
+def read_dfew(root: Path, fold: int, place: Place | None = None, *, skip_missing: bool = False) -> DataSet:
     """Read a fold's clips below `root`, or in `place`: `Clip/clip_224x224/<5-digit id>/*.jpg`."""
     if fold not in FOLDS:
         raise BadInput(f"DFEW has the folds 1 to 5; got {fold}")
-    tables = {
-        part: root / "EmoLabel_DataSplit" / f"{part}(single-labeled)" / f"set_{fold}.csv" for part in ("train", "test")
-    }
+    root, nested = holding(root, "EmoLabel_DataSplit")
+    splits, deeper = holding(root / "EmoLabel_DataSplit", "train(single-labeled)")
+    tables = {part: splits / f"{part}(single-labeled)" / f"set_{fold}.csv" for part in ("train", "test")}
     rows = {part: read_split(file) for part, file in tables.items()}
     first = first_label({label for entries in rows.values() for *_, label in entries}, root)
     parts = {
@@ -24,10 +24,11 @@ def read_dfew(root: Path, fold: int, place: Place | None = None) -> DataSet:
             file,
             [Entry(line, f"Clip/clip_224x224/{clip:05}", label - first) for line, clip, label in rows[part]],
             place or FolderTree(root),
+            may_miss=skip_missing,
         )
         for part, file in tables.items()
     }
-    remarks = [remark for part in parts.values() for remark in part.remarks]
+    remarks = nested + deeper + [remark for part in parts.values() for remark in part.remarks]
     changes = [change for part in parts.values() for change in part.changes]
     if first == 0:
         remarks.append(f"{root}: the labels of this copy are numbered 0 to 6, not 1 to 7 as published; read so")

@@ -1,17 +1,19 @@
 """Where the frames of clips lie: folders of pictures below a root, kept in little memory."""
 
+import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 from dfer.bad_input import BadInput
-from dfer.data.pictures import PICTURES, load_frames, picture_sides, read_picture
+from dfer.data.pictures import OTHER_PICTURES, PICTURES, load_frames, picture_sides
 
 VIDEOS = {
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"),
@@ -19,8 +21,19 @@ VIDEOS = {
 }
 
 
+class Checked(NamedTuple):
+    """`broken` has a line for each frame that cannot be read; `pixels` is a hash of all frames, resized."""
+
+    frames: int
+    broken: list[str]
+    pixels: bytes
+
+
 class Frames(Protocol):
     """The frames of one clip, in order."""
+
+    other: str | None
+    """The name of a picture beside them of a kind that is not read."""
 
     def __len__(self) -> int: ...
 
@@ -30,8 +43,11 @@ class Frames(Protocol):
     def sides(self) -> tuple[int, int]:
         """Width and height of the frame at the middle."""
 
-    def check(self) -> tuple[int, list[str]]:
-        """Read every frame: their number, and a line for each that is broken."""
+    def stamp(self) -> bytes:
+        """What changes if a file of the clip is written again: sizes and dates, or the checksum in a store."""
+
+    def check(self, size: int) -> Checked:
+        """Read every frame."""
 
     def __str__(self) -> str: ...
 
@@ -48,10 +64,43 @@ class Place(Protocol):
 
     def frames(self, path: str) -> Frames: ...
 
+    def folders(self, path: str, most: int) -> list[str]:
+        """The names of the folders in a folder; none where there are more."""
 
-def natural_order(name: str) -> list[tuple[int, int | str]]:
-    """Sort key under which 2.jpg comes before 10.jpg."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
+    def walk(self) -> tuple[list[str], dict[str, str]]:
+        """The paths of all clips, and the videos of which prepare_videos.py made none, with why."""
+
+
+def natural_order(name: str, *, fractions: bool = True) -> list[tuple[int, int, str, int]]:
+    """Sort key under which 2.jpg comes before 10.jpg, and 1.25.jpg before 1.5.jpg.
+
+    Without `fractions`, what follows the point of a number is a number of its own: then 1.5.jpg comes before 1.25.jpg.
+    """
+    key = []
+    for number, fraction, text in re.findall(r"(\d+)(?:[.,](\d+))?|(\D+)", name):
+        if not number:
+            key.append((1, 0, text, 0))
+        elif fractions:
+            key.append((0, int(number), fraction, 0))
+        else:
+            key.append((0, int(number), "", int(fraction or -1)))
+    return key
+
+
+def frames_in_order(folder: Path, names: Sequence[str]) -> list[str]:
+    """The names in their order in time, which must not depend on how a point in them is read."""
+    stems = {name: os.path.splitext(name)[0] for name in names}
+    found = sorted(names, key=lambda name: natural_order(stems[name]))
+    keys = [natural_order(stems[name], fractions=False) for name in found]
+    for (one, before), (other, after) in pairwise(zip(found, keys, strict=True)):
+        if before > after:
+            raise BadInput(
+                f"{folder}: is {one} before {other}? It depends on whether the digits after the point are decimals; "
+                "rename the frames, with the same number of digits after the point"
+            )
+        if before == after:
+            raise BadInput(f"{folder}: {one} and {other} are two frames of one number; move one of them away")
+    return found
 
 
 @contextmanager
@@ -95,14 +144,15 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 class FrameFolder:
-    """The pictures of a folder.
+    """The pictures of a folder; `other` is a picture beside them of a kind that is not read.
 
     All names are one string of bytes: a data set of 900,000 frames fits into 100 MB, and loading processes share it.
     """
 
-    __slots__ = ("_count", "_folder", "_names")
+    __slots__ = ("_count", "_folder", "_names", "other")
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], other: str | None = None) -> None:
+        self.other = other
         self._folder, self._names, self._count = str(folder), os.fsencode("/".join(names)), len(names)
 
     def __str__(self) -> str:
@@ -127,23 +177,40 @@ class FrameFolder:
     def sides(self) -> tuple[int, int]:
         return picture_sides(self[len(self) // 2])
 
-    def check(self) -> tuple[int, list[str]]:
-        broken = []
+    def stamp(self) -> bytes:
+        total = hashlib.sha256()
+        for path in self:
+            with readable(path):
+                found = path.stat()
+            # Whole seconds: archives and some file systems keep no more.
+            total.update(f"{path.name} {found.st_size} {int(found.st_mtime)}\n".encode(errors="surrogateescape"))
+        return total.digest()
+
+    def check(self, size: int) -> Checked:
+        broken, pixels = [], hashlib.sha256()
         for path in self:
             try:
-                read_picture(path)
+                pixels.update(load_frames([path], size).numpy().tobytes())
             except BadInput as error:
                 broken.append(str(error))
-        return len(self), broken
+        return Checked(len(self), broken, pixels.digest())
 
 
 def is_frame(name: str) -> bool:
     """Dot files are not frames: macOS leaves a `._1.jpg` beside every 1.jpg that it copies."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURES
+    return not name.startswith(".") and suffix_of(name) in PICTURES
+
+
+def suffix_of(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def frame_folder(folder: Path) -> FrameFolder:
-    return FrameFolder(folder, sorted(filter(is_frame, files_in(folder)), key=natural_order))
+    with readable(folder), os.scandir(folder) as found:
+        files = [entry.name for entry in found if not is_folder(entry)]
+    frames = [name for name in files if is_frame(name)]
+    others = [name for name in files if not name.startswith(".") and suffix_of(name) in OTHER_PICTURES]
+    return FrameFolder(folder, frames_in_order(folder, frames), min(others, default=None))
 
 
 class FolderTree:
@@ -175,6 +242,14 @@ class FolderTree:
 
     def frames(self, path: str) -> FrameFolder:
         return frame_folder(self.root / path)
+
+    def folders(self, path: str, most: int) -> list[str]:
+        try:
+            with os.scandir(self.root / path) as found:
+                names = list(islice((entry.name for entry in found if is_folder(entry)), most + 1))
+        except (OSError, ValueError):
+            return []
+        return names if len(names) <= most else []
 
     def walk(self) -> tuple[list[str], dict[str, str]]:
         """Every folder that holds frames, hidden ones aside, and what was left out of the preparation, with why."""

@@ -4,10 +4,10 @@ A store is a folder with `frames.npy`, uint8 (N, 3, size, size) in numpy's own f
 clip starts, how many frames it has, and their checksum; and the videos of which no clip could be made.
 """
 
+import hashlib
 import json
 import os
 import shutil
-import sys
 import zlib
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap, write_array_header_1_0
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from dfer.bad_input import BadInput
-from dfer.data.folders import FolderTree, FrameFolder, Place
+from dfer.data.folders import Checked, FolderTree, FrameFolder, Place
 from dfer.data.workers import usable_cores
 from dfer.one_at_a_time import one_at_a_time
+from dfer.progress import track
 
 FRAMES, INDEX = "frames.npy", "index.json"
 
@@ -60,7 +59,7 @@ class Store(Place):
             raise self.damaged(f"its index names {frames} frames of {self.size} x {self.size}, its file has {shape}")
         # The whole of a large store takes minutes to read: its two ends tell a cut or exchanged file.
         for path in [*self.spans][:: max(1, len(self.spans) - 1)]:
-            if problems := PackedFrames(self, path).check()[1]:
+            if problems := PackedFrames(self, path).check(self.size).broken:
                 raise BadInput(problems[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -78,6 +77,15 @@ class Store(Place):
     def left_out(self, path: str) -> str | None:
         return self.reasons.get(path)
 
+    def folders(self, path: str, most: int) -> list[str]:
+        above = f"{path}/" if path else ""
+        inside = (span[len(above) :] for span in self.spans if span.startswith(above))
+        names = {rest.partition("/")[0] for rest in inside if "/" in rest}
+        return sorted(names) if len(names) <= most else []
+
+    def walk(self) -> tuple[list[str], dict[str, str]]:
+        return list(self.spans), self.reasons
+
     def frames(self, path: str) -> "PackedFrames":
         return PackedFrames(self, path)
 
@@ -85,9 +93,10 @@ class Store(Place):
 class PackedFrames:
     """The frames of one clip in a store."""
 
-    __slots__ = ("path", "store")
+    __slots__ = ("other", "path", "store")
 
     def __init__(self, store: Store, path: str) -> None:
+        self.other: str | None = None
         self.store, self.path = store, path
 
     def __str__(self) -> str:
@@ -108,10 +117,15 @@ class PackedFrames:
     def sides(self) -> tuple[int, int]:
         return self.store.size, self.store.size
 
-    def check(self) -> tuple[int, list[str]]:
+    def stamp(self) -> bytes:
+        return str(self.store.spans[self.path].checksum).encode()
+
+    def check(self, size: int) -> Checked:
         start, count, checksum = self.store.spans[self.path]
-        same = zlib.crc32(self.store.frames_file[start : start + count].data) == checksum
-        return count, [] if same else [str(self.store.damaged(f"the frames of {self.path} are not those packed"))]
+        frames = self.store.frames_file[start : start + count].data
+        same = zlib.crc32(frames) == checksum
+        broken = [] if same else [str(self.store.damaged(f"the frames of {self.path} are not those packed"))]
+        return Checked(count, broken, hashlib.sha256(frames).digest())
 
 
 def is_store(folder: Path) -> bool:
@@ -127,6 +141,8 @@ class Packed(NamedTuple):
     clips: int
     frames: int
     not_square: int
+    other: str | None
+    """A picture beside the frames of a kind that is not read."""
 
 
 def pack(root: Path, out: Path, size: int) -> Packed:
@@ -172,18 +188,18 @@ def pack_alone(root: Path, out: Path, size: int) -> Packed:
         os.rename(beside, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return Packed(len(folders), total, sum(width != height for width, height in sides))
+    other = next((f"{folder}/{folder.other}" for folder in folders.values() if folder.other), None)
+    return Packed(len(folders), total, sum(width != height for width, height in sides), other)
 
 
 def write_frames(file: Path, folders: dict[str, FrameFolder], total: int, size: int) -> dict[str, Span]:
     """Write the frames of all clips, one after another; where each clip lies."""
     spans: dict[str, Span] = {}
     start = 0
-    watched, console = sys.stderr.isatty(), Console(stderr=True)
     # Written, not mapped: on a disk that runs full a mapped file ends the process without a word.
     with open(file, "wb") as opened, closing(decoded(folders, size)) as clips:
         write_array_header_1_0(opened, {"descr": "|u1", "fortran_order": False, "shape": (total, 3, size, size)})
-        for path, frames in track(clips, "packing", len(folders), console=console, disable=not watched):
+        for path, frames in track(clips, "packing", len(folders)):
             opened.write(frames)
             spans[path] = Span(start, len(frames), zlib.crc32(frames))
             start += len(frames)

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsInMemory, ClipsOnDisk, ClipSource
 from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.holding_out import split_by_label
-from dfer.data.lists import read_clip_list
-from dfer.data.packing import open_place
 from dfer.data.questions import each_once, not_scored, question
 from dfer.data.rendered import LABEL_SETS, render_clips
 
@@ -26,6 +23,10 @@ class RunData:
     remarks: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
 
+    @property
+    def parts(self) -> dict[str, ClipSource]:
+        return {"training": self.training, "validation": self.validation, "test": self.test}
+
 
 def rendered_data(label_set: str, *, frames: int, size: int, select_on: str, seed: int) -> RunData:
     """No person is seen in two parts. Nothing is augmented: the renderer varies light, colour, size and pose itself."""
@@ -38,49 +39,6 @@ def rendered_data(label_set: str, *, frames: int, size: int, select_on: str, see
         parts[part] = ClipsInMemory(rendered.clips[chosen], rendered.labels[chosen])
         first += count
     return RunData(LABEL_SETS[label_set], parts["training"], parts[select_on], parts["test"], augmented=False)
-
-
-def listed_data(
-    training_list: Path,
-    test_list: Path,
-    frames_root: Path | None,
-    names: tuple[str, ...] | None,
-    *,
-    size: int,
-    frames: int,
-    per_segment: int,
-    select_on: str,
-    seed: int,
-    batch_size: int | None = None,
-) -> RunData:
-    """Clips of two lists, whose frames lie below `frames_root`: a tree of folders, or a packed store."""
-    # Opened once: both lists share an open store.
-    place = None if frames_root is None else open_place(frames_root)
-    training, test = (read_clip_list(file, place or open_place(file.parent)) for file in (training_list, test_list))
-    data = DataSet(
-        names or (),
-        training.clips,
-        test.clips,
-        remarks=(*training.remarks, *test.remarks),
-        changes=(*training.changes, *test.changes),
-    )
-    run = run_data(
-        data,
-        size=size,
-        frames=frames,
-        per_segment=per_segment,
-        select_on=select_on,
-        seed=seed,
-        batch_size=batch_size,
-    )
-    # Asked last: labels that are no classes have been refused with a better word.
-    classes = max(clip.label for clip in (*training.clips, *test.clips)) + 1
-    if names is not None and len(names) != classes:
-        raise BadInput(
-            f"--class-names: the lists hold labels 0 to {classes - 1}, so {classes} names are expected; "
-            f"got {len(names)}"
-        )
-    return run
 
 
 def run_data(

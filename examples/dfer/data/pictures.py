@@ -21,6 +21,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+# Recognised beside frames, to say that they are not read: of some of them one file may hold a whole clip.
+OTHER_PICTURES = {".avif", ".gif", ".heic", ".jfif", ".jp2", ".jpe", ".pgm", ".ppm", ".tga", ".tif", ".tiff"}
 
 
 def load_frames(paths: Sequence[Path], size: int) -> Tensor:

@@ -1,20 +1,18 @@
 """What is asked of the clips before a run: an error where the run would say nothing, a remark where it says less."""
 
 import os
-import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
 
-from rich.console import Console
-from rich.progress import track
-
 from dfer.bad_input import BadInput
 from dfer.data.clips import ClipSource
 from dfer.data.data_set import DataSet, ListedClip
+from dfer.data.folders import Checked
 from dfer.data.workers import usable_cores
+from dfer.progress import track
 
 
 def question(data: DataSet, *, batch_size: int | None = None) -> list[str]:
@@ -88,7 +86,7 @@ def labels(data: DataSet) -> list[str]:
     if len(found) > 1 and absent == min(found) > 0:
         raise BadInput(
             f"the labels are {min(found)} to {max(found)}, first {every[0].place}; they are counted from 0: "
-            f"subtract {min(found)} from each"
+            f"give --first-label {min(found)}"
         )
     if absent > len(found):
         raise BadInput(
@@ -126,7 +124,8 @@ def named(labels: Sequence[int], names: Sequence[str]) -> str:
 def not_square(clips: Sequence[ListedClip]) -> list[str]:
     """Look at the header of one frame per clip."""
     with ThreadPoolExecutor() as pool:
-        sides = list(pool.map(lambda clip: clip.frames.sides(), clips))
+        looked = pool.map(lambda clip: clip.frames.sides(), clips)
+        sides = list(track(looked, "reading the sizes of frames", len(clips)))
     oblong = [(clip, size) for clip, size in zip(clips, sides, strict=True) if size[0] != size[1]]
     if not oblong:
         return []
@@ -135,18 +134,15 @@ def not_square(clips: Sequence[ListedClip]) -> list[str]:
             f"({width} x {height}): of each frame the middle square is taken"]  # fmt: skip
 
 
-def check_frames(*sources: ClipSource) -> int:
-    """Decode every frame once, and give their number; an error counts all that are broken and names the first."""
-    clips = [(source, index) for source in sources for index in range(len(source.labels))]
-    broken: list[str] = []
-    frames = 0
+def check_frames(sources: Mapping[str, ClipSource]) -> dict[str, list[Checked]]:
+    """Decode every frame of the parts once; an error counts all that are broken and names the first."""
+    clips = [(part, index) for part, source in sources.items() for index in range(len(source.labels))]
+    found: dict[str, list[Checked]] = {part: [] for part in sources}
     with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
-        checked = pool.map(lambda clip: clip[0].check(clip[1]), clips)
-        watched = sys.stderr.isatty()
-        progress = track(checked, "decoding all frames", len(clips), console=Console(stderr=True), disable=not watched)
-        for count, problems in progress:
-            frames += count
-            broken += problems
-    if broken:
-        raise BadInput(f"{len(broken)} of {frames} frames are broken, first {broken[0]}")
-    return frames
+        checked = pool.map(lambda clip: sources[clip[0]].check(clip[1]), clips)
+        for (part, _), clip in zip(clips, track(checked, "decoding all frames", len(clips)), strict=True):
+            found[part].append(clip)
+    every = [clip for part in found.values() for clip in part]
+    if broken := [line for clip in every for line in clip.broken]:
+        raise BadInput(f"{len(broken)} of {sum(clip.frames for clip in every)} frames are broken, first {broken[0]}")
+    return found

@@ -1,18 +1,16 @@
 """What a trained net answers to clips: the probability of every class, for every clip."""
 
-import sys
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dfer.bad_input import BadInput
 from dfer.data.augmentation import to_unit
 from dfer.data.clips import ClipSource, PlainClips
+from dfer.progress import track
 from dfer.training.trained_file import TrainedFacts
 
 
@@ -51,7 +49,7 @@ def probabilities(
     workers: int,
     title: str = "clips",
 ) -> Tensor:
-    """(clips, classes), on the CPU; with a progress bar where somebody watches."""
+    """(clips, classes), on the CPU; with a progress bar on a terminal."""
     loader = DataLoader(
         PlainClips(source), batch_size=batch_size, num_workers=workers, pin_memory=torch.cuda.is_available()
     )
@@ -60,10 +58,8 @@ def probabilities(
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     found = []
-    watched = sys.stderr.isatty()
-    batches = track(loader, title, len(loader), console=Console(stderr=True), disable=not watched)
     with torch.inference_mode(), torch.autocast(device.accelerator, torch.bfloat16, enabled=device.bfloat16):
-        for clips, _ in batches:
+        for clips, _ in track(loader, title, len(loader)):
             unit = to_unit(clips.to(device.accelerator, non_blocking=True))
             found.append(net(normalised(unit, facts)).float().softmax(dim=1).cpu())
     scores = torch.cat(found)

@@ -18,6 +18,10 @@ def why_not_comparable(runs: Sequence[EvaluatedClips]) -> str | None:
         return f"No published table: {PUBLISHED}, these clips are {other.described}."
     if len(sources) > 1:
         return f"No published table: {PUBLISHED}, each with its own, and these runs are tested on several."
+    if any(clips.settings.daisee_state for clips in runs):
+        return (
+            "No published table: the published scores on DAiSEE are of one label a clip, these of one state's levels."
+        )
     for clips in runs:
         settings, count = clips.settings, len(clips.truths)
         source = settings.source

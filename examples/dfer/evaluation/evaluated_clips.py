@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,21 +11,24 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentParser
 
 from dfer.bad_input import BadInput
-from dfer.data.clips import ClipsOnDisk, ClipSource
+from dfer.data.clips import ClipsOnDisk, ClipSource, content_hash
 from dfer.data.data_set import DataSet
-from dfer.data.lists import read_clip_list
+from dfer.data.lists import read_clip_list, read_clip_lists
 from dfer.data.packing import open_place
 from dfer.data.parts import rendered_data
-from dfer.data.questions import each_once, refuse_shared
+from dfer.data.questions import each_once, identity
+from dfer.progress import track
+from dfer.training.clip_table import clip_key, keys_in
+from dfer.training.identity import latest
 from dfer.training.load_data import read
-from dfer.training.run_folder import SETTINGS, WEIGHTS
-from dfer.training.settings import SOURCES, ClipSettings, flag
+from dfer.training.run_folder import CLIPS, SETTINGS, WEIGHTS
+from dfer.training.settings import SOURCES, WITH_FOLDS, ClipSettings, flag, trained_on
 from dfer.training.trained_file import TrainedFacts
 
 SETS = ("labels", "test_list", *(name for name in SOURCES if name != "list"))
 PLACES = (*SETS, "list", "frames_root")
 # What says which clips there are; the rest of ClipSettings is the trained file's to say.
-CLIP_FLAGS = (*PLACES, "fold", "daisee_parts")
+CLIP_FLAGS = (*PLACES, "fold", "daisee_parts", "daisee_state", "first_label", "skip_missing")
 
 
 def add_clip_flags(parser: ArgumentParser) -> None:
@@ -32,21 +36,29 @@ def add_clip_flags(parser: ArgumentParser) -> None:
     group, hints = parser.add_argument_group("Other test clips, named as for train.py"), get_type_hints(ClipSettings)
     for field in fields(ClipSettings):
         if field.name in CLIP_FLAGS:
-            group.add_argument(
-                flag(field.name), type=hints[field.name] | None, default=None, help=field.metadata["help"]
+            kind = (
+                {"action": "store_const", "const": True}
+                if field.default is False
+                else {"type": hints[field.name] | None}
             )
+            group.add_argument(flag(field.name), default=None, help=field.metadata["help"], **kind)
+    group.add_argument(
+        "--allow-trained-on", action="store_true", help="also clips that the net was trained on; the result counts them"
+    )
 
 
 @dataclass(frozen=True)
 class EvaluatedClips:
-    """``truths`` count the net's classes. Clips with the same ``keys`` are the same clips."""
+    """``truths`` count the net's classes. Clips with the same ``keys`` are the same clips, if the size is the same."""
 
     source: ClipSource
     truths: tuple[int, ...]
     keys: tuple[str, ...]
     settings: ClipSettings
     own: bool
-    """Those that the run itself was tested on."""
+    """No flag named others than those of the run itself."""
+    trained_on: int | None
+    """How many of them the net was trained on, or its epoch chosen by; None where the run's folder does not say."""
     remarks: tuple[str, ...]
 
     @property
@@ -54,11 +66,20 @@ class EvaluatedClips:
         settings = self.settings
         named = {
             "labels": f"rendered faces ({settings.labels})",
-            "dfew": f"DFEW, fold {settings.fold}",
-            "ferv39k": "FERV39k",
-            "daisee": f"DAiSEE, {settings.daisee_parts} parts",
+            "list": f"the list {settings.test_list}",
+            "daisee": f"{trained_on(settings)}, {settings.daisee_parts} parts",
         }
-        return named.get(settings.source) or f"the list {settings.test_list}"
+        return named.get(settings.source) or trained_on(settings)
+
+    @property
+    def short_name(self) -> str:
+        """For a folder: the list or the data set, and a hash, by which lists of one name differ."""
+        source, listed = self.settings.source, self.settings.test_list
+        return f"{source if listed is None else listed.stem}-{self.sha256[:6]}"
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(repr((self.keys, self.truths)).encode()).hexdigest()
 
 
 def trained_file_of(path: Path) -> Path:
@@ -75,27 +96,53 @@ def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) ->
     saved = saved_settings(file.parent / SETTINGS)
     given = {name: args[name] for name in CLIP_FLAGS if args[name] is not None}
     settings = merged(file, facts, saved.get("clips", {}), given)
-    trained_on, fold = facts.trained_on, f"DFEW, fold {settings.fold}"
-    if settings.source == "dfew" and trained_on.startswith("DFEW, fold") and trained_on != fold:
+    known, here = facts.trained_on, trained_on(settings)
+    if settings.source in WITH_FOLDS and known != here and known.partition(", fold")[0] == here.partition(", fold")[0]:
         raise BadInput(
-            f"{file}: trained on {trained_on}, so on the test clips of {fold} too; give the fold of its own, or leave "
+            f"{file}: trained on {known}, so on the test clips of {here} too; give the fold of its own, or leave "
             "--fold out"
         )
     data = reported_part(settings, int(saved.get("training", {}).get("seed", 0)))
     source = data.source
-    keys = [source.name(index) for index in range(len(source.labels))]
-    if settings.source == "labels":
-        # Rendered clips of every seed have the same names.
-        keys = [f"{key} {hashlib.sha256(source.content(i)).hexdigest()[:12]}" for i, key in enumerate(keys)]
+    clips = range(len(source.labels))
+    keys = [
+        clip_key(source.name(index), content_hash(source, index)) for index in track(clips, "reading clips", len(clips))
+    ]
+    seen = trained_keys(file, facts)
+    named = set() if args["list"] is None else paths_in(args["list"], settings)
+    again = [
+        index for index, key in enumerate(keys) if key in (seen or ()) or os.path.realpath(source.name(index)) in named
+    ]
+    if again and not args["allow_trained_on"]:
+        raise BadInput(
+            f"{file}: {len(again)} of the {len(keys)} clips to evaluate on were used to train the net or to choose its "
+            f"epoch, first {source.name(again[0])}; take them out, or give --allow-trained-on"
+        )
     truths = in_the_nets_order(source.labels, data.names, facts.classes, settings)
-    return EvaluatedClips(source, tuple(truths), tuple(keys), settings, not given, data.remarks)
+    remarks = data.remarks
+    if seen is None and not named:
+        remarks += (f"{file}: no {CLIPS} beside it says which clips it was trained on: not compared with these",)
+    trained_on_these = None if seen is None and not named else len(again)
+    return EvaluatedClips(source, tuple(truths), tuple(keys), settings, not given, trained_on_these, remarks)
+
+
+def trained_keys(file: Path, facts: TrainedFacts) -> set[str] | None:
+    """The clips that the net was trained on, and those that chose its epoch, unless these were the test clips."""
+    table = file.parent / CLIPS
+    parts = ("training", "validation") if facts.epoch_selected_on == "validation" else ("training",)
+    return keys_in(table, parts) if table.is_file() else None
+
+
+def paths_in(training_list: Path, settings: ClipSettings) -> set[str]:
+    place = open_place(settings.frames_root or training_list.parent)
+    return {identity(clip) for clip in read_clip_list(training_list, place).clips}
 
 
 def saved_settings(path: Path) -> dict[str, Any]:
     """What the run's folder says of its clips; nothing where the file lies elsewhere."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return {group: dict(saved[group]) for group in ("clips", "training")}
+        return {group: dict(latest(saved)[group]) for group in ("clips", "training")}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError):
@@ -107,14 +154,17 @@ def merged(file: Path, facts: TrainedFacts, saved: dict[str, Any], given: dict[s
     known = {field.name for field in fields(ClipSettings)}
     values = {name: value for name, value in saved.items() if name in known}
     if set(given) & set(SETS):
-        values |= dict.fromkeys((*PLACES, "class_names"))
-        if saved.get("dfew") is None:
+        values |= dict.fromkeys((*PLACES, "class_names", "first_label")) | {"skip_missing": False}
+        if all(saved.get(name) is None for name in WITH_FOLDS):
             values["fold"] = None
+        if given.get("daisee") is None:
+            values["daisee_state"] = None
     values |= given
     if not any(values.get(name) is not None for name in SETS):
         raise BadInput(f"{file}: name the test clips, by one of {', '.join(map(flag, SETS))}")
-    if values.get("dfew") is not None and values.get("fold") is None:
-        raise BadInput("--dfew needs --fold: the file's folder does not say which of the five")
+    for name in WITH_FOLDS:
+        if values.get(name) is not None and values.get("fold") is None:
+            raise BadInput(f"{flag(name)} needs --fold: the file's folder does not say which of the five")
     for name in set(PLACES) - {"labels"}:
         if values.get(name) is not None:
             values[name] = Path(values[name])
@@ -151,15 +201,16 @@ def reported_part(settings: ClipSettings, seed: int) -> ReportedPart:
 
 
 def listed(settings: ClipSettings) -> DataSet:
-    """Test clips alone; where the training list is given too, a clip of both is refused."""
+    """The test clips alone."""
     assert settings.test_list is not None
-    assert settings.list is not None
-    root = settings.frames_root
-    test = read_clip_list(settings.test_list, open_place(root or settings.test_list.parent))
-    if settings.list != settings.test_list:
-        training = read_clip_list(settings.list, open_place(root or settings.list.parent))
-        refuse_shared("training", training.clips, "test", test.clips)
-    return DataSet(settings.names or (), [], test.clips, remarks=tuple(test.remarks))
+    place = open_place(settings.frames_root or settings.test_list.parent)
+    (test,), names = read_clip_lists(
+        [(settings.test_list, place)],
+        names=settings.names,
+        first_label=settings.first_label or 0,
+        skip_missing=settings.skip_missing,
+    )
+    return DataSet(settings.names or names, [], test.clips, remarks=tuple(test.remarks))
 
 
 def in_the_nets_order(
@@ -173,9 +224,10 @@ def in_the_nets_order(
                 f"0 to {len(classes) - 1} for {', '.join(classes)}"
             )
         return labels
-    unknown = [name for label, name in enumerate(names) if label in set(labels) and name not in classes]
+    known, there = [name.lower() for name in classes], set(labels)
+    unknown = [name for label, name in enumerate(names) if label in there and name.lower() not in known]
     if unknown:
         raise BadInput(
             f"the clips show {', '.join(unknown)}, which the net does not answer; its classes are {', '.join(classes)}"
         )
-    return [classes.index(names[label]) for label in labels]
+    return [known.index(names[label].lower()) for label in labels]

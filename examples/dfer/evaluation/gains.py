@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import AdaptiveChannelAttention, AttentionWeights, capture_attention
+from agdt_layers import AdaptiveGlobalAttention, AttentionWeights, capture_attention
 from dfer.bad_input import BadInput
 
 # What a row of maps is called. Figure 8 of the paper has the rows WITHOUT and WITH: two trained models.
@@ -17,6 +17,8 @@ def gains(net: nn.Module, clips: Tensor) -> dict[str, Tensor]:
 
     `clips` (B, T, 3, H, W) are normalised as the net expects them.
     """
+    if not any(isinstance(part, AdaptiveGlobalAttention) for part in net.modules()):
+        raise BadInput("the net holds no AGA, whose maps could be drawn; train one with train.py --attention aga")
     with torch.inference_mode(), capture_attention(net.eval()) as maps:
         net(clips)
     found = {}
@@ -24,22 +26,24 @@ def gains(net: nn.Module, clips: Tensor) -> dict[str, Tensor]:
         if isinstance(weights, AttentionWeights) and weights.channel is not None:
             scale = (weights.channel * weights.context).mean(dim=-1)
             found[name.rpartition(".")[2]] = (weights.spatial * scale[..., None, None]).float().cpu()
-    if not found:
-        raise BadInput("the net holds no AGA, whose maps could be drawn; train one with train.py --attention aga")
     return found
 
 
 def has_gate(net: nn.Module) -> bool:
-    return any(isinstance(part, AdaptiveChannelAttention) and part.gate is not None for part in net.modules())
+    return bool(gates_of(net))
+
+
+def gates_of(net: nn.Module) -> list[nn.Module]:
+    channels = [part.channel for part in net.modules() if isinstance(part, AdaptiveGlobalAttention)]
+    return [channel.gate for channel in channels if channel is not None and channel.gate is not None]
 
 
 def with_gate_at_half(net: nn.Module) -> nn.Module:
     """A copy with w = 1/2 everywhere: f_att = (a + b) / 2, with weights that were trained with the gate."""
     copied = copy.deepcopy(net)
-    for part in copied.modules():
-        if isinstance(part, AdaptiveChannelAttention) and part.gate is not None:
-            for parameter in part.gate.parameters():
-                nn.init.zeros_(parameter)
+    for gate in gates_of(copied):
+        for parameter in gate.parameters():
+            nn.init.zeros_(parameter)
     return copied
 
 

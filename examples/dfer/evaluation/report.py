@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import torch
@@ -45,7 +47,19 @@ class EvaluatedRun:
         return scores_of(self.confusion)
 
     def same_clips(self, other: "EvaluatedRun") -> bool:
-        return (self.clips.keys, self.clips.truths) == (other.clips.keys, other.clips.truths)
+        (mine, others), truths = self._keys_beside(other), (self.clips.truths, other.clips.truths)
+        return mine == others and truths[0] == truths[1]
+
+    def shared_clips(self, other: "EvaluatedRun") -> int:
+        mine, others = self._keys_beside(other)
+        return len(set(mine) & set(others))
+
+    def _keys_beside(self, other: "EvaluatedRun") -> tuple[list[str], list[str]]:
+        """Of frames of another size the contents differ: then the clips' names alone decide."""
+        keys = [list(run.clips.keys) for run in (self, other)]
+        if self.facts.size != other.facts.size:
+            keys = [[key.rpartition(" ")[0] for key in found] for found in keys]
+        return keys[0], keys[1]
 
 
 def make_report(runs: Sequence[EvaluatedRun], *, seed: int, resamples: int = RESAMPLES) -> dict[str, Any]:
@@ -56,26 +70,33 @@ def make_report(runs: Sequence[EvaluatedRun], *, seed: int, resamples: int = RES
                 f"{run.file} answers {', '.join(run.facts.classes)}, {runs[0].file} {', '.join(classes)}; "
                 "evaluate nets of the same classes together"
             )
-    sets: list[EvaluatedRun] = []
-    for run in runs:
-        if not any(run.same_clips(other) for other in sets):
-            sets.append(run)
-    drawn = [draw_clips(first.truths, resamples, (seed, number)) for number, first in enumerate(sets)]
-    resampled = [
-        resample(run.answers == run.truths, next(d for d, s in zip(drawn, sets, strict=True) if run.same_clips(s)))
-        for run in runs
-    ]
+    same = all(run.same_clips(runs[0]) for run in runs)
+    if not same:
+        refuse_overlaps(runs)
+    drawn = [draw_clips(run.truths, resamples, (seed, 0 if same else number)) for number, run in enumerate(runs)]
+    resampled = [resample(run.answers == run.truths, clips) for run, clips in zip(runs, drawn, strict=True)]
     report: dict[str, Any] = {
         "classes": list(classes),
         "runs": [one_run(run, values) for run, values in zip(runs, resampled, strict=True)],
         "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "drawn": "clips within each class"},
     }
     if len(runs) > 1:
-        report["over_runs"] = over_runs(runs, resampled, pooled=len(sets) == len(runs))
-    if len(runs) > 1 and len(sets) == 1:
+        report["over_runs"] = over_runs(runs, resampled, same=same)
+    if len(runs) > 1 and same:
         report["comparison"] = comparison(runs, resampled)
     report["published"] = published(runs)
     return report
+
+
+def refuse_overlaps(runs: Sequence[EvaluatedRun]) -> None:
+    """A mean over runs has a meaning on the same test clips (seeds) and on disjoint test sets (folds), not between."""
+    for run, other in combinations(runs, 2):
+        if shared := run.shared_clips(other):
+            raise BadInput(
+                f"{run.name} and {other.name} share {shared} of their {len(run.clips.keys)} and "
+                f"{len(other.clips.keys)} test clips; runs are joined only if all are tested on the same clips, or no "
+                "two on a common clip: evaluate them apart"
+            )
 
 
 def one_run(run: EvaluatedRun, values: Resampled) -> dict[str, Any]:
@@ -88,6 +109,8 @@ def one_run(run: EvaluatedRun, values: Resampled) -> dict[str, Any]:
         "epoch_selected_on": facts.epoch_selected_on,
         "clips": run.clips.described,
         "number_of_clips": len(run.clips.truths),
+        "clips_trained_on": run.clips.trained_on,
+        "clips_sha256": run.clips.sha256,
         "told_by_train": {"uar": facts.uar, "war": facts.war} if run.clips.own else None,
         **with_intervals(run.scores, values),
         "recall": dict(zip(facts.classes, run.scores.recall, strict=True)),
@@ -104,8 +127,8 @@ def with_intervals(scores: Scores, values: Resampled) -> dict[str, Any]:
     }
 
 
-def over_runs(runs: Sequence[EvaluatedRun], resampled: Sequence[Resampled], *, pooled: bool) -> dict[str, Any]:
-    """The mean of the runs' scores; `pooled` adds the scores of all clips in one confusion matrix.
+def over_runs(runs: Sequence[EvaluatedRun], resampled: Sequence[Resampled], *, same: bool) -> dict[str, Any]:
+    """The mean of the runs' scores: on the `same` clips with their standard deviation, else with the pooled scores.
 
     The mean's interval comes from the same draws: in each resample every run's clips are drawn again, then averaged.
     """
@@ -118,11 +141,14 @@ def over_runs(runs: Sequence[EvaluatedRun], resampled: Sequence[Resampled], *, p
     confusion = torch.stack([run.confusion for run in runs]).sum(dim=0)
     found = {
         "runs": len(runs),
+        "test_clips": "the same for all" if same else "no clip in two runs",
         **with_intervals(mean, values),
         "recall": dict(zip(runs[0].facts.classes, mean.recall, strict=True)),
         "confusion_summed": confusion.tolist(),
     }
-    if pooled:
+    if same:
+        found |= {f"{kind}_sd": stdev(getattr(run.scores, kind) for run in runs) for kind in ("uar", "war")}
+    else:
         found["pooled"] = scores_of(confusion)._asdict()
     return found
 

@@ -3,20 +3,21 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import AttentionWeights, capture_attention
+from agdt_layers import AttentionWeights, GlobalConvolutionalAttention, capture_attention
 from dfer.atomic_files import whole_file
 from dfer.data.augmentation import MEAN, STD, normalise, to_unit
 from dfer.data.clips import ClipSource
 from dfer.data.parts import RunData
 from dfer.evaluation.pictures import draw_attention, draw_confusion, draw_curves
 from dfer.evaluation.scores import Scores, scores_of
-from dfer.training.identity import record
+from dfer.training.identity import settings_file
 from dfer.training.run_folder import METRICS, WEIGHTS
-from dfer.training.settings import ClipSettings, Settings
+from dfer.training.settings import Settings, trained_on
 from dfer.training.trained_file import TrainedFacts, write_trained
 
 
@@ -28,6 +29,8 @@ class Results:
     confusion: Tensor
     """Of the test clips."""
     epoch: int
+    records: list[dict[str, Any]]
+    """Of the start and of every resumption."""
 
 
 def write_results(settings: Settings, results: Results) -> None:
@@ -41,7 +44,7 @@ def write_results(settings: Settings, results: Results) -> None:
         "confusion": confusion.tolist(),
         "epoch": results.epoch,
         "epoch_selected_on": selected_on,
-        "settings": record(settings),
+        "settings": settings_file(results.records),
         "history": results.history,
     }
     with whole_file(out / METRICS) as path:
@@ -74,16 +77,6 @@ def _facts(settings: Settings, results: Results, scores: Scores) -> TrainedFacts
     )
 
 
-def trained_on(clips: ClipSettings) -> str:
-    names = {
-        "labels": f"drawings (rendered faces, {clips.labels}), so often wrong on real faces",
-        "dfew": f"DFEW, fold {clips.fold}",
-        "ferv39k": "FERV39k",
-        "daisee": "DAiSEE, one label a clip",
-    }
-    return names.get(clips.source) or getattr(clips, clips.source).name
-
-
 def _print_scores(names: tuple[str, ...], confusion: Tensor, scores: Scores) -> None:
     wide = max(len("class"), *map(len, names))
     print(f"\n  {'class':>{wide}}   clips   recall")
@@ -94,17 +87,18 @@ def _print_scores(names: tuple[str, ...], confusion: Tensor, scores: Scores) -> 
 
 def _draw_attention_of(path: Path, net: nn.Module, data: RunData) -> None:
     """Draw the finest of the maps of AGA; a model without AGA has none to show."""
+    if not any(isinstance(module, GlobalConvolutionalAttention) for module in net.modules()):
+        return
     shown = _one_of_each_class(data.test, most=4)
     clips = to_unit(torch.stack([data.test.frames(i, None) for i in shown]))
     with torch.inference_mode(), capture_attention(net.eval()) as maps:
         logits = net(normalise(clips).to(next(net.parameters()).device))
     spatial = [weights.spatial for weights in maps.values() if isinstance(weights, AttentionWeights)]
-    if spatial:
-        answers = [data.names[i] for i in logits.argmax(dim=1).tolist()]
-        truths = [data.names[data.test.labels[i]] for i in shown]
-        captions = [f"{truth}, recognised as {answer}" for truth, answer in zip(truths, answers, strict=True)]
-        finest = max(spatial, key=lambda weights: weights.shape[-1])
-        draw_attention(path, clips, finest.float().cpu(), captions)
+    answers = [data.names[i] for i in logits.argmax(dim=1).tolist()]
+    truths = [data.names[data.test.labels[i]] for i in shown]
+    captions = [f"{truth}, recognised as {answer}" for truth, answer in zip(truths, answers, strict=True)]
+    finest = max(spatial, key=lambda weights: weights.shape[-1])
+    draw_attention(path, clips, finest.float().cpu(), captions)
 
 
 def _one_of_each_class(source: ClipSource, most: int) -> list[int]:

@@ -23,7 +23,8 @@ def score_table(report: dict[str, Any]) -> str:
     rows = [score_row(run["name"], str(run["number_of_clips"]), run) for run in report["runs"]]
     if over := report.get("over_runs"):
         clips = sum(run["number_of_clips"] for run in report["runs"])
-        rows.append(score_row(f"mean of {over['runs']}", "", over))
+        joined = "folds" if "pooled" in over else "the same clips"
+        rows.append(score_row(f"mean of {over['runs']}, {joined}", "", over))
         if pooled := over.get("pooled"):
             recall = dict(zip(names, pooled["recall"], strict=True))
             rows.append(score_row("all clips pooled", str(clips), {**pooled, "recall": recall}))
@@ -54,12 +55,17 @@ def notes(report: dict[str, Any]) -> list[str]:
         "does not count in UAR.",
     ]
     if "over_runs" in report:
-        lines.append("The mean is that of the runs' scores; its interval is over the clips of all runs.")
+        lines.append(joined_in_words(report["over_runs"]))
     for run in report["runs"]:
         lines.append(
             f"{run['name']}: trained on {run['trained_on']}, epoch {run['epoch']} chosen on the "
             f"{run['epoch_selected_on']} clips; tested on {run['clips']}."
         )
+        if run["clips_trained_on"]:
+            lines.append(
+                f"**{run['name']}: {run['clips_trained_on']} of these {run['number_of_clips']} clips were used to "
+                "train it or to choose its epoch: its scores say nothing about new clips.**"
+            )
         told = run["told_by_train"]
         if told and abs(told["uar"] - run["uar"]) + abs(told["war"] - run["war"]) > 1e-6:
             lines.append(
@@ -67,6 +73,19 @@ def notes(report: dict[str, Any]) -> list[str]:
                 "clips; these differ by their frames, or by the device or precision."
             )
     return ["  \n".join(lines) + "\n"]
+
+
+def joined_in_words(over: dict[str, Any]) -> str:
+    if "pooled" in over:
+        return (
+            "No test clip belongs to two of the runs, as in folds: the mean is that of their scores, its interval is "
+            "over the clips of all."
+        )
+    return (
+        "All runs are tested on the same clips, as with several seeds: the mean is that of their scores, with "
+        f"a standard deviation over runs of {100 * over['uar_sd']:.2f} (UAR) and {100 * over['war_sd']:.2f} (WAR) "
+        "points; its interval is over the clips."
+    )
 
 
 def comparison_table(rows: Sequence[dict[str, Any]]) -> str:

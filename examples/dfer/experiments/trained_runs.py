@@ -15,7 +15,7 @@ from dfer.evaluation.published import ABLATION, PublishedScore
 from dfer.experiments.campaign import Result, Run, write_result
 from dfer.models.wide_resnet18 import WIDER, parameters
 from dfer.training.command_line import parse
-from dfer.training.identity import plain
+from dfer.training.identity import latest, plain
 from dfer.training.networks import build_net, check_model
 from dfer.training.run import run as train
 from dfer.training.run_folder import CHECKPOINT, METRICS
@@ -112,7 +112,7 @@ def _recorded(settings: Settings) -> dict[str, Any]:
 def _result(run: Run, settings: Settings) -> Result:
     """From what train.py left behind, whose settings count, and what its net costs."""
     metrics = json.loads((settings.out / METRICS).read_text())
-    made = metrics.pop("settings")
+    made = latest(metrics.pop("settings"))
     recorded = {name: value for group in ("clips", "net", "training") for name, value in made[group].items()}
     clips = settings.clips
     net = build_net(settings.net, len(metrics["recall"]), clips.frames, clips.size).eval()

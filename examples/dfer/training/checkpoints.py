@@ -73,7 +73,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise BadInput(f"--resume: there is no checkpoint {path}; start without --resume, or name its --out") from None
     except Exception:  # Bytes that are no checkpoint raise whatever they happen to mean.
         raise BadInput(f"--resume: {path} is damaged or no checkpoint; start again under another --out") from None
-    expected = {"state_dict", "optimizer_states", "loops", "callbacks", "epoch", "history", "identity"}
+    expected = {"state_dict", "optimizer_states", "loops", "callbacks", "epoch", "history", "identity", "records"}
     if not isinstance(checkpoint, dict) or not expected <= checkpoint.keys():
         raise BadInput(f"--resume: {path} is no checkpoint of train.py; start again under another --out")
     return checkpoint
@@ -86,13 +86,43 @@ def epochs_done(checkpoint: dict[str, Any], identity: dict[str, Any], epochs: in
         before = started["settings"].get(name)
         if before != value:
             raise BadInput(f"--resume: the run was started with {name} {before}, not {value}; give the same")
+    refuse_other_pretrained(started["pretrained_sha256"], identity["pretrained_sha256"])
+    if started["classes"] != identity["classes"]:
+        before, now = (", ".join(names["classes"]) for names in (started, identity))
+        raise BadInput(f"--resume: the run was started with the classes {before}, not {now}; name the clips as before")
     for part, digest in identity["clips"].items():
         if started["clips"].get(part) != digest:
             raise BadInput(
                 f"--resume: the {part} clips are not those that the run was started with; "
                 "give the same, or start another run under another --out"
             )
+        refuse_other_files(part, started, identity)
     done = int(checkpoint["epoch"]) + 1
     if epochs < done:
         raise BadInput(f"--resume: the run has done {done} epochs; give --epochs {done} or more")
     return done
+
+
+def refuse_other_pretrained(before: str | None, now: str | None) -> None:
+    if before == now:
+        return
+    if before is None:
+        raise BadInput("--resume: the run was started without --pretrained; leave it out")
+    given = "another file" if now else "none"
+    raise BadInput(f"--resume: the run was started with a --pretrained of SHA-256 {before}, not {given}; give the same")
+
+
+def refuse_other_files(part: str, started: dict[str, Any], now: dict[str, Any]) -> None:
+    """All frames decide where both the start and this resumption read them; else the sizes and dates of the files."""
+    both = part in started["frames"] and part in now["frames"]
+    if both and started["frames"][part] != now["frames"][part]:
+        raise BadInput(
+            f"--resume: frames of the {part} clips are not those that the run was started with; give the same"
+        )
+    if not both and started["files"][part] != now["files"][part]:
+        advice = (
+            "give --check-frames, which compares the frames themselves"
+            if part in started["frames"]
+            else "restore them (cp -p keeps dates); only a run started with --check-frames can compare the frames"
+        )
+        raise BadInput(f"--resume: files of the {part} clips have other sizes or dates than at the start; {advice}")

@@ -2,12 +2,15 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+import shutil
+import textwrap
+from argparse import SUPPRESS, Action
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from dfer.bad_input import BadInput
 from dfer.models.registry import COMPARISON_SYSTEMS
@@ -17,6 +20,7 @@ from dfer.training.settings import (
     ON_DISK,
     RENDERED,
     SOURCES,
+    WITH_FOLDS,
     ClipSettings,
     NetSettings,
     Settings,
@@ -24,11 +28,47 @@ from dfer.training.settings import (
 )
 from dfer.training.settings import flag as flag_of
 
+VALUES: dict[Any, str] = {int: "N", float: "X", bool: "true|false", Path: "PATH"}
 TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 GROUPS: tuple[type[Any], ...] = (ClipSettings, NetSettings, TrainingSettings)
 
 
+class ShortHelp(DefaultHelpFormatter):
+    """One line for each option where it fits: its values as people write them, what it does, its default."""
+
+    def __init__(self, prog: str) -> None:
+        width = shutil.get_terminal_size((120, 24)).columns
+        super().__init__(prog, max_help_position=34, width=width)  # type: ignore[no-untyped-call]
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _metavar_formatter(self, action: Action, default_metavar: str) -> Callable[[int], tuple[str, ...]]:
+        shown = values_of(getattr(action, "_typehint", action.type)) if action.option_strings else default_metavar
+        return lambda count: (shown,) * count
+
+    def _get_help_string(self, action: Action) -> str:
+        text, default = str(action.help), action.default
+        return text if text.endswith(")") or default in (None, SUPPRESS, False) else f"{text} ({plain(default)})"
+
+
+def values_of(hint: Any) -> str:
+    """What may stand behind a flag of this type, which may also be None."""
+    if get_origin(hint) is Literal:
+        return "|".join(get_args(hint))
+    if inner := [kind for kind in get_args(hint) if kind is not type(None)]:
+        return values_of(inner[0])
+    return VALUES.get(hint, "TEXT")
+
+
+def plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 class OneLineParser(ArgumentParser):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, formatter_class=ShortHelp, **options)
+
     def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
         line = " ".join(message.split())
         key = re.match(r'Parser key "(\w+)":', line)
@@ -42,13 +82,13 @@ class OneLineParser(ArgumentParser):
 
 
 def parser(prog: str, description: str | None) -> ArgumentParser:
-    made = OneLineParser(prog=prog, description=description, allow_abbrev=False)
+    made = OneLineParser(prog=prog, usage=f"{prog} [options]", description=description)
     for settings in GROUPS:
         group, hints = made.add_argument_group(str(settings.__doc__)), get_type_hints(settings)
         for field in fields(settings):
             kind = {"action": "store_true"} if field.default is False else {"type": hints[field.name]}
             group.add_argument(
-                flag_of(field.name), help=field.metadata["help"] + _elsewhere(field.name), **kind,
+                flag_of(field.name), help=field.metadata["help"] + _defaults(field.name), **kind,
                 default=None if field.name in ON_DISK or field.name in BY_RECIPE else field.default,
             )  # fmt: skip
     run = made.add_argument_group("Run")
@@ -64,13 +104,17 @@ def recipe_defaults(recipe: str) -> dict[str, Any]:
     return {name: getattr(RECIPES[recipe], name) for name in BY_RECIPE}
 
 
-def _elsewhere(name: str) -> str:
-    """Where a default depends on other settings, what it is there."""
+def _defaults(name: str) -> str:
+    """The defaults of a setting that depends on others."""
     if ON_DISK.get(name) is not None:
-        return f" (with clips on disk {ON_DISK[name]})"
+        return f" ({RENDERED[name] or 1}; with clips on disk {ON_DISK[name]})"
     if name in BY_RECIPE:
-        values = {recipe: getattr(values, name) for recipe, values in RECIPES.items()}
-        return f" ({', '.join(f'{recipe} {value}' for recipe, value in values.items() if value is not None)})"
+        owners: dict[Any, list[str]] = {}
+        for recipe, values in RECIPES.items():
+            if (value := getattr(values, name)) is not None:
+                owners.setdefault(value, []).append(recipe)
+        shown = [f"{', '.join(recipes)} {plain(value)}" for value, recipes in owners.items()]
+        return f" ({'; '.join(shown)})"
     return ""
 
 
@@ -104,6 +148,10 @@ def default_folder(clips: ClipSettings) -> Path:
     if clips.source == "labels":
         return Path("runs") / str(clips.labels)
     given: Path = getattr(clips, clips.source)
-    name = {"list": given.stem, "dfew": f"dfew-fold{clips.fold}"}.get(clips.source, clips.source)
+    name = given.stem if clips.source == "list" else clips.source.replace("_", "-")
+    if clips.source in WITH_FOLDS:
+        name += f"-fold{clips.fold}"
+    elif clips.daisee_state:
+        name += f"-{clips.daisee_state}"
     place = hashlib.sha256(str(given.resolve()).encode()).hexdigest()[:6]
     return Path("runs") / f"{name}-{place}"

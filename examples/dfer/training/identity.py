@@ -3,16 +3,19 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import agdt_layers
+from dfer.data.clips import ClipSource, content_hash
+from dfer.data.folders import Checked
 from dfer.data.parts import RunData
+from dfer.progress import track
 from dfer.training.device import choose_device
-from dfer.training.networks import sha256
+from dfer.training.networks import pretrained_hash
 from dfer.training.processes import this_process
 from dfer.training.settings import Settings, flag
 
@@ -21,15 +24,21 @@ PACKAGES = ("einops", "lightning", "numpy", "pillow", "safetensors", "torch", "t
 
 def contents(data: RunData) -> dict[str, list[bytes]]:
     """What tells the clips of each part from others, short."""
-    parts = {"training": data.training, "validation": data.validation, "test": data.test}
-    return {
-        part: [hashlib.sha256(source.content(index)).digest() for index in range(len(source.labels))]
-        for part, source in parts.items()
-    }
+    return {part: [content_hash(source, index) for index in each(source, part)] for part, source in data.parts.items()}
 
 
-def identity(settings: Settings, data: RunData, clips: dict[str, list[bytes]]) -> dict[str, Any]:
-    """What a resumed run must share with the run that was started; `clips` are their contents."""
+def each(source: ClipSource, part: str) -> Iterator[int]:
+    clips = len(source.labels)
+    return track(range(clips), f"reading {part} clips", clips)
+
+
+def identity(
+    settings: Settings, data: RunData, clips: dict[str, list[bytes]], checked: dict[str, list[Checked]]
+) -> dict[str, Any]:
+    """What a resumed run must share with the run that was started.
+
+    `clips` are the contents of the clips; `checked` is what `check_frames` found, empty without it.
+    """
     groups = (settings.clips, settings.net, settings.training)
     return {
         "settings": {
@@ -38,10 +47,15 @@ def identity(settings: Settings, data: RunData, clips: dict[str, list[bytes]]) -
             for f in fields(group)
             if not f.metadata["may_change"]
         },
-        "clips": {
-            "training": digest(data.training.labels, clips["training"]),
-            "validation": digest(data.validation.labels, clips["validation"]),
-            "test": digest(data.test.labels, clips["test"]),
+        "pretrained_sha256": pretrained_hash(settings.net),
+        "classes": list(data.names),
+        "clips": {part: digest(source.labels, clips[part]) for part, source in data.parts.items()},
+        "files": {
+            part: digest(source.labels, [source.stamp(index) for index in each(source, part)])
+            for part, source in data.parts.items()
+        },
+        "frames": {
+            part: digest(data.parts[part].labels, [clip.pixels for clip in found]) for part, found in checked.items()
         },
     }
 
@@ -54,13 +68,17 @@ def digest(labels: Sequence[int], clips: Sequence[bytes]) -> str:
     return total.hexdigest()
 
 
-def record(settings: Settings) -> dict[str, Any]:
-    """All settings with their values, what they came to on this machine, the versions, the commit if there is one."""
-    pretrained = settings.net.pretrained
+def record(settings: Settings, identity: dict[str, Any], *, epochs_done: int) -> dict[str, Any]:
+    """All settings, the hashes of what was read, the device, the versions, and the commit if there is one.
+
+    A run has one record for its start, which stays as it is, and one more for each time that it was resumed.
+    """
     return {
+        "epochs_done": epochs_done,
         **{group: plain(values) for group, values in asdict(settings).items() if isinstance(values, dict)},
         "out": str(settings.out),
-        "pretrained_sha256": sha256(pretrained) if pretrained is not None and pretrained.is_file() else None,
+        "pretrained_sha256": identity["pretrained_sha256"],
+        "clips_sha256": identity["clips"],
         "device": str(choose_device(settings.training, this_process())),
         "versions": {
             "python": sys.version.split()[0],
@@ -69,6 +87,16 @@ def record(settings: Settings) -> dict[str, Any]:
         },
         "commit": commit(),
     }
+
+
+def settings_file(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The content of settings.json, from the records of the start and of every resumption."""
+    return {**records[0], "resumed": list(records[1:])}
+
+
+def latest(saved: dict[str, Any]) -> dict[str, Any]:
+    """The last of the records in a settings.json: where the clips were found last, and the number of epochs."""
+    return [saved, *saved.get("resumed", ())][-1]
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,17 @@
 """The clips that the settings ask for."""
 
+from typing import Any
+
+from dfer.bad_input import BadInput
+from dfer.data.acted import ACTED, read_acted
 from dfer.data.daisee import read_daisee
 from dfer.data.data_set import DataSet
 from dfer.data.dfew import read_dfew
 from dfer.data.ferv39k import read_ferv39k
+from dfer.data.folders import Place
+from dfer.data.lists import read_two_lists
 from dfer.data.packing import open_place
-from dfer.data.parts import RunData, listed_data, rendered_data, run_data
+from dfer.data.parts import RunData, rendered_data, run_data
 from dfer.training.settings import ClipSettings, Settings
 
 
@@ -15,21 +21,9 @@ def load_data(settings: Settings) -> RunData:
         return rendered_data(
             str(clips.labels), frames=clips.frames, size=clips.size, seed=training.seed, select_on=training.select_on
         )
-    if clips.list is not None and clips.test_list is not None:
-        return listed_data(
-            clips.list,
-            clips.test_list,
-            clips.frames_root,
-            clips.names,
-            size=clips.size,
-            frames=clips.frames,
-            per_segment=clips.per_segment,
-            select_on=training.select_on,
-            seed=training.seed,
-            batch_size=training.batch_size,
-        )
-    return run_data(
-        read(clips),
+    data = read(clips)
+    run = run_data(
+        data,
         size=clips.size,
         frames=clips.frames,
         per_segment=clips.per_segment,
@@ -37,14 +31,36 @@ def load_data(settings: Settings) -> RunData:
         seed=training.seed,
         batch_size=training.batch_size,
     )
+    # Asked last: labels that are no classes have been refused with a better word.
+    classes = 1 + max(clip.label for clip in (*data.training, *data.test))
+    if clips.names is not None and len(clips.names) != classes:
+        raise BadInput(
+            f"--class-names: the lists hold labels 0 to {classes - 1}, so {classes} names are expected; "
+            f"got {len(clips.names)}"
+        )
+    return run
 
 
-def read(clips: ClipSettings) -> DataSet:
-    place = None if clips.frames_root is None else open_place(clips.frames_root)
+def read(clips: ClipSettings, place: Place | None = None) -> DataSet:
+    """The data set that the settings name; its frames lie in `place`, or where the settings say."""
+    if place is None and clips.frames_root is not None:
+        place = open_place(clips.frames_root)
+    if clips.list is not None and clips.test_list is not None:
+        # Opened once: both lists share an open store.
+        files = [(file, place or open_place(file.parent)) for file in (clips.list, clips.test_list)]
+        options: dict[str, Any] = {
+            "names": clips.names,
+            "first_label": clips.first_label or 0,
+            "skip_missing": clips.skip_missing,
+        }
+        return read_two_lists(*files, **options)
     if clips.dfew is not None:
-        return read_dfew(clips.dfew, clips.fold, place)
+        return read_dfew(clips.dfew, clips.fold, place, skip_missing=clips.skip_missing)
     if clips.ferv39k is not None:
-        return read_ferv39k(clips.ferv39k, place)
+        return read_ferv39k(clips.ferv39k, place, skip_missing=clips.skip_missing)
+    if clips.source in ACTED:
+        root = getattr(clips, clips.source)
+        return read_acted(ACTED[clips.source], root, place or open_place(root), clips.fold)
     assert clips.daisee is not None
     assert place is not None
-    return read_daisee(clips.daisee, place, parts=clips.daisee_parts)
+    return read_daisee(clips.daisee, place, parts=clips.daisee_parts, state=clips.daisee_state)

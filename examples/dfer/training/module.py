@@ -46,7 +46,7 @@ class Recognition(LightningModule):
     """Any model of clips (B, T, 3, H, W) with scores (B, classes). `history` holds one row an epoch.
 
     A batch ends with labels and weights, those of SharedBatches: 0 for a clip that another process counts. `identity`
-    travels in the checkpoint, so that another run's is not resumed.
+    and `records` travel in the checkpoint: another run's is not resumed, and what the run started from is kept.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Recognition(LightningModule):
         settings: TrainingSettings,
         steps: int,
         identity: dict[str, Any],
+        records: list[dict[str, Any]],
         augmented: bool,
     ) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class Recognition(LightningModule):
         self.net = net
         # A function, no module: the checkpoint knows the net by one name, compiled or not.
         self.compiled = torch.compile(net.forward) if settings.compile else None
-        self.settings, self.steps, self.identity = settings, steps, identity
+        self.settings, self.steps, self.identity, self.records = settings, steps, identity, records
         self.history: list[dict[str, float]] = []
         self.training_loss, self.evaluation_loss = MeanOverClips(), MeanOverClips()
         self.confusion = MulticlassConfusionMatrix(classes)
@@ -141,7 +142,7 @@ class Recognition(LightningModule):
         self.validation_step(batch, index)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["history"], checkpoint["identity"] = self.history, self.identity
+        checkpoint |= {"history": self.history, "identity": self.identity, "records": self.records}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]

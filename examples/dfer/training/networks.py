@@ -40,12 +40,10 @@ MODELS: dict[str, Builder] = {**dict.fromkeys(MODEL_NAMES, registered), NARROW: 
 def check_model(settings: NetSettings, *, frames: int, size: int, batch: int | None = None) -> None:
     """Refuse a name, and clips that the model cannot take; with `batch`, also those that batch norm cannot train on.
 
-    A model of the registry is run on the meta device: without numbers, in a moment.
+    The model is run on the meta device: without numbers, in a moment.
     """
     if settings.model not in MODELS:
         raise BadInput(f"--model: expected one of {', '.join(MODELS)}, got {settings.model}")
-    if settings.model not in MODEL_NAMES:
-        return
     with torch.device("meta"), torch.no_grad():
         net = MODELS[settings.model](settings, 2, frames, size).train(batch is not None)
         try:
@@ -71,6 +69,14 @@ def load_pretrained(net: nn.Module, settings: NetSettings) -> WeightsReport:
         if not isinstance(getattr(net, "backbone", None), ResNet18):
             line += f" {settings.model} has no ResNet18 inside; expected weights of a whole {settings.model}."
         raise BadInput(f"--pretrained {path}: {line}") from None
+
+
+def pretrained_hash(settings: NetSettings) -> str | None:
+    path = settings.pretrained
+    try:
+        return None if path is None else sha256(path)
+    except OSError as error:
+        raise BadInput(f"--pretrained {path}: cannot be read ({error.strerror}); give a file of weights") from None
 
 
 def sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
 from datetime import timedelta
 from typing import Any
@@ -21,14 +22,15 @@ from dfer.data.parts import RunData
 from dfer.data.questions import check_frames
 from dfer.evaluation.results import Results, write_results
 from dfer.training.checkpoints import BestAndLast, WholeFiles, epochs_done, read_checkpoint
+from dfer.training.clip_table import write_clip_table
 from dfer.training.device import check_compiler, choose_device, to_channels_last
-from dfer.training.identity import contents, identity, record
+from dfer.training.identity import contents, identity, record, settings_file
 from dfer.training.load_data import load_data
 from dfer.training.loading import make_loaders, read_once
 from dfer.training.module import Recognition
 from dfer.training.networks import build_net, check_model, load_pretrained
 from dfer.training.processes import Processes, check_processes, end_exchange, naming_lost_processes, this_process
-from dfer.training.run_folder import CHANGES, CHECKPOINT, SETTINGS, run_folder
+from dfer.training.run_folder import CHANGES, CHECKPOINT, CLIPS, SETTINGS, run_folder
 from dfer.training.settings import Settings
 from dfer.training.shares import smallest_share
 
@@ -62,16 +64,19 @@ def _run(settings: Settings, processes: Processes) -> None:
         print(f"note: {remark}")
     if data.changes:
         print(f"note: each clip that was left out or repaired is named in {CHANGES}")
-    if settings.check_frames:
-        print(f"{check_frames(data.training, data.validation, data.test)} frames decoded, none is broken")
+    checked = check_frames(data.parts) if settings.check_frames else {}
+    if checked:
+        print(f"{sum(clip.frames for part in checked.values() for clip in part)} frames decoded, none is broken")
     clips = contents(data)
+    run_identity = identity(settings, data, clips, checked)
+    done = 0 if checkpoint is None else epochs_done(checkpoint, run_identity, training.epochs)
     parts = {"training": data.training, "test": data.test}
     if training.select_on != "test":
         parts["validation"] = data.validation
     for remark in copies(parts, clips):
         print(f"note: {remark}")
-    run_identity = identity(settings, data, clips)
-    done = 0 if checkpoint is None else epochs_done(checkpoint, run_identity, training.epochs)
+    started = [] if checkpoint is None else checkpoint["records"]
+    records = [*started, record(settings, run_identity, epochs_done=done)]
     loaders = make_loaders(data, training, processes, epochs_done=done)
     smallest = smallest_share(len(data.training.labels), training.batch_size, processes)
     check_model(settings.net, frames=settings.clips.frames, size=settings.clips.size, batch=smallest)
@@ -96,7 +101,8 @@ def _run(settings: Settings, processes: Processes) -> None:
         classes=len(data.names),
         settings=training,
         steps=len(loaders.training),
-        identity=run_identity,
+        identity=run_identity if checkpoint is None else checkpoint["identity"],
+        records=records,
         augmented=data.augmented,
     )
     best_and_last = BestAndLast(out / CHECKPOINT)
@@ -114,7 +120,7 @@ def _run(settings: Settings, processes: Processes) -> None:
         logger=False,
     )
     if processes.first:
-        _write_before(settings, data)
+        _write_before(settings, data, records, clips)
     trainer.fit(
         module,
         loaders.training,
@@ -128,7 +134,7 @@ def _run(settings: Settings, processes: Processes) -> None:
     confusion = module.confusion.compute().cpu()
     end_exchange()
     if processes.first:
-        write_results(settings, Results(net, data, module.history, confusion, best_and_last.epoch))
+        write_results(settings, Results(net, data, module.history, confusion, best_and_last.epoch, records))
     print(f"{time.monotonic() - began:.0f} s in all; pictures, metrics.json, weights.safetensors: {out.resolve()}")
 
 
@@ -144,11 +150,14 @@ def distribution(processes: Processes) -> dict[str, Any]:
     }
 
 
-def _write_before(settings: Settings, data: RunData) -> None:
+def _write_before(
+    settings: Settings, data: RunData, records: Sequence[dict[str, Any]], clips: dict[str, list[bytes]]
+) -> None:
     """What the folder of a run holds before its first epoch."""
     out = settings.out
     with whole_file(out / SETTINGS) as path:
-        path.write_text(json.dumps(record(settings), indent=2) + "\n")
+        path.write_text(json.dumps(settings_file(records), indent=2) + "\n")
+    write_clip_table(out / CLIPS, data, clips)
     if data.changes:
         with whole_file(out / CHANGES) as path:
             path.write_text("\n".join(data.changes) + "\n")

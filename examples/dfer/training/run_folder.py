@@ -9,7 +9,7 @@ from dfer.bad_input import BadInput
 from dfer.one_at_a_time import one_at_a_time
 
 SETTINGS, CHECKPOINT, METRICS, WEIGHTS = "settings.json", "last.ckpt", "metrics.json", "weights.safetensors"
-CHANGES = "changed_clips.txt"
+CLIPS, CHANGES = "clips.csv", "changed_clips.txt"
 
 
 @contextmanager

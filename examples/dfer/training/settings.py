@@ -32,7 +32,15 @@ ON_DISK: dict[str, Any] = {
     "recipe": "dfew",
 }
 # The data sets on disk, each named by a flag that says where it is, and the recipe of each.
-SOURCES = {"list": "dfew", "dfew": "dfew", "ferv39k": "ferv39k", "daisee": "daisee"}
+SOURCES = {
+    "list": "dfew",
+    "dfew": "dfew",
+    "ferv39k": "ferv39k",
+    "daisee": "daisee",
+    "ravdess": "dfew",
+    "crema_d": "dfew",
+}
+WITH_FOLDS = ("dfew", "ravdess", "crema_d")
 # What depends on the recipe; it holds the values.
 BY_RECIPE = (
     *("epochs", "batch_size", "dropout", "balanced", "learning_rate", "temporal_learning_rate", "momentum"),
@@ -79,12 +87,21 @@ class ClipSettings:
     )
     test_list: Path | None = field(default=None, metadata=described("with --list: test clips", may_change=True))
     dfew: Path | None = field(default=None, metadata=described("DFEW's folder", may_change=True))
-    fold: int = field(default=1, metadata=described("with --dfew: of its five"))
+    fold: int = field(default=1, metadata=described("of the five of DFEW, RAVDESS or CREMA-D"))
     ferv39k: Path | None = field(default=None, metadata=described("FERV39k's folder", may_change=True))
     daisee: Path | None = field(default=None, metadata=described("DAiSEE's folder Labels", may_change=True))
     daisee_parts: Literal["official", "paper"] = field(
         default="official",
         metadata=described("official: its three tables; paper: AllLabels.csv, validation and test exchanged"),
+    )
+    daisee_state: Literal["boredom", "engagement", "confusion", "frustration"] | None = field(
+        default=None, metadata=described("the four levels of this state, in place of one label for all four")
+    )
+    ravdess: Path | None = field(
+        default=None, metadata=described("what prepare_videos.py made of RAVDESS", may_change=True)
+    )
+    crema_d: Path | None = field(
+        default=None, metadata=described("what prepare_videos.py made of CREMA-D", may_change=True)
     )
     frames_root: Path | None = field(
         default=None,
@@ -93,6 +110,10 @@ class ClipSettings:
         ),
     )
     class_names: str | None = field(default=None, metadata=described("names of labels 0,1,2,... with commas"))
+    first_label: int | None = field(default=None, metadata=described("with --list: the lowest label, if it is not 0"))
+    skip_missing: bool = field(
+        default=False, metadata=described("leave out clips whose folders are missing or empty", may_change=True)
+    )
     frames: int = field(metadata=described("frames of a clip that the net sees"))
     frames_per_segment: int | None = field(metadata=described("V of the paper's sampling; U is --frames divided by it"))
     size: int = field(metadata=described("side of a frame in pixels"))
@@ -103,9 +124,14 @@ class ClipSettings:
         given = [flag(name) for name in ("labels", *SOURCES) if getattr(self, name) is not None]
         if len(given) > 1:
             raise BadInput(f"{given[0]} and {given[1]} are different clips; give one of them")
-        owners = {"test_list": ("list",), "class_names": ("list",), "frames_root": tuple(SOURCES)}
+        owners = {
+            **dict.fromkeys(("test_list", "class_names", "first_label"), ("list",)),
+            "daisee_state": ("daisee",),
+            "skip_missing": ("list", "dfew", "ferv39k"),
+            "frames_root": ("list", "dfew", "ferv39k", "daisee"),
+        }
         for name, sources in (owners | {"frames_per_segment": tuple(SOURCES)}).items():
-            if getattr(self, name) is not None and self.source not in sources:
+            if getattr(self, name) not in (None, False) and self.source not in sources:
                 raise BadInput(f"{flag(name)} belongs to {', '.join(map(flag, sources))}; leave it out")
         if self.list is not None and self.test_list is None:
             raise BadInput("--list needs --test-list FILE: clips that are not trained on")
@@ -129,6 +155,18 @@ class ClipSettings:
     @property
     def names(self) -> tuple[str, ...] | None:
         return None if self.class_names is None else tuple(self.class_names.split(","))
+
+
+def trained_on(clips: ClipSettings) -> str:
+    names = {
+        "labels": f"drawings (rendered faces, {clips.labels}), so often wrong on real faces",
+        "dfew": f"DFEW, fold {clips.fold}",
+        "ferv39k": "FERV39k",
+        "daisee": f"DAiSEE, {f'levels of {clips.daisee_state}' if clips.daisee_state else 'one label a clip'}",
+        "ravdess": f"RAVDESS, fold {clips.fold}",
+        "crema_d": f"CREMA-D, fold {clips.fold}",
+    }
+    return names.get(clips.source) or getattr(clips, clips.source).name
 
 
 @dataclass(frozen=True, kw_only=True)

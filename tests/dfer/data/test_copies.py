@@ -1,5 +1,7 @@
+from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
 
 from dfer.data.clips import ClipsInMemory
@@ -30,6 +32,22 @@ def test_one_frame_in_common_makes_no_copy() -> None:
     other.clips = other.clips.clone()
     other.clips[0, 0] = 9
     assert copies({"training": one, "test": other}, {"training": [b"a", b"b"], "test": [b"a", b"c"]}) == []
+
+
+def test_many_clips_that_look_alike_are_each_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty black clips in each of three parts are 150 readings, not three times 2,500 comparisons."""
+    sources = {part: clips(*[0] * 50) for part in ("training", "test", "validation")}
+    read, frames = Counter[int](), ClipsInMemory.frames
+
+    def counted(self: ClipsInMemory, index: int, generator: torch.Generator | None) -> torch.Tensor:
+        read[id(self)] += 1
+        return frames(self, index, generator)
+
+    monkeypatch.setattr(ClipsInMemory, "frames", counted)
+    remarks = copies(sources, {part: [b"black"] * 50 for part in sources})
+    assert len(remarks) == 3
+    assert all(remark.startswith("50 of 50 ") for remark in remarks)
+    assert list(read.values()) == [50] * 3
 
 
 def test_a_link_that_was_packed_is_a_copy(tmp_path: Path) -> None:

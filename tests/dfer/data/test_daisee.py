@@ -15,7 +15,7 @@ from dfer.data.folders import FolderTree
 from dfer.data.packing import open_place, pack
 from dfer.training.command_line import parse
 from dfer.training.load_data import load_data
-from helpers.made_data import write_daisee
+from helpers.made_data import DAISEE_TRAIN, write_daisee
 from helpers.papers_tables import TABLE_1, rows
 
 
@@ -106,6 +106,8 @@ class Everywhere:
 
 
 class Named:
+    other = None
+
     def __init__(self, path: str) -> None:
         self.path = path
 
@@ -272,3 +274,38 @@ def test_the_page_has_the_counts_of_both_kinds_of_parts() -> None:
         assert clips in official
     for part, cells in rows(TABLE_1).items():
         assert f"{part} {' / '.join(cells[:4])}" in paper
+
+
+def test_a_table_without_its_heading_has_the_published_columns(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    expected = [read(tmp_path, parts=parts)[0] for parts in ("official", "paper")]
+    for table in (tmp_path / "Labels").glob("*.csv"):
+        table.write_text(table.read_text().partition("\n")[2])
+    assert [read(tmp_path, parts=parts)[0] for parts in ("official", "paper")] == expected
+    (tmp_path / "Labels/TestLabels.csv").write_text("1100011002.avi,0,2,0\n")
+    with pytest.raises(BadInput, match="expected a first line with the columns ClipID,Boredom"):
+        read(tmp_path)
+
+
+def test_the_levels_of_one_state(tmp_path: Path) -> None:
+    """Every clip counts: nothing is undersampled, and a level of 0 is a level."""
+    write_daisee(tmp_path)
+    for column, state in enumerate(NAMES):
+        data = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces"), state=state)
+        assert data.names == ("very low", "low", "high", "very high")
+        assert [clip.label for clip in data.training] == [row[column + 1] for row in DAISEE_TRAIN[:-1]]
+        assert not any("tie rule" in remark for remark in data.remarks)
+        assert "levels are 0" not in "".join(data.changes)
+
+
+def test_levels_of_the_papers_parts(tmp_path: Path) -> None:
+    """In AllLabels.csv each part has one clip more, of very high engagement; validation and test are exchanged."""
+    write_daisee(tmp_path)
+    data = read_daisee(tmp_path, FolderTree(tmp_path / "faces"), parts="paper", state="engagement")
+    assert data.validation is not None
+    parts = (data.training, data.validation, data.test)
+    assert [len(part) for part in parts] == [8, 6, 5]
+    assert all(part[-1].label == daisee.LEVELS.index("very high") for part in parts)
+    table = next(remark for remark in data.remarks if remark.startswith("DAiSEE's clips"))
+    assert re.search(r"Test +0 +0 +5 +1$", table)
+    assert "paper" not in table, "Table 1 counts states, not levels"

@@ -81,8 +81,35 @@ def test_wrong_folders_and_folds_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="DFEW has the folds 1 to 5; got 6"):
         read_dfew(tmp_path, 6)
     write_dfew(tmp_path)
-    (tmp_path / "EmoLabel_DataSplit/test(single-labeled)/set_1.csv").write_text("1,1\n")
+    (tmp_path / "EmoLabel_DataSplit/test(single-labeled)/set_1.csv").write_text("1,1,1\n")
     with pytest.raises(
-        BadInput, match=r"set_1\.csv: expected a first line with the columns video_name,label, each once, got '1,1'"
+        BadInput, match=r"set_1\.csv: expected a first line with the columns video_name,label, each once, got '1,1,1'"
     ):
         read_dfew(tmp_path, 1)
+
+
+def test_a_split_without_its_heading(tmp_path: Path) -> None:
+    write_dfew(tmp_path)
+    expected = read_dfew(tmp_path, 1)
+    for table in tmp_path.glob("EmoLabel_DataSplit/*/set_1.csv"):
+        table.write_text(table.read_text(encoding="utf-8-sig").partition("\n")[2])
+    read = read_dfew(tmp_path, 1)
+    assert [clip[1] for clip in read.training] == [clip[1] for clip in expected.training]
+    assert len(read.test) == len(expected.test)
+
+
+@pytest.mark.parametrize("doubled", ["Clip/clip_224x224", "Clip", "EmoLabel_DataSplit", "."])
+def test_folders_that_unzip_doubled(tmp_path: Path, doubled: str) -> None:
+    root = tmp_path / "DFEW"
+    write_dfew(root)
+    expected = [str(clip.frames)[-5:] for clip in read_dfew(root, 1).training]
+    folder = root / doubled
+    folder.rename(tmp_path / "moved")
+    folder.mkdir()
+    (tmp_path / "moved").rename(folder / folder.name)
+    read = read_dfew(root, 1)
+    assert [str(clip.frames)[-5:] for clip in read.training] == expected
+    assert any("one folder further" in remark or "read from its folder" in remark for remark in read.remarks)
+    (folder / folder.name).rename(tmp_path / "moved")
+    with pytest.raises(BadInput):
+        read_dfew(root, 1)

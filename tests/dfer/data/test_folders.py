@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dfer.bad_input import BadInput
-from dfer.data.folders import FolderTree, FrameFolder, natural_order
+from dfer.data.folders import FolderTree, FrameFolder, frames_in_order, natural_order
 from helpers.made_data import numbered, write_frames
 
 
@@ -19,7 +19,42 @@ def test_frames_sort_naturally() -> None:
         "frame_2_9.png",
         "frame_2_10.png",
     ]
-    assert natural_order("2²3.jpg")[1] == (0, 2)
+    assert natural_order("2²3.jpg")[1] != natural_order("223.jpg")[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("1.5.png 1.png 2.png 10.png", "1.png 1.5.png 2.png 10.png"),
+        ("1.5s.png 10.0s.png 1s.png 2.0s.png", "1s.png 1.5s.png 2.0s.png 10.0s.png"),
+        ("0.50.jpg 0.05.jpg 10.25.jpg 2.75.jpg", "0.05.jpg 0.50.jpg 2.75.jpg 10.25.jpg"),
+        ("00002.00010.jpg 00002.00009.jpg 00001.00011.jpg", "00001.00011.jpg 00002.00009.jpg 00002.00010.jpg"),
+        ("a1,5.png a0,5.png a.png", "a.png a0,5.png a1,5.png"),
+    ],
+)
+def test_decimals_sort_by_their_value(tmp_path: Path, names: str, expected: str) -> None:
+    assert frames_in_order(tmp_path, names.split()) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("0.5s.png 0.25s.png 1s.png", r"is 0\.25s\.png before 0\.5s\.png\? .* same number of digits after the point"),
+        ("clip.1.9.png clip.1.10.png", r"is clip\.1\.10\.png before clip\.1\.9\.png\?"),
+        ("0,5.png 0,25.png", r"is 0,25\.png before 0,5\.png\?"),
+        ("1.png 1.jpg 2.png", r"1\.(jpg|png) and 1\.(jpg|png) are two frames of one number; move one of them away"),
+        ("01.png 1.png", r"are two frames of one number"),
+    ],
+)
+def test_an_order_that_could_be_another_is_refused(tmp_path: Path, names: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        frames_in_order(tmp_path, names.split())
+
+
+def test_a_folder_is_no_frame_whatever_its_name(tmp_path: Path) -> None:
+    write_frames(tmp_path / "a", ["1.png", "2.png"])
+    (tmp_path / "a/3.png").mkdir()
+    assert FolderTree(tmp_path).frames("a").names() == ["1.png", "2.png"]
 
 
 def test_dot_files_and_other_files_are_no_frames(tmp_path: Path) -> None:
@@ -80,6 +115,7 @@ def test_a_clip_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pyt
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "listdir", closed)
+    monkeypatch.setattr(os, "scandir", closed)
     for look in (FolderTree(tmp_path).frames, FolderTree(tmp_path).has_video):
         with pytest.raises(BadInput, match=r"a: cannot be read \(Permission denied\); give it read permission"):
             look("a")

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from dfer.bad_input import BadInput
-from dfer.data.lists import read_clip_list
+from dfer.data.folders import FolderTree
+from dfer.data.lists import read_clip_list, read_clip_lists
+from dfer.data.packing import open_place, pack
 from helpers.made_data import numbered, write_frames
 
 
@@ -27,6 +29,8 @@ def read(root: Path, text: str, **folders: int) -> list[tuple[str, int, int]]:
         "a,3,1\nb,2,0\n",
         "a, 3, 1\nb, 2, 0\n",
         "a 1\nb 0\n",
+        "a 3.0 1.0\nb 2.0 0.0\n",
+        "# folder frames label\na 3 1\n# not b\nb 2 0\n",
         "a,1\nb,0\n",
         '"a",1\n"b",0\n',
         "video_name,label\na,1\nb,0\n",
@@ -95,9 +99,84 @@ def test_missing_folders_are_counted_in_one_message(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as refusal:
         read_clip_list(list_file, tmp_path / "faces")
     assert str(refusal.value) == (
-        f"{list_file}: 3 of 40 clips have no folder, first at line 5: gone5; "
-        "does --frames-root point to where the folders are now?"
+        f"{list_file}: 3 of 40 clips have no folder, first at line 5: gone5, gone7, gone40; "
+        "does --frames-root point to where the folders are now? --skip-missing goes on without them"
     )
+    clips, remarks, changes = read_clip_lists([(list_file, FolderTree(tmp_path / "faces"))], skip_missing=True)[0][0]
+    assert len(clips) == 37
+    assert remarks == [f"{list_file}: 3 of 40 clips have no folder, first at line 5: gone5, gone7, gone40; left out"]
+    assert len(changes) == 3
+    list_file.write_text("gone 1 0\n" * 60)
+    with pytest.raises(BadInput, match=r"60 of 60 clips have no folder, .* and 10 more; does --frames-root point"):
+        read_clip_lists([(list_file, FolderTree(tmp_path / "faces"))], skip_missing=True)
+
+
+def test_labels_are_names_in_the_order_of_the_alphabet_or_as_given(tmp_path: Path) -> None:
+    list_file = make(tmp_path, "a 3 Sad\nb 2 happy\n", a=3, b=2, c=1)
+    (tmp_path / "test.txt").write_text("c,1,Calm\na,3,sad\n")
+    files = [(file, FolderTree(tmp_path / "faces")) for file in (list_file, tmp_path / "test.txt")]
+    (training, test), names = read_clip_lists(files)
+    assert names == ("calm", "happy", "sad")
+    assert [[clip.label for clip in part.clips] for part in (training, test)] == [[2, 1], [0, 2]]
+    (training, _), names = read_clip_lists(files, names=("Happy", "Sad", "Calm"))
+    assert ([clip.label for clip in training.clips], names) == ([1, 0], ("Happy", "Sad", "Calm"))
+    with pytest.raises(BadInput, match=r"test\.txt:1: Calm is none of --class-names Happy,Sad"):
+        read_clip_lists(files, names=("Happy", "Sad"))
+    (tmp_path / "test.txt").write_text("c,1,0\n")
+    with pytest.raises(BadInput, match=r"list\.txt: its labels are names, those of .*test\.txt numbers"):
+        read_clip_lists(files)
+
+
+def test_labels_that_start_elsewhere_are_shifted(tmp_path: Path) -> None:
+    files = [(make(tmp_path, "a 3 1\nb 2 4.0\n", a=3, b=2), FolderTree(tmp_path / "faces"))]
+    assert [clip.label for clip in read_clip_lists(files, first_label=1)[0][0].clips] == [0, 3]
+    with pytest.raises(BadInput, match=r"list\.txt:1: label 1 is below --first-label 2"):
+        read_clip_lists(files, first_label=2)
+
+
+def test_comments_are_counted_and_not_read(tmp_path: Path) -> None:
+    clips, remarks, _ = read_clip_list(make(tmp_path, "# mine\na 3 1\n#b 2 0\n", a=3, b=2), tmp_path / "faces")
+    assert [clip.label for clip in clips] == [1]
+    assert remarks == [f"{tmp_path / 'list.txt'}: 2 lines begin with # and are not read"]
+
+
+@pytest.mark.parametrize(
+    "text", ["ClipID,Boredom,Engagement,Confusion,Frustration \n1.avi,0,1,0,0\n", "1100011002.avi,0,2,0,0\n"]
+)
+def test_a_table_of_daisee_is_sent_to_its_flag(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput, match=r"is a table of DAiSEE, .* give the folder of its tables by --daisee"):
+        read(tmp_path, text)
+
+
+def test_a_split_of_dfew_is_sent_to_its_flag(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"is a split of DFEW, .* give DFEW's folder by --dfew"):
+        read(tmp_path, "video_name,label\n1,3\n2,1\n")
+
+
+@pytest.mark.parametrize("prefix", ["", "/home/user/"])
+def test_clips_in_a_folder_that_was_doubled_are_read_there(tmp_path: Path, prefix: str) -> None:
+    """As unzip leaves them; the same number of folders for every line."""
+    list_file = make(tmp_path, f"{prefix}x/a 3 1\n{prefix}x/b 2 0\n", **{"x/x/a": 3, "x/x/b": 2, "y/a": 5})
+    for place in (tmp_path / "faces", tmp_path / "store"):
+        if place.name == "store":
+            pack(tmp_path / "faces", place, 16)
+        clips, remarks, _ = read_clip_list(list_file, open_place(place))
+        assert [len(clip.frames) for clip in clips] == [3, 2]
+        assert remarks == [
+            f"{list_file}: its clips lie one folder further than it says, first in {place}/x/x/a; read there"
+        ]
+
+
+def test_pictures_of_another_kind_are_told(tmp_path: Path) -> None:
+    list_file = make(tmp_path, "a 3 1\nb 2 0\n", a=3, b=2)
+    for name in ("4.gif", "5.tif"):
+        (tmp_path / "faces/b" / name).touch()
+    clips, remarks, changes = read_clip_list(list_file, tmp_path / "faces")
+    assert [len(clip.frames) for clip in clips] == [3, 2]
+    (remark,) = remarks
+    assert "1 of 2 clips hold pictures of a kind that is not read, first at line 2: " in remark
+    assert remark.endswith("faces/b/4.gif; these are left out")
+    assert len(changes) == 1
 
 
 def test_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
@@ -129,7 +208,7 @@ def test_the_root_itself_may_be_the_clip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a 2 0\na two x\n", r"list.txt:2: expected `<frame folder> <number of frames> <label from 0>`.*got 'a two x'"),
+        ("a 2 0\na two x\n", r"list.txt:2: expected `<frame folder> <number of frames> <label>`.*got 'a two x'"),
         ("a,2,0\na 2 -1\n", r"list.txt:2: expected .* got 'a 2 -1'"),
         (f"[{'x' * 10**6}]", r"list.txt:1: expected .* got '\[x{99}'; correct"),
         ("a\n", r"list.txt:1: expected .* got 'a'"),

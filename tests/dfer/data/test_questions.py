@@ -38,7 +38,7 @@ def test_sound_data_raise_no_question(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("training", "test", "message"),
     [
-        ([1, 2, 3], [2, 3], r"the labels are 1 to 3, first train.txt:1; they are counted from 0: subtract 1 from each"),
+        ([1, 2, 3], [2, 3], r"the labels are 1 to 3, first train.txt:1; they are counted from 0: give --first-label 1"),
         ([0, 1, 71, 1], [0], r"train.txt:3: label 71 makes 72 classes, 69 of them without any clip; is another number"),
         ([0, 1], [1, 903623], r"test.txt:2: label 903623 makes 903624 classes"),
         ([0, 1], [1, 10**20], r"test.txt:2: label 10{20} makes 10{19}1 classes, 9{19}8 of them without any clip"),
@@ -130,10 +130,11 @@ def test_check_frames_reads_all_and_counts_what_is_broken(tmp_path: Path) -> Non
 
     rendered = render_clips("direction", people=1, frames=3, size=16, seed=0)
     memory = ClipsInMemory(rendered.clips, rendered.labels)
-    assert check_frames(source(), memory) == 6 + 6
+    found = check_frames({"training": source(), "test": memory})
+    assert {part: sum(clip.frames for clip in clips) for part, clips in found.items()} == {"training": 6, "test": 6}
     whole = source()
     for broken in ("clip1/2.jpg", "clip3/1.jpg"):
         content = (tmp_path / broken).read_bytes()
         (tmp_path / broken).write_bytes(content[: len(content) // 2])
     with pytest.raises(BadInput, match=r"2 of 6 frames are broken, first .*clip1/2\.jpg: cannot be read as a picture"):
-        check_frames(whole)
+        check_frames({"test": whole})

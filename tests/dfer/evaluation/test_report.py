@@ -28,11 +28,17 @@ def facts(**changes: Any) -> TrainedFacts:
 
 
 def run(
-    name: str, answers: list[int], *, truths: list[int] = TRUTHS, clips: str = "clip", **given: Any
+    name: str,
+    answers: list[int],
+    *,
+    truths: list[int] = TRUTHS,
+    clips: str = "clip",
+    keys: list[str] | None = None,
+    **given: Any,
 ) -> EvaluatedRun:
     settings = ClipSettings(labels="expressions", frames=2, frames_per_segment=None, size=16)
-    keys = tuple(f"{clips} {index}" for index in range(len(truths)))
-    shown = EvaluatedClips(coloured_clips(truths), tuple(truths), keys, settings, False, ())
+    keys = keys or [f"{clips}{index} {index}" for index in range(len(truths))]
+    shown = EvaluatedClips(coloured_clips(truths), tuple(truths), tuple(keys), settings, False, None, ())
     return EvaluatedRun(name, Path(name), facts(**given), shown, one_hot(torch.tensor(answers), 3).double())
 
 
@@ -68,7 +74,8 @@ def test_folds_are_averaged_and_pooled() -> None:
     low, high = over["war_interval"]
     assert low < over["war"] < high
     assert "comparison" not in report, "other clips cannot be compared one by one"
-    assert "| mean of 2 |  | " in markdown(report)
+    assert "| mean of 2, folds |  | " in markdown(report)
+    assert "No test clip belongs to two of the runs, as in folds" in markdown(report)
     assert "| all clips pooled | 11 | 80.00 | 81.82 |" in markdown(report)
 
 
@@ -87,6 +94,9 @@ def test_runs_on_the_same_clips_are_compared() -> None:
     low, high = row["uar_interval"]
     assert 0 < low < 3 / 8 < high
     assert "pooled" not in report["over_runs"]
+    assert "| mean of 2, the same clips |  | " in markdown(report)
+    assert report["over_runs"]["war_sd"] == pytest.approx(3 / 8 / 2**0.5)
+    assert "a standard deviation over runs of 26.52 (UAR) and 26.52 (WAR) points" in markdown(report)
     assert "excludes 0" in markdown(report)
 
 
@@ -125,3 +135,34 @@ def test_a_table_of_the_paper_stands_above_ours_with_the_digits_that_it_prints(m
     assert lines[first + 6] == "| AGDTNet [2] | agdtnet | 65 | 56 | 63 | - | 62.56 | Table 5, its own result |"
     assert lines[first + 7].startswith("| **one** |  | 50.0 | 50.0 | - | 50.00 [")
     assert "[2] AGDTNet: the recalls are those of Figure 7, which prints whole numbers" in lines
+
+
+def test_runs_that_share_some_test_clips_are_not_joined() -> None:
+    """Averaged they would be neither seeds nor folds, and pooled the shared clips would count twice."""
+    one, other = run("one", GOOD, clips="a"), run("two", BAD[:4], truths=TRUTHS[:4], clips="a")
+    with pytest.raises(BadInput, match="one and two share 4 of their 8 and 4 test clips; runs are joined only if"):
+        make_report([one, other], seed=0)
+    seed = run("another seed", BAD, clips="a")
+    with pytest.raises(BadInput, match="one and another seed share 8 of their 8 and 8 test clips"):
+        make_report([one, run("fold", [1, 1, 1], truths=[0, 1, 1], clips="b"), seed], seed=0)
+
+
+def test_frames_of_another_size_do_not_hide_a_shared_clip() -> None:
+    """At another size the same frame has another hash; then the clips' names decide."""
+    small, large = (
+        run("small", GOOD, keys=[f"clip{i} aa" for i in range(8)]),
+        run("large", BAD, keys=[f"clip{i} bb" for i in range(8)], size=32),
+    )
+    assert make_report([small, large], seed=0)["over_runs"]["test_clips"] == "the same for all"
+    part = run("part", BAD[:4], truths=TRUTHS[:4], keys=[f"clip{i} bb" for i in range(4)], size=32)
+    with pytest.raises(BadInput, match="small and part share 4 of their 8 and 4 test clips"):
+        make_report([small, part], seed=0)
+    assert not small.same_clips(run("other", BAD, keys=[f"clip{i} bb" for i in range(8)])), "of one size contents count"
+
+
+def test_clips_that_were_trained_on_are_told_beside_the_scores() -> None:
+    shown = run("one", BAD)
+    report = make_report([replace(shown, clips=replace(shown.clips, trained_on=3))], seed=0)
+    assert report["runs"][0]["clips_trained_on"] == 3
+    assert "one: 3 of these 8 clips were used to train it or to choose its epoch" in markdown(report)
+    assert "were used to train" not in markdown(make_report([shown], seed=0))

@@ -28,7 +28,7 @@ HISTORY = [
 
 def results(net: torch.nn.Module, size: int = 16) -> Results:
     clips = coloured_clips([0, 1, 1, 0], size=size)
-    return Results(net, RunData(NAMES, clips, clips, clips, False), HISTORY, CONFUSION, epoch=2)
+    return Results(net, RunData(NAMES, clips, clips, clips, False), HISTORY, CONFUSION, epoch=2, records=[{}])
 
 
 def test_numbers_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

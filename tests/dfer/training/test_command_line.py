@@ -1,6 +1,8 @@
 """One place for each default: what the command line gives, what --help says, what a run writes down."""
 
+import importlib
 import json
+import re
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -66,10 +68,28 @@ def test_every_setting_has_a_flag_and_help_and_help_tells_every_default(capsys: 
         for field in fields(group):
             assert flag(field.name) + " " in printed
             assert field.metadata["help"] in printed
-    assert "--epochs EPOCHS passes over the training clips (rendered 3, dfew 100, ferv39k 100, daisee 100)" in printed
-    assert "default: 3)" in printed
-    assert "(with clips on disk 112) (type: int, default: 48)" in printed
+    assert "--epochs N passes over the training clips (rendered 3; dfew, ferv39k, daisee 100)" in printed
+    assert "--size N side of a frame in pixels (48; with clips on disk 112)" in printed
+    assert "--balanced true|false" in printed
     assert all(recipe in printed for recipe in RECIPES)
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate", "attention_maps"])
+def test_help_names_values_as_people_write_them(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(SystemExit):
+        importlib.import_module(script).main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert not [line for line in lines if re.search(r"Optional|Literal|Union|type:|null|None|\{|\}", line)]
+    assert any(line.startswith("  --daisee-parts official|paper ") for line in lines)
+    options = [number for number, line in enumerate(lines) if line.startswith("  --")]
+    for number in options:
+        flag, _, text = lines[number].strip().partition("  ")
+        more = next((count for count, line in enumerate(lines[number + 1 :]) if not line.startswith(" " * 34)), 0)
+        words = " ".join(" ".join(line.split()) for line in [text, *lines[number + 1 : number + 1 + more]])
+        assert not more or len(flag) > 31 or len(words) > 120 - 35, lines[number]
 
 
 def test_lists_of_one_name_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

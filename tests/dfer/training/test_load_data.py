@@ -1,19 +1,21 @@
 """Every data set by its flag, from its published layout to a trained file."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import evaluate
 import train
 from dfer.data import daisee, dfew, ferv39k
 from dfer.data.packing import pack
 from dfer.training import networks
 from dfer.training.trained_file import read_facts
 from helpers.made_data import write_daisee, write_dfew, write_ferv39k
-from helpers.tiny_runs import add_tiny_model
+from helpers.tiny_runs import add_tiny_model, write_coloured_lists
 
 TINY = ["--model", "tiny", "--frames", "2", "--size", "16", "--epochs", "1", "--batch-size", "4", "--workers", "0"]
 
@@ -37,6 +39,13 @@ def _tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
             5,
             "DAiSEE, one label a clip",
         ),
+        (
+            write_daisee,
+            "--daisee {0}/Labels --frames-root {0}/faces --daisee-state engagement",
+            daisee.LEVELS,
+            5,
+            "DAiSEE, levels of engagement",
+        ),
     ],
 )
 def test_a_data_set_is_trained_on(
@@ -58,6 +67,7 @@ def test_a_packed_store_gives_the_run_of_its_folders_and_a_contact_sheet(tmp_pat
     write_ferv39k(root)
     pack(root, tmp_path / "store", 24)
     flags = ["--ferv39k", str(root), *TINY, "--size", "24"]
+    flags.append("--check-frames")
     assert train.main([*flags, "--out", str(tmp_path / "folders"), "--contact-sheet"]) == 0
     with Image.open(tmp_path / "folders" / "contact_sheet.png") as sheet:
         assert min(sheet.size) > 100
@@ -72,3 +82,38 @@ def test_check_frames_ends_a_run_before_it_begins(tmp_path: Path, capsys: pytest
     assert train.main(flags) == 2
     assert "frames are broken" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_lists_as_people_have_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Labels 1 to 3, then as names; clips that are gone. No file is edited, and evaluate.py reads the same."""
+    root = write_coloured_lists(tmp_path / "clips")
+    lists = [root / "train.txt", root / "test.txt"]
+    for file in lists:
+        rows = [line.split() for line in file.read_text().splitlines()]
+        file.write_text("".join(f"{folder} {count} {int(label) + 1}\n" for folder, count, label in rows))
+    flags = ["--list", str(lists[0]), "--test-list", str(lists[1]), *TINY, "--out", str(tmp_path / "out")]
+    assert train.main(flags) == 2
+    assert "they are counted from 0: give --first-label 1" in capsys.readouterr().err
+    (root / "train3").rename(tmp_path / "gone")
+    (root / "test4").rename(tmp_path / "gone too")
+    flags += ["--first-label", "1"]
+    assert train.main(flags) == 2
+    assert "1 of 30 clips have no folder, first at line 4: train3; " in capsys.readouterr().err
+    assert train.main([*flags, "--skip-missing"]) == 0
+    assert "train3: no folder; left out" in (tmp_path / "out/changed_clips.txt").read_text()
+    assert evaluate.main([str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert report["runs"][0]["number_of_clips"] == 7
+    for file in lists:
+        text = file.read_text()
+        for number, name in enumerate(("Sad", "Glad", "Calm"), start=1):
+            text = re.sub(rf" {number}$", f" {name}", text, flags=re.MULTILINE)
+        file.write_text(text)
+    named = ["--list", str(lists[0]), "--test-list", str(lists[1]), "--skip-missing", *TINY]
+    assert train.main([*named, "--out", str(tmp_path / "named")]) == 0
+    assert read_facts(tmp_path / "named/weights.safetensors").classes == ("calm", "glad", "sad")
+    assert evaluate.main([str(tmp_path / "named")]) == 0
+    found, trained = (
+        json.loads((tmp_path / "named" / name).read_text()) for name in ("evaluation.json", "metrics.json")
+    )
+    assert found["runs"][0]["confusion"] == trained["confusion"]

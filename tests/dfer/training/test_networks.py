@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +144,21 @@ def test_clips_that_a_model_cannot_take_are_named(tmp_path: Path, capsys: pytest
     check_model(NetSettings(), frames=1, size=32, batch=2)
     with pytest.raises(BadInput, match="the smallest batch has 1 clips: give another --batch-size"):
         check_model(NetSettings(), frames=1, size=32, batch=1)
+
+
+@pytest.mark.parametrize("model", [*MODEL_NAMES, "agdtnet-narrow", "wider+dtformer"])
+@pytest.mark.parametrize(("frames", "size"), [(1, 16), (2, 16), (1, 32)])
+def test_every_model_is_asked_whether_it_can_train_on_one_clip(model: str, frames: int, size: int) -> None:
+    """What the check lets pass also runs."""
+    settings = NetSettings(model=model)
+    net = build_net(settings, 2, frames, size).train()
+    try:
+        net(torch.rand(1, frames, 3, size, size))
+    except ValueError:
+        with pytest.raises(BadInput, match=rf"--model {re.escape(model)} --frames {frames} --size {size}: .*batch"):
+            check_model(settings, frames=frames, size=size, batch=1)
+    else:
+        check_model(settings, frames=frames, size=size, batch=1)
 
 
 @pytest.fixture(scope="module")

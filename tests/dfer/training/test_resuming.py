@@ -1,6 +1,8 @@
 """--resume goes on with the same run, wherever its clips lie now, and with no other."""
 
+import hashlib
 import json
+import os
 import pickle
 import shutil
 import signal
@@ -10,13 +12,15 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import train
 from dfer.stopping import Stopped
 from dfer.training import networks
 from dfer.training.checkpoints import BestAndLast
+from dfer.training.identity import latest
 from helpers.killing import compare
+from helpers.made_data import write_dfew
 from helpers.tiny_runs import TinyNet, add_tiny_model, tiny_flags, write_coloured_lists
 
 
@@ -75,7 +79,11 @@ def test_more_epochs_and_a_moved_folder(clips: Path, tmp_path: Path, recipe: str
     moved = shutil.move(clips, tmp_path / "moved here")
     assert train.main(tiny_flags(Path(moved), out, "--resume", epochs=4, recipe=recipe)) == 0
     assert [row["epoch"] for row in json.loads((out / "metrics.json").read_text())["history"]] == [1, 2, 3, 4]
-    assert json.loads((out / "settings.json").read_text())["training"]["epochs"] == 4
+    saved = json.loads((out / "settings.json").read_text())
+    assert saved["training"]["epochs"] == 2, "the record of the start stays"
+    assert [(again["epochs_done"], again["training"]["epochs"]) for again in saved["resumed"]] == [(2, 4)]
+    assert latest(saved)["clips"]["list"] == str(Path(moved) / "train.txt")
+    assert json.loads((out / "metrics.json").read_text())["settings"] == saved
     if recipe != "rendered":  # Its schedule depends on the number of epochs from the first on.
         assert train.main(tiny_flags(Path(moved), tmp_path / "at once", epochs=4, recipe=recipe)) == 0
         assert same_weights(out, tmp_path / "at once")
@@ -115,14 +123,98 @@ def test_other_clips_are_noticed(clips: Path, tmp_path: Path, capsys: pytest.Cap
         file.write_text(text)
 
     frame = clips / "test3" / "3.png"
-    content = frame.read_bytes()
+    content, found = frame.read_bytes(), frame.stat()
     Image.new("RGB", (16, 16), (1, 2, 3)).save(frame)
     assert expected.format("test") in refused(again, capsys)
     frame.write_bytes(content)
+    os.utime(frame, (found.st_atime, found.st_mtime))
     frame.rename(frame.with_name("9.png"))
     assert expected.format("test") in refused(again, capsys)
     frame.with_name("9.png").rename(frame)
     assert train.main(again) == 0
+
+
+def test_a_frame_that_is_not_the_middle_one_is_noticed_by_its_size_or_date(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    flags = tiny_flags(clips, out, epochs=1)
+    assert train.main(flags) == 0
+    again = [*flags, "--resume", "--epochs", "2"]
+    frame = clips / "train7" / "1.png"
+    content, found = frame.read_bytes(), frame.stat()
+    for written, date in ((content + b"x", found.st_mtime), (content, found.st_mtime + 60)):
+        frame.write_bytes(written)
+        os.utime(frame, (date, date))
+        told = refused(again, capsys)
+        assert "clips have other sizes or dates than at the start" in told
+        assert "only a run started with --check-frames can compare the frames" in told
+    os.utime(frame, (found.st_mtime, found.st_mtime))
+    assert train.main(again) == 0
+
+
+def test_frames_that_were_all_checked_may_have_other_dates_and_no_other_pixels(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    flags = [*tiny_flags(clips, out, epochs=1), "--check-frames"]
+    assert train.main(flags) == 0
+    moved = shutil.copytree(clips, tmp_path / "copy", copy_function=shutil.copyfile)
+    again = tiny_flags(moved, out, "--resume", epochs=2)
+    assert "give --check-frames, which compares the frames themselves" in refused(again, capsys)
+    frame = moved / "test3" / "1.png"
+    content = frame.read_bytes()
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(frame)
+    assert "frames of the test clips are not those" in refused([*again, "--check-frames"], capsys)
+    frame.write_bytes(content)
+    assert train.main([*again, "--check-frames"]) == 0
+
+
+def test_the_pretrained_file_is_part_of_the_run(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its content: it may lie elsewhere, and may not be another under the same name, added or left out."""
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+    for file, shift in ((one, 0.0), (other, 1.0)):
+        net = TinyNet(3, 0.2)
+        save_file({name: value + shift if value.is_floating_point() else value
+                   for name, value in net.state_dict().items()}, file)  # fmt: skip
+    plain, started = tmp_path / "plain", tmp_path / "started"
+    assert train.main(tiny_flags(clips, plain, epochs=1)) == 0
+    assert train.main(tiny_flags(clips, started, "--pretrained", str(one), epochs=1)) == 0
+    before = json.loads((started / "settings.json").read_text())
+    assert before["pretrained_sha256"] == hashlib.sha256(one.read_bytes()).hexdigest()
+    again = tiny_flags(clips, plain, "--resume", epochs=2)
+    assert "started without --pretrained; leave it out" in refused([*again, "--pretrained", str(one)], capsys)
+    again = tiny_flags(clips, started, "--resume", epochs=2)
+    assert f"--pretrained of SHA-256 {before['pretrained_sha256']}, not none" in refused(again, capsys)
+    assert "not another file; give the same" in refused([*again, "--pretrained", str(other)], capsys)
+    assert "cannot be read" in refused([*again, "--pretrained", str(tmp_path / "gone.pt")], capsys)
+    assert json.loads((started / "settings.json").read_text()) == before
+    one.rename(tmp_path / "moved.safetensors")
+    assert train.main([*again, "--pretrained", str(tmp_path / "moved.safetensors")]) == 0
+    after = json.loads((started / "settings.json").read_text())
+    assert {name: after[name] for name in before if name != "resumed"} == {
+        name: value for name, value in before.items() if name != "resumed"
+    }
+
+
+def test_the_names_of_the_classes_are_part_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same clips under another flag may name their classes differently, and in another data set's order."""
+    write_dfew(tmp_path / "DFEW")
+    out = tmp_path / "out"
+    flags = tiny_flags(tmp_path, out, epochs=1, recipe="dfew")[4:]
+    assert train.main(["--dfew", str(tmp_path / "DFEW"), *flags]) == 0
+    lists = []
+    for part in ("train", "test"):
+        table = tmp_path / f"DFEW/EmoLabel_DataSplit/{part}(single-labeled)/set_1.csv"
+        rows = [line.split(",") for line in table.read_text(encoding="utf-8-sig").split()[1:]]
+        (tmp_path / f"{part}.txt").write_text(
+            "".join(f"Clip/clip_224x224/{int(clip):05} {int(label) - 1}\n" for clip, label in rows)
+        )
+        lists += ["--list" if part == "train" else "--test-list", str(tmp_path / f"{part}.txt")]
+    listed = [*lists, "--frames-root", str(tmp_path / "DFEW"), *flags, "--resume"]
+    assert "the run was started with the classes happy, sad" in refused(listed, capsys)
 
 
 @pytest.mark.parametrize(

@@ -127,5 +127,5 @@ def test_a_full_disk_is_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
     assert finished(start(flags, tmp_path / "printed", largest_file=4000)) == 2
     last = (tmp_path / "printed").read_text().splitlines()[-1]
     assert last.startswith(f"train.py: {out / 'last.ckpt'}: cannot be written (File too large); make room")
-    assert {file.name for file in out.iterdir()} == {"settings.json"}
+    assert {file.name for file in out.iterdir()} == {"settings.json", "clips.csv"}
     assert finished(start(flags, tmp_path / "printed")) == 0

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from dfer.data import parts
 from dfer.data.clips import ClipSource, EpochOrder, EvaluationClips, TrainingClips
-from dfer.data.parts import RunData, listed_data, rendered_data
+from dfer.data.parts import RunData, rendered_data
 from dfer.data.rendered import render_clips
 from dfer.training import networks
 from dfer.training.run import run
+from helpers.made_data import listed_data
 from helpers.tiny_runs import NAMES, TinyNet, coloured_clips, tiny_data, tiny_settings, use_tiny_model
 
 
@@ -55,7 +56,8 @@ class RecordingNet(TinyNet):
         self.passes: list[tuple[bool, list[float]]] = []
 
     def forward(self, clips: Tensor) -> Tensor:
-        self.passes.append((self.training, clips.mean(dim=(1, 2, 3, 4)).tolist()))
+        if not clips.is_meta:  # as when its sizes are checked before a run
+            self.passes.append((self.training, clips.mean(dim=(1, 2, 3, 4)).tolist()))
         return super().forward(clips)
 
 
