@@ -27,7 +27,8 @@ from dfer.video.camera import find_camera
 from dfer.video.eaf import write_eaf
 from dfer.video.notice import notice
 from dfer.video.outputs import Outputs, plan_outputs
-from dfer.video.reading import UnreadableVideo, VideoReader
+from dfer.video.pictures import open_reader
+from dfer.video.reading import Reader, UnreadableVideo
 from dfer.video.recogniser import Recogniser, RecognitionSettings, in_words
 from dfer.video.recording import record
 from dfer.video.report import write_report
@@ -93,11 +94,11 @@ def recognise(args: argparse.Namespace) -> int:
     outputs = plan_outputs(args.out, name, annotations=args.eaf, video=args.video, overwrite=args.overwrite)
     recogniser, facts = load_recogniser(args)
     print(*notice(facts), sep="\n")
-    source = VideoReader(args.source) if args.camera is None else find_camera(args.camera)
+    source = open_reader(args.source) if args.camera is None else find_camera(args.camera)
     began = time.monotonic()
     timeline, words = record(args.source or Path(name), source, recogniser, facts, outputs.table)
     print(*words, sep="\n")
-    start = source.start if isinstance(source, VideoReader) else 0.0
+    start = source.start if isinstance(source, Reader) else 0.0
     write_others(args, outputs, timeline, start, recogniser.stopwatch)
     if args.camera is None:
         print(in_words(recogniser.stopwatch, timeline.duration, time.monotonic() - began))

@@ -14,10 +14,10 @@ Places = Mapping[int, tuple[float, float]]
 SIDE = 32
 
 
-def pattern(person: int) -> Tensor:
-    """(3, SIDE, SIDE), smooth, and unlike that of any other person."""
+def pattern(person: int, side: int = SIDE) -> Tensor:
+    """(3, side, side), smooth, and unlike that of any other person."""
     coarse = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(person)) * 255
-    return torch.nn.functional.interpolate(coarse, SIDE, mode="bilinear")[0].byte()
+    return torch.nn.functional.interpolate(coarse, side, mode="bilinear")[0].byte()
 
 
 def paint(places: Places, height: int = 96, width: int = 160, background: int = 40, light: float = 1.0) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
 from dfer.video.notice import notice
-from dfer.video.reading import Frame, VideoReader
+from dfer.video.pictures import open_reader
+from dfer.video.reading import Frame, Reader
 from dfer.video.sound import Sound
 from dfer.video.timeline import Row, Timeline, label_of
 
@@ -38,7 +39,7 @@ def write_annotated(path: Path, timeline: Timeline) -> None:
 
 
 def _write(output: OutputContainer, timeline: Timeline) -> None:
-    reader = VideoReader(timeline.video)
+    reader = open_reader(timeline.video)
     # The codec halves the resolution of colour: sides are even.
     width, height = max(2, timeline.width // 2 * 2), max(2, timeline.height // 2 * 2)
     output.metadata["comment"] = " ".join(notice(timeline.facts))
@@ -60,7 +61,7 @@ def _rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001) if 0 < fps <= 240 else Fraction(25)
 
 
-def _with_rows(reader: VideoReader, timeline: Timeline) -> Iterator[tuple[Frame, float, Sequence[Row]]]:
+def _with_rows(reader: Reader, timeline: Timeline) -> Iterator[tuple[Frame, float, Sequence[Row]]]:
     """Each frame of the file with the time of the next one, and with the rows of the last one that was analysed."""
     analysed = groupby(timeline.rows, key=lambda row: row.frame)
     number, coming = next(((n, list(rows)) for n, rows in analysed), (-1, []))

@@ -1,5 +1,6 @@
 """Which videos there are, and which folder each becomes."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +8,9 @@ from pathlib import Path
 
 from dfer.bad_input import BadInput
 from dfer.data.folders import VIDEOS, walk
+
+# In bytes: what file systems hold, less what stands before the name of a clip that is being written.
+LONGEST_NAME = 255 - len(".partial-")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,16 @@ class Clip:
 
 def find_clips(source: Path, out: Path) -> list[Clip]:
     """Every video under `source` (or the one file), sorted; its folder under `out` has its path without the suffix."""
+    clips = _clips_of(source, out)
+    for clip in clips:
+        if len(os.fsencode(clip.folder.name)) > LONGEST_NAME:
+            raise BadInput(
+                f"{clip.video}: its name is too long; rename it to {LONGEST_NAME} bytes and the suffix at most"
+            )
+    return clips
+
+
+def _clips_of(source: Path, out: Path) -> list[Clip]:
     if source.is_file():
         return [Clip(source, out / source.stem, _printable(source.name))]
     if not source.is_dir():

@@ -6,6 +6,7 @@ than itself. The nets and the sampling run on the device; the boxes, which are f
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,8 @@ from dfer.video.mtcnn import load_nets
 # The published thresholds of the three nets, and how much two boxes may overlap after each.
 FACE = (0.6, 0.7, 0.8)
 SAME_LEVEL, SAME_FRAME = 0.5, 0.7
+# The maps of as many frames as these are in memory at once: they are larger than the frames by far.
+BATCH_PIXELS = 4_000_000
 # A frame of noise proposes windows everywhere; real ones propose a few hundred.
 MOST_PROPOSALS = 1000
 
@@ -56,8 +59,19 @@ class FaceDetector:
         )
 
     @torch.inference_mode()
-    def detect(self, frames: Tensor) -> list[Faces]:
-        """(B, 3, H, W) uint8 RGB -> the faces of each frame."""
+    def detect(self, frames: Sequence[Tensor] | Tensor) -> list[Faces]:
+        """Frames of one size, (3, H, W) uint8 RGB each -> the faces of each frame."""
+        if not len(frames):
+            return []
+        together = max(1, BATCH_PIXELS // frames[0][0].numel())
+        parts = (frames[first : first + together] for first in range(0, len(frames), together))
+        return [
+            faces
+            for part in parts
+            for faces in self._detect(part if isinstance(part, Tensor) else torch.stack(tuple(part)))
+        ]
+
+    def _detect(self, frames: Tensor) -> list[Faces]:
         smallest = self.smallest or max(24.0, min(frames.shape[-2:]) / 15)
         pyramid = build_pyramid(frames.to(self.device), smallest)
         owner, boxes = self._propose(pyramid, smallest)

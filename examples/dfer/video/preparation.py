@@ -1,32 +1,34 @@
-"""Videos to folders of aligned faces, each with a report beside it; a folder appears whole or not at all."""
+"""Videos to folders of aligned faces, each with a report beside it; a folder appears whole or not at all.
+
+Faces are followed as recognise.py follows them. A clip is one of these tracks, from the first frame in which its face
+was found to the last: no other face is in it, and only its own short gaps are filled, with the nearest of its pictures.
+"""
 
 import io
-import json
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from dfer.bad_input import BadInput
-from dfer.video.alignment import align
 from dfer.video.clip_folders import Clip, clear_partial
-from dfer.video.faces import FaceDetector, Faces
-from dfer.video.preparation_reports import Report, Settings, file_size
-from dfer.video.reading import UnreadableVideo, VideoReader
-from dfer.video.tracks import face_to_follow, nearest
+from dfer.video.faces import FaceDetector
+from dfer.video.pictures import open_reader
+from dfer.video.preparation_reports import ClipReport, Report, Settings, report_of, write_report
+from dfer.video.reading import UnreadableVideo
+from dfer.video.stopwatch import Stopwatch
+from dfer.video.watching import Sighting, Watcher
 from dfer.video.workers import run_jobs
 
-# A batch is as many frames as fit this, at most 32: the maps of P-Net are larger by far.
-BATCH_PIXELS = 4_000_000
+# In seconds. A face that is found for less, and for less than a quarter of the video, is no person to make a clip of.
+SHORTEST_TRACK = 0.5
 
 
 def prepare_clips(
@@ -60,115 +62,122 @@ def _start(device: str, settings: Settings) -> Callable[[Clip], Report]:
     return partial(prepare_clip, detector=FaceDetector(device), settings=settings)
 
 
+class _Track:
+    """One face: its pictures go to `folder` as they come, numbered from its first frame."""
+
+    def __init__(self, folder: Path, first: int) -> None:
+        self.folder, self.first = folder, first
+        self.frames = array("l")
+        self.weight = 0.0  # the areas of its boxes, summed: how long it is seen, and how large
+        folder.mkdir()
+
+    def add(self, number: int, face: Sighting) -> None:
+        self.frames.append(number)
+        self.weight += float((face.box[2:] - face.box[:2]).prod())
+        self.picture(number).write_bytes(_jpeg(face.aligned))
+
+    def picture(self, number: int) -> Path:
+        return self.folder / f"{number - self.first + 1:05d}.jpg"
+
+    def fill(self, times: Sequence[float]) -> None:
+        """Give each frame without the face the picture that is nearest in time."""
+        for before, after in zip(self.frames, self.frames[1:], strict=False):
+            for number in range(before + 1, after):
+                source = after if times[after] - times[number] < times[number] - times[before] else before
+                shutil.copyfile(self.picture(source), self.picture(number))
+
+    def report(self, name: str, times: Sequence[float]) -> ClipReport:
+        frames = self.frames[-1] - self.first + 1
+        found = len(self.frames)
+        return ClipReport(
+            name, round(times[self.first], 3), round(times[self.frames[-1]], 3), frames, found, frames - found
+        )
+
+
 def prepare_clip(clip: Clip, detector: FaceDetector, settings: Settings) -> Report:
-    """Detects, follows and aligns; reads the video twice, so that memory does not grow with its length.
+    """Finds, follows and aligns the faces in one pass, in which memory grows by a few bytes a frame.
 
     A video that cannot be read is a report like any other. OSError: the output cannot be written.
     """
     clear_partial(clip)
     clip.partial.mkdir(parents=True)
-    reader = VideoReader(clip.video)
-    found: list[Faces] = []
-    times: list[float] = []
+    reader = open_reader(clip.video)
+    watcher = Watcher(detector, settings.size, 1, Stopwatch())
+    tracks: dict[int, _Track] = {}
+    times = array("d")
+    several = at_once = 0
     status, problem = "prepared", None
-    followed: list[int | None] = []
+    kept: list[_Track] = []
     try:
-        for batch_times, frames in batches(reader, settings.every):
-            found += detector.detect(frames)
-            times += batch_times
-        followed = face_to_follow(found, times)
+        for run in watcher.in_runs(enumerate(reader.frames(settings.every))):
+            for frame in run:
+                times.append(frame.time)
+                several += len(frame.faces) > 1
+                at_once = max(at_once, len(frame.faces))
+                for face in frame.faces:
+                    if face.face_id not in tracks:
+                        tracks[face.face_id] = _Track(clip.partial / str(face.face_id), frame.number)
+                    tracks[face.face_id].add(frame.number, face)
         problem = reader.problem
-        if any(row is not None for row in followed):
-            _write_faces(clip.partial, reader, detector.device, found, followed, times, settings)
-        else:
-            status = "no face"
+        kept = list(_long_enough(tracks.values(), len(times), reader.duration))
+        status = "prepared" if kept else "no face"
     except UnreadableVideo as error:
         status, problem = "unreadable", str(error)
-    present = sum(row is not None for row in followed)
-    report = Report(
-        **_common(clip, settings),
+    chosen = kept if settings.every_face else sorted(kept, key=lambda track: -track.weight)[:1]
+    names = [
+        f"{clip.folder.name}/face{n}" if settings.every_face else clip.folder.name for n in range(1, len(chosen) + 1)
+    ]
+    for track in chosen:
+        track.fill(times)
+    report = report_of(
+        clip,
+        settings,
         status=status,
         problem=problem,
+        clips=[track.report(name, times) for name, track in zip(names, chosen, strict=True)],
         fps=round(reader.fps, 3),
         duration=round(reader.duration, 3),
         frames_read=reader.frames_read,
-        frames=len(times),
-        found=present,
-        filled=len(times) - present if present else 0,
-        several=sum(len(faces.boxes) > 1 for faces in found),
+        analysed=len(times),
+        several=several,
+        faces=len(kept),
+        at_once=at_once,
+        cuts=watcher.cuts,
     )
-    _commit(clip, report)
+    _commit(clip, report, [track.folder for track in chosen])
     return report
+
+
+def _long_enough(tracks: Iterable[_Track], frames: int, duration: float) -> Iterable[_Track]:
+    least = min(SHORTEST_TRACK, duration / 4) * frames / duration if duration else 1
+    return (track for track in tracks if len(track.frames) >= least * (1 - 1e-6))
 
 
 def report_failure(clip: Clip, settings: Settings, problem: str) -> Report:
     """The report of a video whose reading ended without one."""
     clear_partial(clip)
     clip.partial.mkdir(parents=True)
-    report = Report(**_common(clip, settings), status="unreadable", problem=problem)
-    _commit(clip, report)
+    report = report_of(clip, settings, status="unreadable", problem=problem)
+    _commit(clip, report, [])
     return report
-
-
-def _common(clip: Clip, settings: Settings) -> dict[str, Any]:
-    return {"video": clip.name, "bytes": file_size(clip.video), "settings": asdict(settings)}
-
-
-def batches(reader: VideoReader, every: float | None) -> Iterator[tuple[list[float], Tensor]]:
-    """Consecutive frames of one size; a video may change its size in the middle."""
-    times: list[float] = []
-    pixels: list[Tensor] = []
-    for frame in chain(reader.frames(every), [None]):
-        full = bool(pixels) and (len(pixels) == 32 or (len(pixels) + 1) * pixels[0][0].numel() > BATCH_PIXELS)
-        if pixels and (frame is None or full or frame.pixels.shape != pixels[0].shape):
-            yield times, torch.stack(pixels)
-            times, pixels = [], []
-        if frame is not None:
-            times.append(frame.time)
-            pixels.append(frame.pixels)
-
-
-def _write_faces(
-    folder: Path,
-    reader: VideoReader,
-    device: torch.device,
-    found: list[Faces],
-    followed: list[int | None],
-    times: list[float],
-    settings: Settings,
-) -> None:
-    number = 0
-    for batch_times, frames in batches(reader, settings.every):
-        numbers = [n for n in range(number, number + len(batch_times)) if followed[n] is not None]
-        if numbers:
-            points = torch.stack([found[n].points[followed[n]] for n in numbers])
-            own = torch.tensor(numbers) - number
-            for n, face in zip(numbers, align(frames[own].to(device), points, settings.size).cpu(), strict=True):
-                _picture(folder, n).write_bytes(_jpeg(face))
-        number += len(batch_times)
-    for n, source in enumerate(nearest([row is not None for row in followed], times)):
-        if source != n:
-            shutil.copyfile(_picture(folder, source), _picture(folder, n))
 
 
 def _jpeg(face: Tensor) -> bytes:
     # Into memory: on a full disk Pillow, given a file, writes what fits and says nothing.
     content = io.BytesIO()
-    Image.fromarray(face.permute(1, 2, 0).numpy()).save(content, "JPEG", quality=95, subsampling=0)
+    Image.fromarray(face.permute(1, 2, 0).contiguous().numpy()).save(content, "JPEG", quality=95, subsampling=0)
     return content.getvalue()
 
 
-def _picture(folder: Path, number: int) -> Path:
-    return folder / f"{number + 1:05d}.jpg"
-
-
-def _commit(clip: Clip, report: Report) -> None:
+def _commit(clip: Clip, report: Report, folders: Sequence[Path]) -> None:
     # The report goes first: a folder without one is never ours, a report without its folder is work to do again.
-    text = json.dumps(asdict(report), indent=2)
-    written = clip.partial / "report.json"
-    written.write_text(text + "\n")
-    os.replace(written, clip.report)
-    if report.status == "prepared":
-        os.rename(clip.partial, clip.folder)
-    else:
-        clear_partial(clip)
+    write_report(clip.report, report, beside=clip.partial / "report.json")
+    if folders:
+        whole = folders[0]
+        if report.settings["every_face"]:
+            whole = clip.partial / "faces"
+            whole.mkdir()
+            for number, folder in enumerate(folders, start=1):
+                os.rename(folder, whole / f"face{number}")
+        os.rename(whole, clip.folder)
+    clear_partial(clip)

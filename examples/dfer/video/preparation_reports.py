@@ -1,10 +1,12 @@
 """What became of each video: a JSON file beside its folder."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dfer.bad_input import BadInput
 from dfer.video.clip_folders import Clip
@@ -15,7 +17,25 @@ class Settings:
     """What makes two preparations of one video differ."""
 
     size: int = 112
-    every: float | None = None  # seconds between frames; None: every frame of the video
+    every: float | None = None
+    """Seconds between frames; None: every frame of the video."""
+    every_face: bool = False
+    """A clip for each face, in a folder of its own; else only of the one that is seen longest and largest."""
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """One folder of pictures: one face, from the first frame to the last in which it was found."""
+
+    folder: str
+    start: float
+    end: float
+    """Times of its first and its last frame in the video, in seconds."""
+    frames: int
+    """Its pictures: found + filled."""
+    found: int
+    filled: int
+    """Frames in between without the face, which have the nearest one's picture."""
 
 
 @dataclass(frozen=True)
@@ -24,23 +44,59 @@ class Report:
 
     video: str
     bytes: int
-    settings: dict[str, float | None]
+    settings: dict[str, Any]
     status: str
     problem: str | None
+    clips: list[ClipReport] = field(default_factory=list)
     fps: float = 0.0
     duration: float = 0.0
     frames_read: int = 0
-    frames: int = 0  # that the interval asks for; a prepared clip has as many pictures
-    found: int = 0
-    filled: int = 0
-    several: int = 0  # frames with more than one face
+    analysed: int = 0
+    """Frames that the interval asks for."""
+    several: int = 0
+    """Frames with more than one face."""
+    faces: int = 0
+    """Faces that were followed for half a second or more. After a cut a person counts again."""
+    at_once: int = 0
+    """The most faces in one frame."""
+    cuts: int = 0
+
+    @property
+    def frames(self) -> int:
+        return sum(clip.frames for clip in self.clips)
+
+    @property
+    def found(self) -> int:
+        return sum(clip.found for clip in self.clips)
+
+    @property
+    def filled(self) -> int:
+        return sum(clip.filled for clip in self.clips)
 
     def in_words(self) -> str:
         if self.status == "unreadable":
             return f"unreadable: {self.problem}"
-        words = f"{self.frames} frames, face found in {self.found}" + (f", {self.filled} filled" if self.filled else "")
-        words += "; left out" if self.status == "no face" else ""
+        if self.status == "no face":
+            words = f"no face in {self.analysed} frames; left out"
+        else:
+            which = "face" if len(self.clips) == 1 else f"{len(self.clips)} faces"
+            words = f"{self.analysed} frames, {which} found in {self.found}" + f", {self.filled} filled" * bool(
+                self.filled
+            )
+            others = self.faces - len(self.clips)
+            words += f"; {others} other face{'s' * (others > 1)} left out" if others else ""
+        words += f"; {self.cuts} cut{'s' * (self.cuts > 1)}" if self.cuts else ""
         return words + (f"; damaged: {self.problem}" if self.problem else "")
+
+
+def report_of(clip: Clip, settings: Settings, *, status: str, problem: str | None, **counts: Any) -> Report:
+    return Report(clip.name, file_size(clip.video), asdict(settings), status, problem, **counts)
+
+
+def write_report(path: Path, report: Report, *, beside: Path) -> None:
+    """Whole or not at all, by way of the file `beside`."""
+    beside.write_text(json.dumps(asdict(report), indent=2) + "\n")
+    os.replace(beside, path)
 
 
 def summary(reports: Collection[Report], already: int) -> str:
@@ -53,22 +109,30 @@ def summary(reports: Collection[Report], already: int) -> str:
         f"{count['no face']} without a face",
         f"{count['unreadable']} unreadable" + (f" ({already} done before)" if already else ""),
     ]
-    frames, filled, several = (sum(getattr(r, name) for r in prepared) for name in ("frames", "filled", "several"))
-    return f"{', '.join(parts)}; {frames} frames, {filled} filled, {several} with several faces"
+    clips, frames, filled = (
+        (sum(values) for values in zip(*((len(r.clips), r.frames, r.filled) for r in prepared), strict=True))
+        if prepared
+        else (0, 0, 0)
+    )
+    left_out = sum(report.faces for report in prepared) - clips
+    return f"{', '.join(parts)}; {clips} clips, {frames} frames, {filled} filled; {left_out} faces left out"
 
 
 def read_report(clip: Clip, settings: Settings) -> Report | None:
     """The report of a clip that needs no more work; None if it is still to do. What stands in its way is BadInput."""
     try:
-        report = Report(**json.loads(clip.report.read_text()))
+        content = json.loads(clip.report.read_text())
+        report = Report(**content | {"clips": [ClipReport(**each) for each in content["clips"]]})
     except FileNotFoundError:
         if clip.folder.exists():
             raise BadInput(
                 f"{clip.folder} is there without its report {clip.report.name}; move it away or choose another --out"
             ) from None
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise BadInput(f"{clip.report} is not a report of prepare_videos.py ({error}); choose another --out") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadInput(
+            f"{clip.report} is not a report of this version of prepare_videos.py ({error}); choose another --out"
+        ) from error
     if report.status == "unreadable" or (report.status == "prepared" and not clip.folder.is_dir()):
         return None
     if report.settings != asdict(settings):

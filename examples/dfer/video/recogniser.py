@@ -17,7 +17,6 @@ from dfer.video.reading import Frame
 from dfer.video.stopwatch import Stopwatch
 from dfer.video.thumbnails import Thumbnails
 from dfer.video.timeline import Row
-from dfer.video.tracks import LONGEST_GAP
 from dfer.video.watching import Watched, Watcher
 
 
@@ -76,7 +75,6 @@ class Recogniser:
         watcher = Watcher(FaceDetector(), self._facts.size, settings.detect_every, stopwatch)
         frames = stopwatch.iterate("decode", source.numbered(settings.every))
         found.changed_size = watcher.changed_size
-        last_seen: dict[int, float] = {}
         for run in watcher.in_runs(frames) if settings.in_runs else watcher.one_by_one(frames):
             if not found.frames:
                 found.size = (run[0].pixels.shape[2], run[0].pixels.shape[1])
@@ -84,13 +82,11 @@ class Recogniser:
             scored = self._score(run)
             for frame in run:
                 for face in frame.faces:
-                    last_seen[face.face_id] = frame.time
                     found.faces = max(found.faces, face.face_id)
                     if settings.thumbnails:
                         found.thumbnails.add(face.face_id, frame.time, face.aligned)
                 yield _rows(frame, [next(scored[face.face_id]) for face in frame.faces])
-            last_seen = {face: time for face, time in last_seen.items() if run[-1].time - time <= LONGEST_GAP}
-            self._streams.keep_only(last_seen)
+            self._streams.keep_only(watcher.awaited)
 
     def _score(self, run: Sequence[Watched]) -> dict[int, Iterator[Tensor]]:
         """By face, its probabilities in each of its frames of the run, in order."""

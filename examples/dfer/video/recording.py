@@ -7,14 +7,14 @@ from dfer.atomic_files import whole_file
 from dfer.training.trained_file import TrainedFacts
 from dfer.video.camera import Camera
 from dfer.video.live import Live
-from dfer.video.reading import VideoReader
+from dfer.video.reading import Reader
 from dfer.video.recogniser import Recognised, Recogniser
 from dfer.video.timeline import Timeline
 from dfer.video.timeline_csv import RowFile, RowWriter
 
 
 def record(
-    name: Path, source: VideoReader | Camera, recogniser: Recogniser, facts: TrainedFacts, table: Path
+    name: Path, source: Reader | Camera, recogniser: Recogniser, facts: TrainedFacts, table: Path
 ) -> tuple[Timeline, list[str]]:
     """Write the rows to `table`; return the timeline that reads them there, and lines for a person who will use it.
 
@@ -39,7 +39,7 @@ def record(
 
 
 def _write_rows(
-    path: Path, recogniser: Recogniser, source: VideoReader | Camera, found: Recognised, classes: Sequence[str]
+    path: Path, recogniser: Recogniser, source: Reader | Camera, found: Recognised, classes: Sequence[str]
 ) -> None:
     live = Live(classes) if isinstance(source, Camera) else None
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -67,6 +67,12 @@ class Watcher:
         self._before: Tensor | None = None  # the reduced picture of the last frame
         self.changed_size: list[int] = []
         """Numbers of the frames whose size is another than that of the frame before."""
+        self.cuts = 0
+
+    @property
+    def awaited(self) -> set[int]:
+        """The faces that may still be seen again under their number."""
+        return self._follower.awaited
 
     def in_runs(self, frames: Iterator[tuple[int, Frame]]) -> Iterator[list[Watched]]:
         """Runs of frames of a file, each frame with the faces in it."""
@@ -150,10 +156,11 @@ class Watcher:
         if self._last is not None and self._last.pixels.shape != run[0].pixels.shape:
             self.changed_size.append(run[0].number)
             cuts[0] = True
+        self.cuts += sum(cuts)
         return cuts
 
     def _look(self, frames: Sequence[Watched]) -> list[_Look]:
-        found = self._detector.detect(torch.stack([frame.pixels for frame in frames]))
+        found = self._detector.detect([frame.pixels for frame in frames])
         made = []
         for frame, faces in zip(frames, found, strict=True):
             owner = torch.zeros(len(faces.boxes), dtype=torch.long)

@@ -1,5 +1,6 @@
 """Which detection goes on with which face: by place, by look, and never across a cut."""
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -69,7 +70,8 @@ def test_within_a_second_a_face_comes_back_anywhere_and_after_it_as_another() ->
     for gap, number in ((1.0, 1), (1.1, 2)):
         follower = Follower()
         follower.follow(0.0, faces((0, 0, 40)), a[None])
-        assert follower.follow(0.1, faces(), torch.empty(0, 768)) == []
+        for time in (0.3, 0.6):
+            assert follower.follow(time, faces(), torch.empty(0, 768)) == []
         assert follower.follow(gap, faces((300, 100, 60)), alike[None]) == [number]
 
 
@@ -78,7 +80,8 @@ def test_a_face_is_awaited_in_its_place_until_it_is_missed_for_more_than_a_secon
     for missed, number in ((1.0, 1), (1.1, 2)):
         follower = Follower()
         follower.follow(0.0, faces((0, 0, 40)), a[None])
-        assert follower.follow(missed, faces(), torch.empty(0, 768)) == []
+        for time in (0.4, 0.8, missed):
+            assert follower.follow(time, faces(), torch.empty(0, 768)) == []
         assert follower.follow(1.2, faces((0, 0, 40)), a[None]) == [number]
 
 
@@ -106,10 +109,25 @@ def test_a_cut_ends_all_faces() -> None:
     assert follower.follow(STEP, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b])) == [3, 4]
 
 
-def test_frames_far_apart_are_no_gap() -> None:
+@pytest.mark.parametrize("pause", [5.0, 60.0, 3600.0])
+def test_time_without_frames_is_not_time_without_a_face(pause: float) -> None:
+    a, b = people(2)
+    follower = Follower()
+    # It moves while there are frames, stands still in the recording, and moves on behind the pause.
+    for n in range(5):
+        assert follower.follow(n * STEP, faces((8 * n, 0, 40)), a[None]) == [1]
+    assert follower.follow(1 + pause, faces((44, 0, 40)), a[None]) == [1]
+    assert follower.follow(1 + 2 * pause, faces(), torch.empty(0, 768)) == []
+    assert follower.follow(1 + 3 * pause, faces((300, 90, 60)), between(a, b, SAME_LOOK + 0.05)[None]) == [1]
+
+
+def test_a_face_that_is_not_in_the_frames_is_away_however_few_there_are() -> None:
     (a,) = people(1)
     follower = Follower()
-    assert [follower.follow(5.0 * n, faces((0, 0, 40)), a[None]) for n in range(3)] == [[1]] * 3
+    follower.follow(0.0, faces((0, 0, 40)), a[None])
+    for n in range(3):
+        follower.follow(60.0 * (n + 1), faces(), torch.empty(0, 768))
+    assert follower.follow(240.0, faces((0, 0, 40)), a[None]) == [2]
 
 
 def test_a_look_changes_slowly_with_the_face() -> None:
