@@ -88,8 +88,8 @@ def why_unreadable(path: Path, reason: str) -> str:
     has_index = any(box.kind == b"moov" and box.end <= size for box in found)
     if not has_index and any(box.kind in (b"ftyp", b"mdat") for box in found):
         return (
-            "an unfinished recording: its index (the moov box) is missing or cut off, because the recording or the copy was cut "
-            "off; copy it again, or restore the index with a tool such as untrunc"
+            "an unfinished recording: its index (the moov box) is missing or cut off; copy it again, or restore the "
+            "index with a tool such as untrunc"
         )
     if not any(beginning):
         return "the file holds zeros only, as an unfinished download does; copy it again"
