@@ -23,10 +23,14 @@ from dfer.video.timeline import Row, Timeline, label_of
 # A face's colour goes by its number; they are far apart for all usual forms of colour blindness (Okabe and Ito).
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 CLOCK = Fraction(1, 90_000)
+# In pixels. Labels would hide the faces of smaller pictures.
+SMALL = 240
 
 
 def write_annotated(path: Path, timeline: Timeline) -> None:
     """An MP4 with the frame rate, the length and the sound of the source, upright and with square pixels.
+
+    Where its shorter side is less than SMALL pixels, at twice its size.
 
     Boxes and labels stay until the next frame that was analysed. Where the source changes its size, the frames are
     brought to the first one's. BadInput: it cannot be written.
@@ -41,7 +45,8 @@ def write_annotated(path: Path, timeline: Timeline) -> None:
 def _write(output: OutputContainer, timeline: Timeline) -> None:
     reader = open_reader(timeline.video)
     # The codec halves the resolution of colour: sides are even.
-    width, height = max(2, timeline.width // 2 * 2), max(2, timeline.height // 2 * 2)
+    larger = _enlargement(timeline.width, timeline.height)
+    width, height = (max(2, larger * side // 2 * 2) for side in (timeline.width, timeline.height))
     output.metadata["comment"] = " ".join(notice(timeline.facts))
     stream = output.add_stream("libx264", rate=_rate(timeline.fps), options={"preset": "veryfast"})
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -78,23 +83,49 @@ def _with_rows(reader: Reader, timeline: Timeline) -> Iterator[tuple[Frame, floa
         yield before[0], reader.duration, before[1]
 
 
+def write_annotated_picture(path: Path, timeline: Timeline) -> None:
+    """A still picture as a PNG. BadInput: it cannot be written."""
+    with whole_file(path) as beside:
+        annotated_picture(timeline).save(beside, "PNG")
+
+
+def annotated_picture(timeline: Timeline) -> Image.Image:
+    """The first frame with its boxes and labels."""
+    frame = next(iter(open_reader(timeline.video).frames()))
+    return annotate(frame.pixels, [row for row in timeline.rows if row.frame == 0], timeline.facts.classes)
+
+
+def annotate(pixels: Tensor, rows: Sequence[Row], classes: Sequence[str]) -> Image.Image:
+    picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    larger = _enlargement(picture.width, picture.height)
+    picture = picture.resize((larger * picture.width, larger * picture.height)) if larger > 1 else picture
+    draw_faces(picture, rows, classes, larger)
+    return picture
+
+
+def _enlargement(width: int, height: int) -> int:
+    return 2 if min(width, height) < SMALL else 1
+
+
 def _annotated(pixels: Tensor, rows: Sequence[Row], timeline: Timeline, size: tuple[int, int]) -> np.ndarray:
-    picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    draw_faces(picture, rows, timeline.facts.classes)
+    picture = annotate(pixels, rows, timeline.facts.classes)
     if picture.width - size[0] not in (0, 1) or picture.height - size[1] not in (0, 1):
         picture = picture.resize(size)
     return np.asarray(picture)[: size[1], : size[0]]
 
 
-def draw_faces(picture: Image.Image, rows: Sequence[Row], classes: Sequence[str]) -> None:
-    """On the picture, in place: for each face its box, its number and label, and a bar as long as it is probable."""
+def draw_faces(picture: Image.Image, rows: Sequence[Row], classes: Sequence[str], scale: int = 1) -> None:
+    """On the picture, in place: for each face its box, its number and label, and a bar as long as it is probable.
+
+    scale: pixels of the picture in one of the rows' boxes.
+    """
     draw = ImageDraw.Draw(picture)
     text = max(11, picture.height // 28)
     line, font = max(2, text // 7), ImageFont.load_default(text)
     for row in rows:
         if row.box is None or row.probabilities is None or row.face_id is None:
             continue
-        left, top, width, height = row.box
+        left, top, width, height = (scale * side for side in row.box)
         colour = COLOURS[(row.face_id - 1) % len(COLOURS)]
         draw.rectangle((left, top, left + width, top + height), outline=colour, width=line)
         label = f"{row.face_id} {label_of(row.probabilities, classes)}"

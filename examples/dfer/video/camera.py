@@ -30,6 +30,8 @@ class Camera:
         self.name, self._driver = name, driver
         self.duration = 0.0
         self.fps = 0.0
+        self.start = 0.0
+        self.still = self.is_variable = self.plays = False
         self.problem: str | None = None
 
     def numbered(self, step: int = 1) -> Iterator[tuple[int, Frame]]:

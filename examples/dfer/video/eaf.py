@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from dfer.atomic_files import whole_file
 from dfer.video.notice import notice
+from dfer.video.outputs import relative_address
 from dfer.video.timeline import Row, Timeline, label_of
 
 KIND = "displayed expression"
@@ -71,7 +72,12 @@ def write_eaf(path: Path, timeline: Timeline) -> None:
     )
     header = ElementTree.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
     if timeline.video.is_file():  # and no camera
-        media = {"MEDIA_URL": timeline.video.resolve().as_uri(), "MIME_TYPE": "video/*"}
+        # ELAN tries the relative one where the folder of both files was moved.
+        media = {
+            "MEDIA_URL": timeline.video.resolve().as_uri(),
+            "MIME_TYPE": "video/*",
+            "RELATIVE_MEDIA_URL": f"./{relative_address(timeline.video, path.parent)}",
+        }
         ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
     ElementTree.SubElement(header, "PROPERTY", {"NAME": "notice"}).text = _text(" ".join(notice(timeline.facts)))
     spans = [_span(stretch) for stretch in found]

@@ -22,16 +22,20 @@ NEXT_TO_NO_TIME, SHOWN_INSTEAD = 0.011, 0.1
 class PictureReader(Reader):
     """Reads one picture, or the frames of an animation; both upright, as their EXIF says."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.plays = False
+        with Image.open(path) as picture:
+            self._frames = getattr(picture, "n_frames", 1) if picture.format in ANIMATED else 1
+            self._pixels = picture.width, picture.height
+        self.still = self._frames == 1
+
     def _decode(self, step: int = 1) -> Iterator[Frame]:
-        self.frames_read, self.duration = 0, 0.0
-        with Image.open(self.path) as picture:
-            frames = getattr(picture, "n_frames", 1) if picture.format in ANIMATED else 1
-            too_large = frames > 1 and picture.width * picture.height > MOST_PIXELS
-        self.still = frames == 1
-        if too_large:
-            raise UnreadableVideo(f"{picture.width} x {picture.height} pixels are too many for a frame")
+        self.frames_read, self.duration, self.problem = 0, 0.0, None
+        if self._pixels[0] * self._pixels[1] > MOST_PIXELS:
+            raise UnreadableVideo(f"{self._pixels[0]} x {self._pixels[1]} pixels are too many for a frame")
         try:
-            yield from self._animation(frames, step) if frames > 1 else self._picture()
+            yield from self._picture() if self.still else self._animation(step)
         except BadInput as error:
             raise UnreadableVideo(str(error).removeprefix(f"{self.path}: ")) from None
 
@@ -40,9 +44,9 @@ class PictureReader(Reader):
         self.frames_read = 1
         yield Frame(0.0, pixels)
 
-    def _animation(self, frames: int, step: int) -> Iterator[Frame]:
+    def _animation(self, step: int) -> Iterator[Frame]:
         with Image.open(self.path) as picture:
-            for number in range(frames):
+            for number in range(self._frames):
                 try:
                     picture.seek(number)
                     pixels = np.array(picture.convert("RGB"))
@@ -50,7 +54,7 @@ class PictureReader(Reader):
                 except Exception as error:
                     if not number:
                         raise UnreadableVideo(f"its first frame is damaged ({error}); convert it again") from None
-                    self.problem = f"only {number} of the {frames} frames that it states"
+                    self.problem = f"only {number} of the {self._frames} frames that it states"
                     return
                 time, shown = self.duration, float(picture.info.get("duration", 0)) / 1000
                 self.frames_read = number + 1
@@ -63,6 +67,7 @@ def open_reader(path: Path) -> Reader:
     """The reader for a file, chosen by its content and not by its name."""
     try:
         with Image.open(path, formats=(*ANIMATED, *STILL)):
-            return PictureReader(path)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            pass
+        return PictureReader(path)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
         return VideoReader(path)

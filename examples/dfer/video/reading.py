@@ -40,8 +40,8 @@ class Reader(ABC):
     fps: the frame rate that the file states (0 if none). frames_read, duration: how many frames the last reading
     decoded, and when the last of them ends, in seconds of the file. start: what the file's own clock, from which
     nothing else here counts, shows at its beginning. still: whether the file is one picture, without a time.
-    is_variable: whether the frames are unequally far apart. problem: None, or in one line what was damaged or missing;
-    what could be decoded has been given out all the same.
+    plays: whether browsers can play it as a video. is_variable: whether the frames are unequally far apart. problem:
+    None, or in one line what was damaged or missing; what could be decoded has been given out all the same.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,6 +51,7 @@ class Reader(ABC):
         self.duration = 0.0
         self.start = 0.0
         self.still = False
+        self.plays = True
         self.is_variable = False
         self.problem: str | None = None
         self._half_tick = 0.0  # time stamps are rounded to the file's own clock

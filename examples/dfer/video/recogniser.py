@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from agdt_layers import AGDTNet, prepare_for_inference
 from dfer.bad_input import BadInput
-from dfer.training.trained_file import TrainedFacts
+from dfer.training.run_folder import WEIGHTS
+from dfer.training.trained_file import TrainedFacts, load_trained
 from dfer.video.face_streams import FaceStreams
 from dfer.video.faces import FaceDetector
 from dfer.video.reading import Frame
@@ -49,6 +51,13 @@ class Recognised:
     """Width and height of the first frame."""
     changed_size: Sequence[int] = ()
     """Numbers of the frames from which on the frames have another size."""
+
+
+def load_recogniser(path: Path, settings: RecognitionSettings) -> tuple["Recogniser", TrainedFacts]:
+    """The net in a weights file, or in a run's folder, made ready for faces. BadInput: it cannot be."""
+    path = path / WEIGHTS if path.is_dir() else path
+    net, facts = load_trained(path)
+    return Recogniser(net, facts, settings), facts
 
 
 class Recogniser:
@@ -101,12 +110,15 @@ class Recogniser:
 
 def _rows(frame: Watched, probabilities: Sequence[Tensor]) -> list[Row]:
     if not frame.faces:
-        return [Row(frame.number, None, frame.time, 0.0, False, None, None)]
+        return [Row(frame.number, None, frame.time, 0.0, False, None, None, None)]
     rows = []
     for face, own in zip(frame.faces, probabilities, strict=True):
         left, top, right, bottom = face.box.tolist()
         box = (left, top, right - left, bottom - top)
-        rows.append(Row(frame.number, face.face_id, frame.time, face.confidence, True, box, tuple(own.tolist())))
+        # As exact as the table, so that the roll in it is that of its points.
+        points = tuple((round(x, 2), round(y, 2)) for x, y in face.points.tolist())
+        seen = (frame.number, face.face_id, frame.time, face.confidence, True)
+        rows.append(Row(*seen, box, points, tuple(own.tolist())))
     return rows
 
 
