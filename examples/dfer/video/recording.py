@@ -89,6 +89,11 @@ def write_others(
     from dfer.video.report import write_report
 
     video = timeline.video if isinstance(source, Reader) and not source.still and pictures else None
+    with stopwatch.stage("write"):
+        if outputs.scores is not None:
+            write_json(outputs.scores, timeline)
+        if outputs.annotations is not None:
+            write_eaf(outputs.annotations, timeline)
     with stopwatch.stage("video"):
         if outputs.annotated is not None and timeline.still:
             write_annotated_picture(outputs.annotated, timeline)
@@ -102,10 +107,6 @@ def write_others(
     if video == timeline.video and not source.plays:
         video = None
     with stopwatch.stage("write"):
-        if outputs.scores is not None:
-            write_json(outputs.scores, timeline)
-        if outputs.annotations is not None:
-            write_eaf(outputs.annotations, timeline)
         write_report(outputs.page, timeline, video=video, pictures=pictures)
     shows_faces = pictures and (timeline.thumbnails or timeline.still)
     remark = " (with pictures of faces; --no-thumbnails leaves them out)" if shows_faces else ""
