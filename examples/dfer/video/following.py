@@ -85,11 +85,15 @@ class Follower:
         """End all faces."""
         self._tracks = []
 
-    def is_steady(self, time: float, faces: Faces, looks: Tensor) -> bool:
-        """Whether these are the faces of the last look, each where it is expected and nowhere near another."""
+    def rows_of_same(self, time: float, faces: Faces, looks: Tensor) -> list[int] | None:
+        """The rows of the faces of the last look, by their numbers; None unless they are the same faces.
+
+        The same: neither more nor fewer, each where it is expected and nowhere near another.
+        """
         linked, certain = self._link(self._count(time), faces, looks)
-        seen = {track.face_id for track in self._tracks if track.time == self._counted}
-        return all(certain) and seen == {track.face_id for track in linked if track is not None}
+        seen = sorted(track.face_id for track in self._tracks if track.time == self._counted)
+        row_of = {track.face_id: row for row, track in enumerate(linked) if track is not None}
+        return [row_of[face] for face in seen] if all(certain) and seen == sorted(row_of) else None
 
     def follow(self, time: float, faces: Faces, looks: Tensor) -> list[int]:
         """The number of each face, from 1.

@@ -138,15 +138,16 @@ def test_a_look_changes_slowly_with_the_face() -> None:
         assert follower.follow(n * STEP, faces((0, 0, 40)), between(a, b, 1 - n / 29)[None]) == [1]
 
 
-def test_steady_means_the_same_faces_each_by_itself() -> None:
+def test_the_same_faces_are_given_in_their_order_if_each_is_by_itself() -> None:
     a, b, c = people(3)
     follower = Follower()
     follower.follow(0.0, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b]))
     two = torch.stack([a, b])
-    assert follower.is_steady(STEP, faces((2, 0, 40), (98, 0, 40)), two)
-    assert not follower.is_steady(STEP, faces((2, 0, 40)), a[None])
-    assert not follower.is_steady(STEP, faces((2, 0, 40), (98, 0, 40), (200, 0, 40)), torch.stack([a, b, c]))
-    assert not follower.is_steady(STEP, faces((2, 0, 40), (198, 0, 40)), two)
-    assert not follower.is_steady(STEP, faces((95, 0, 40), (100, 0, 40)), two)
+    assert follower.rows_of_same(STEP, faces((2, 0, 40), (98, 0, 40)), two) == [0, 1]
+    assert follower.rows_of_same(STEP, faces((98, 0, 40), (2, 0, 40)), two.flip(0)) == [1, 0]
+    assert follower.rows_of_same(STEP, faces((2, 0, 40)), a[None]) is None
+    assert follower.rows_of_same(STEP, faces((2, 0, 40), (98, 0, 40), (200, 0, 40)), torch.stack([a, b, c])) is None
+    assert follower.rows_of_same(STEP, faces((2, 0, 40), (198, 0, 40)), two) is None
+    assert follower.rows_of_same(STEP, faces((95, 0, 40), (100, 0, 40)), two) is None
     # Nobody before and nobody now.
-    assert Follower().is_steady(0.0, faces(), torch.empty(0, 768))
+    assert Follower().rows_of_same(0.0, faces(), torch.empty(0, 768)) == []
