@@ -22,13 +22,11 @@ import torch
 
 from dfer.bad_input import BadInput
 from dfer.data.workers import usable_cores
+from dfer.preparation.clips import Clip, Shard, alone_in, find_clips
+from dfer.preparation.preparing import prepare_clips
+from dfer.preparation.reports import Progress, Settings, read_report, summary
 from dfer.stopping import Stopped, stoppable
-from dfer.video.clip_folders import Clip, find_clips
 from dfer.video.mtcnn import load_nets
-from dfer.video.preparation import prepare_clips
-from dfer.video.preparation_reports import Settings, read_report, summary
-from dfer.video.progress import Progress
-from dfer.video.shards import Shard, alone_in
 
 
 def shard(text: str) -> Shard:

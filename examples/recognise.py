@@ -63,10 +63,9 @@ def whole(text: str, least: int) -> int:
 def recognise(args: argparse.Namespace, began: float) -> int:
     from dfer.video.camera import find_camera
     from dfer.video.notice import notice, short_notice
-    from dfer.video.outputs import plan_outputs, refuse_source
     from dfer.video.pictures import open_reader
     from dfer.video.recogniser import RecognitionSettings, in_words, load_recogniser
-    from dfer.video.recording import record, write_others
+    from dfer.video.recording import plan_outputs, record, refuse_source, write_others
 
     if args.source is not None:
         refuse_source(args.source)

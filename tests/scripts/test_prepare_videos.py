@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dfer.video.clip_folders import find_clips
+from dfer.preparation.clips import find_clips
 from helpers.footage import talking_face
 from helpers.full_disk import full_disk
 from helpers.videos import shades, write_video

@@ -20,11 +20,11 @@ import torch
 
 from dfer.bad_input import BadInput
 from dfer.data.workers import usable_cores
-from dfer.video.clip_folders import find_clips
+from dfer.preparation.clips import find_clips
+from dfer.preparation.preparing import prepare_clip
+from dfer.preparation.reports import Report, Settings
 from dfer.video.faces import FaceDetector
 from dfer.video.pictures import open_reader
-from dfer.video.preparation import prepare_clip
-from dfer.video.preparation_reports import Report, Settings
 from dfer.video.reading import UnreadableVideo
 from dfer.video.watching import RUN_FRAMES
 

@@ -98,7 +98,7 @@ class Follower:
     def follow(self, time: float, faces: Faces, looks: Tensor) -> list[int]:
         """The number of each face, from 1.
 
-        faces: what was detected at this time, in seconds. looks: (n, d), see :func:`dfer.video.appearance.looks`.
+        faces: what was detected at this time, in seconds. looks: (n, d), see :func:`dfer.video.likeness.looks`.
         """
         now = self._count(time)
         linked, certain = self._link(now, faces, looks)

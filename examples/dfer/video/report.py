@@ -17,7 +17,6 @@ from torch import Tensor
 from dfer.atomic_files import whole_file
 from dfer.video.annotated_video import annotated_picture
 from dfer.video.face_series import Room, Series, read_room
-from dfer.video.outputs import relative_address
 from dfer.video.report_parts import (
     bars,
     full_band,
@@ -33,6 +32,7 @@ from dfer.video.report_parts import (
     weights_table,
 )
 from dfer.video.timeline import CLEAR_LEAD, Timeline
+from dfer.video.timeline_files import relative_address
 
 TEMPLATE = Path(__file__).with_name("report_page.html")
 MOST_THUMBNAILS, THUMBNAIL_SIDE = 24, 72

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from dfer.video.alignment import align
-from dfer.video.appearance import looks
 from dfer.video.boxes import overlaps
-from dfer.video.cuts import are_cuts, reduced
 from dfer.video.faces import FACE, FaceDetector, Faces
 from dfer.video.following import SAME_FACE, Follower
+from dfer.video.likeness import are_cuts, looks, reduced
 from dfer.video.reading import Frame
 from dfer.video.stopwatch import Stopwatch
 

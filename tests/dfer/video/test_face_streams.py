@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from agdt_layers import AGDTStream, build_agdtnet
-from dfer.video.face_streams import MOST_FRAMES, FaceStreams
+from dfer.video.recogniser import MOST_FRAMES, FaceStreams
 
 WINDOW, SIZE = 4, 32
 

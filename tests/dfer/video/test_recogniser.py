@@ -15,9 +15,8 @@ from dfer.video import recogniser
 from dfer.video.alignment import align
 from dfer.video.faces import Faces
 from dfer.video.reading import Frame
-from dfer.video.recogniser import Recognised, Recogniser, RecognitionSettings, in_words
+from dfer.video.recogniser import MOST_OF_A_FACE, Recognised, Recogniser, RecognitionSettings, in_words
 from dfer.video.stopwatch import Stopwatch
-from dfer.video.thumbnails import MOST_OF_A_FACE
 from dfer.video.timeline import Row
 from dfer.video.watching import RUN_FRAMES, WHOLE_LOOKS
 from helpers.made_rows import facts

@@ -1,15 +1,20 @@
-"""What became of each video: a JSON file beside its folder."""
+"""What became of each video: a JSON file beside its folder, and what is printed of it."""
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from rich import progress
+from rich.console import Console
+
 from dfer.bad_input import BadInput
-from dfer.video.clip_folders import Clip
+from dfer.preparation.clips import Clip
 
 
 @dataclass(frozen=True)
@@ -150,3 +155,38 @@ def file_size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+class Progress:
+    """Counts clips; on a terminal only what needs attention gets a line of its own above the bar."""
+
+    def __init__(self, clips: int, done: int) -> None:
+        self._console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+        self._bar = progress.Progress(
+            progress.TextColumn("clips"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._clips, self._done = clips, done
+        self._task = self._bar.add_task("clips", total=clips, completed=done)
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, name: str, report: Report) -> None:
+        self._done += 1
+        self._bar.advance(self._task)
+        if report.problem or report.status != "prepared" or not self._console.is_terminal:
+            self._console.print(f"[{self._done}/{self._clips}] {name}: {report.in_words()}")
+            self._console.file.flush()

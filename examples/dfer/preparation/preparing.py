@@ -18,14 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from dfer.bad_input import BadInput
-from dfer.video.clip_folders import Clip, clear_partial
+from dfer.preparation.clips import Clip, clear_partial
+from dfer.preparation.reports import ClipReport, Report, Settings, report_of, write_report
+from dfer.preparation.workers import run_jobs
 from dfer.video.faces import FaceDetector
 from dfer.video.pictures import open_reader
-from dfer.video.preparation_reports import ClipReport, Report, Settings, report_of, write_report
 from dfer.video.reading import UnreadableVideo
 from dfer.video.stopwatch import Stopwatch
 from dfer.video.watching import Sighting, Watcher
-from dfer.video.workers import run_jobs
 
 # In seconds. A face that is found for less, and for less than a quarter of the video, is no person to make a clip of.
 SHORTEST_TRACK = 0.5
