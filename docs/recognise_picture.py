@@ -28,10 +28,10 @@ def main() -> int:
         write_video(Path("crowd.mp4"), crowd().frames, rate=RATE)
         code = recognise.main(["crowd.mp4", "--video", "--eaf", *sys.argv[1:]])
         if code == 0:
-            frames = VideoReader(Path("recognised") / "crowd.faces.mp4").frames()
+            frames = VideoReader(Path("recognised") / "crowd.mp4.faces.mp4").frames()
             frame = next(islice(frames, round(SECOND * RATE), None))
             Image.fromarray(frame.pixels.permute(1, 2, 0).numpy()).save(IMAGES / "recognise.png", optimize=True)
-            draw_page(Path("recognised/crowd.html").resolve())
+            draw_page(Path("recognised/crowd.mp4.html").resolve())
     return code
 
 

@@ -1,8 +1,9 @@
 """Turn videos into training clips: one folder of aligned faces a video.
 
 IN is a folder of videos (DAiSEE's tree, or any other) or one video. OUT gets the same tree: a.mp4 becomes the folder a
-of 00001.jpg, 00002.jpg, ..., and a.json, which says what was found. In each frame the face that is followed is turned
-upright and cut out; a frame without it takes the nearest one's. A video without any face gets its report only.
+of 00001.jpg, 00002.jpg, ..., and a.json, which says what was found. Faces are followed as recognise.py follows them.
+The clip is the face that is seen longest and largest, from its first frame to its last, upright and cut out; with
+--every-face each face gets a clip: a/face1, a/face2, ... A video without any face gets its report only.
 
 Start it again with the same command to go on: finished clips are skipped. Exit code: 0, every video was read to its
 end; 3, at least one was damaged (what could be read is prepared) or unreadable; 2, wrong input, or the output cannot be
@@ -21,13 +22,11 @@ import torch
 
 from dfer.bad_input import BadInput
 from dfer.data.workers import usable_cores
+from dfer.preparation.clips import Clip, Shard, alone_in, find_clips
+from dfer.preparation.preparing import prepare_clips
+from dfer.preparation.reports import Progress, Settings, read_report, summary
 from dfer.stopping import Stopped, stoppable
-from dfer.video.clip_folders import Clip, find_clips
 from dfer.video.mtcnn import load_nets
-from dfer.video.preparation import prepare_clips
-from dfer.video.preparation_reports import Settings, read_report, summary
-from dfer.video.progress import Progress
-from dfer.video.shards import Shard, alone_in
 
 
 def shard(text: str) -> Shard:
@@ -61,6 +60,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for the clips")
     parser.add_argument("--every", type=interval, help="seconds between frames (default: every frame of the video)")
     parser.add_argument("--size", type=partial(whole, least=16), default=112, help="side of a face in pixels (112)")
+    parser.add_argument("--every-face", action="store_true", help="a clip for each face, not for the main one only")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
     parser.add_argument("--workers", type=partial(whole, least=1), help="processes (default: one a core; 4 with a GPU)")
     parser.add_argument(
@@ -78,7 +78,7 @@ def prepare(args: argparse.Namespace) -> int:
     load_nets()  # missing weights are told once, before anything starts
     clips = args.shard.of(find_clips(args.source, args.out))
     with alone_in(args.out, args.shard):
-        return prepare_all(clips, Settings(args.size, args.every), device, args.workers)
+        return prepare_all(clips, Settings(args.size, args.every, args.every_face), device, args.workers)
 
 
 def prepare_all(clips: Sequence[Clip], settings: Settings, device: str, workers: int | None) -> int:
@@ -90,7 +90,7 @@ def prepare_all(clips: Sequence[Clip], settings: Settings, device: str, workers:
     with closing(preparing), Progress(len(clips), already) as progress:
         for clip, report in preparing:
             reports[clip] = report
-            frames += report.frames
+            frames += report.analysed
             progress.advance(clip.name, report)
     print(summary(reports.values(), already))
     seconds = time.monotonic() - began

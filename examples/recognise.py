@@ -1,43 +1,29 @@
 """A video in, a timeline out: the displayed expression of every face, over time.
 
 Finds every face, follows each, and writes OUT/VIDEO.csv (one row a face and frame) and OUT/VIDEO.html (one page to look
-at); with --eaf annotations for ELAN, with --video the video with boxes and labels. Faces get numbers, not names, and
-nothing leaves this machine. Without --weights it takes the net that comes with it, which was trained on drawings.
+at); with --json the same as JSON, with --eaf annotations for ELAN, with --video the video with boxes and labels. VIDEO
+may be a picture, too. Faces get numbers, not names, and nothing leaves this machine. Without --weights it takes the net
+that comes with it, which was trained on drawings and is often wrong on real faces.
 
 Exit code: 0, the video was read to its end; 3, it was damaged and what could be read is in the timeline; 2, wrong
 input, or the output cannot be written; 130, interrupted (a camera's timeline is kept).
 """
 
-import argparse
-import os
-import signal
-import sys
 import time
-from collections.abc import Sequence
-from functools import partial
-from io import TextIOWrapper
-from pathlib import Path
 
-from dfer.bad_input import BadInput
-from dfer.data.pictures import PICTURES
-from dfer.training.run_folder import WEIGHTS
-from dfer.training.trained_file import TrainedFacts, load_trained
-from dfer.video.annotated_video import write_annotated
-from dfer.video.camera import find_camera
-from dfer.video.eaf import write_eaf
-from dfer.video.notice import notice
-from dfer.video.outputs import Outputs, plan_outputs
-from dfer.video.reading import UnreadableVideo, VideoReader
-from dfer.video.recogniser import Recogniser, RecognitionSettings, in_words
-from dfer.video.recording import record
-from dfer.video.report import write_report
-from dfer.video.stopwatch import Stopwatch
-from dfer.video.timeline import Timeline
+BEGAN = time.monotonic()
 
-# In seconds. Browsers do not agree on the time in a video whose own clock starts later.
-LATEST_START = 0.1
-# FFmpeg reads them as videos, and no browser plays them as such.
-STILL = {*PICTURES, ".gif"}
+# What is imported here is needed to refuse a wrong command line; the rest follows when there is work for it.
+import argparse  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from functools import partial  # noqa: E402
+from io import TextIOWrapper  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from dfer.bad_input import BadInput  # noqa: E402
+
 SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.safetensors"
 
 
@@ -55,8 +41,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--detect-every", type=partial(whole, least=1), default=5, metavar="N",
                         help="look for faces in every N-th frame and carry them in between (5)")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("recognised"), help="folder of the outputs (recognised)")
+    parser.add_argument("--json", action="store_true", help="also the rows as JSON, one object a face and frame")
     parser.add_argument("--eaf", action="store_true", help="also annotations for ELAN, one tier a face")
-    parser.add_argument("--video", action="store_true", help="also the video with boxes and labels")
+    parser.add_argument("--video", action="store_true", help="also the video, or the picture, with boxes and labels")
     parser.add_argument("--no-thumbnails", action="store_true", help="no picture of a face in any output")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     args = parser.parse_args(argv)
@@ -73,59 +60,42 @@ def whole(text: str, least: int) -> int:
     return int(text)
 
 
-def load_recogniser(args: argparse.Namespace) -> tuple[Recogniser, TrainedFacts]:
-    path = args.weights or SHIPPED
-    path = path / WEIGHTS if path.is_dir() else path
-    if args.weights is None and not path.exists():
-        raise BadInput(f"{path}: the weights that come with this script are missing; name others with --weights")
-    net, facts = load_trained(path)
+def recognise(args: argparse.Namespace, began: float) -> int:
+    from dfer.video.camera import find_camera
+    from dfer.video.notice import notice, short_notice
+    from dfer.video.pictures import open_reader
+    from dfer.video.recogniser import RecognitionSettings, in_words, load_recogniser
+    from dfer.video.recording import plan_outputs, record, refuse_source, write_others
+
+    if args.source is not None:
+        refuse_source(args.source)
+    source = open_reader(args.source) if args.camera is None else find_camera(args.camera)
+    if source.still and args.eaf:
+        raise BadInput(f"{args.source}: a picture has no timeline to annotate; leave out --eaf")
+    outputs = plan_outputs(
+        args.out,
+        args.source.name if args.camera is None else f"camera{args.camera}",
+        scores=args.json,
+        annotations=args.eaf,
+        annotated=(".png" if source.still else ".mp4") if args.video else None,
+        overwrite=args.overwrite,
+    )
     settings = RecognitionSettings(args.every, args.detect_every, args.camera is None, not args.no_thumbnails)
-    return Recogniser(net, facts, settings), facts
-
-
-def recognise(args: argparse.Namespace) -> int:
-    name = args.source.stem if args.camera is None else f"camera{args.camera}"
-    if args.source is not None and not args.source.is_file():
-        what = (
-            "no such file" if not args.source.exists() else "a folder" if args.source.is_dir() else "a pipe or device"
-        )
-        raise BadInput(f"{args.source}: {what}; expected the file of a video, which can be read twice")
-    outputs = plan_outputs(args.out, name, annotations=args.eaf, video=args.video, overwrite=args.overwrite)
-    recogniser, facts = load_recogniser(args)
-    print(*notice(facts), sep="\n")
-    source = VideoReader(args.source) if args.camera is None else find_camera(args.camera)
-    began = time.monotonic()
-    timeline, words = record(args.source or Path(name), source, recogniser, facts, outputs.table)
+    recogniser, facts = load_recogniser(args.weights or SHIPPED, settings)
+    recogniser.stopwatch.seconds["start"] = time.monotonic() - began
+    print(*(notice(facts) if outputs.is_first_run else (short_notice(facts),)), sep="\n")
+    name = args.source or Path(f"camera{args.camera}")
+    timeline, words = record(name, source, recogniser, facts, outputs.table)
     print(*words, sep="\n")
-    start = source.start if isinstance(source, VideoReader) else 0.0
-    write_others(args, outputs, timeline, start, recogniser.stopwatch)
-    if args.camera is None:
+    print(*write_others(outputs, timeline, source, recogniser.stopwatch, pictures=not args.no_thumbnails), sep="\n")
+    if args.camera is None and not source.still:
         print(in_words(recogniser.stopwatch, timeline.duration, time.monotonic() - began))
-    for path in outputs.all():
-        print(path)
     return 3 if timeline.problem else 0
 
 
-def write_others(
-    args: argparse.Namespace, outputs: Outputs, timeline: Timeline, start: float, stopwatch: Stopwatch
-) -> None:
-    if outputs.annotations is not None:
-        with stopwatch.stage("write"):
-            write_eaf(outputs.annotations, timeline)
-    beside = None
-    if outputs.video is not None:
-        with stopwatch.stage("video"):
-            write_annotated(outputs.video, timeline)
-        beside = outputs.video.name
-    elif args.source is not None and not args.no_thumbnails and start > LATEST_START:
-        print(f"the page is without the video, whose own clock starts at {start:.1f} s; --video makes one that fits")
-    elif args.source is not None and not args.no_thumbnails and args.source.suffix.lower() not in STILL:
-        beside = Path(os.path.relpath(args.source.resolve(), args.out.resolve())).as_posix()
-    with stopwatch.stage("write"):
-        write_report(outputs.page, timeline, video_beside=beside)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:
+    """`began`: when the process began, which the pace that is printed counts from; by default now."""
+    began = time.monotonic() if began is None else began
     args = parse(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -133,10 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whoever ends this process wants it clean, too.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return recognise(args)
-    except (BadInput, UnreadableVideo, OSError) as error:
-        named = f"{args.source}: " if isinstance(error, UnreadableVideo) else ""
-        print(f"recognise.py: {named}{error}".replace("\n", " "), file=sys.stderr)
+        return recognise(args, began)
+    except (BadInput, OSError) as error:
+        print(f"recognise.py: {error}".replace("\n", " "), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("recognise.py: interrupted; no file is half-written", file=sys.stderr)
@@ -146,4 +115,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(began=BEGAN))

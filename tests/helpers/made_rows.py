@@ -25,14 +25,17 @@ def row(frame: int, face: int | None, label: str = "happy", rate: float = 25.0, 
     """A face that shows one expression, or two at once ("uncertain"); without a face, a frame without one."""
     odds = {"happy": (0.8, 0.1, 0.1), "sad": (0.1, 0.8, 0.1), "neutral": (0.1, 0.1, 0.8), "uncertain": (0.4, 0.4, 0.2)}
     if face is None:
-        return Row(frame, None, frame / rate, 0.0, False, None, None)
-    given = {"confidence": 0.99, "success": True, "box": (10.0 * face, 8.0, 20.0, 24.0), "probabilities": odds[label]}
+        return Row(frame, None, frame / rate, 0.0, False, None, None, None)
+    given = {
+        "confidence": 0.99, "success": True, "box": (10.0 * face, 8.0, 20.0, 24.0), "probabilities": odds[label],
+        "points": tuple((10.0 * face + x, 8.0 + y) for x, y in ((5, 8), (15, 8.5), (10, 13), (6, 18.25), (14, 18))),
+    }  # fmt: skip
     return Row(frame, face, frame / rate, **{**given, **changes})
 
 
 def timeline(video: Path, rows: Sequence[Row], **changes: Any) -> Timeline:
     given = {
-        "duration": (rows[-1].frame + 1) / 25 if rows else 0.0, "fps": 25.0, "width": 64, "height": 48,
+        "duration": (rows[-1].frame + 1) / 25 if rows else 0.0, "fps": 25.0, "still": False, "width": 64, "height": 48,
         "facts": facts(), "thumbnails": {}, "problem": None,
     }  # fmt: skip
     return Timeline(video=video, rows=rows, **{**given, **changes})

@@ -14,10 +14,10 @@ Places = Mapping[int, tuple[float, float]]
 SIDE = 32
 
 
-def pattern(person: int) -> Tensor:
-    """(3, SIDE, SIDE), smooth, and unlike that of any other person."""
+def pattern(person: int, side: int = SIDE) -> Tensor:
+    """(3, side, side), smooth, and unlike that of any other person."""
     coarse = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(person)) * 255
-    return torch.nn.functional.interpolate(coarse, SIDE, mode="bilinear")[0].byte()
+    return torch.nn.functional.interpolate(coarse, side, mode="bilinear")[0].byte()
 
 
 def paint(places: Places, height: int = 96, width: int = 160, background: int = 40, light: float = 1.0) -> Tensor:
@@ -29,11 +29,15 @@ def paint(places: Places, height: int = 96, width: int = 160, background: int = 
 
 
 class StandInDetector:
-    """Knows the truth about each frame by its pixels; `looked` says at how many frames it looked at each call."""
+    """Knows the truth about each frame by its pixels.
+
+    `looked` says at how many frames it looked as a whole at each call, `refined` at how many places it looked alone.
+    """
 
     def __init__(self, film: Sequence[tuple[Places, Tensor]]) -> None:
         self._truth = {self._key(frame): places for places, frame in film}
         self.looked: list[int] = []
+        self.refined = 0
 
     @staticmethod
     def _key(frame: Tensor) -> bytes:
@@ -47,6 +51,17 @@ class StandInDetector:
             boxes = torch.cat([corners, corners + SIDE], 1)
             found.append(Faces(boxes, corners[:, None] + SIDE * TEMPLATE, torch.full((len(boxes),), 0.9)))
         return found
+
+    def refine(self, frames: Sequence[Tensor], boxes: Tensor) -> Faces:
+        """Of each frame the patch whose corner is nearest to the box's, if it is within half a patch."""
+        self.refined += len(boxes)
+        corners, sure = boxes[:, :2].clone(), torch.zeros(len(boxes))
+        for row, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
+            truth = torch.tensor(list(self._truth[self._key(frame)].values())).reshape(-1, 2)
+            distance = (truth - box[:2]).abs().amax(1)
+            if len(truth) and distance.min() < SIDE / 2:
+                corners[row], sure[row] = truth[distance.argmin()], 0.9
+        return Faces(torch.cat([corners, corners + SIDE], 1), corners[:, None] + SIDE * TEMPLATE, sure)
 
 
 def numbered(frames: Sequence[Tensor], rate: float = 25.0, step: int = 1) -> Iterator[tuple[int, Frame]]:

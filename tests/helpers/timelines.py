@@ -12,6 +12,7 @@ from torch import Tensor
 from dfer.training.trained_file import TrainedFacts
 from dfer.video.timeline import Row, Timeline
 
+POINTS = ((20.0, 30.0), (40.0, 30.0), (30.0, 40.0), (22.0, 50.0), (38.0, 50.0))
 CLASSES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 
 
@@ -25,7 +26,7 @@ def made_facts(classes: Sequence[str] = CLASSES, **changes: Any) -> TrainedFacts
         "frames": 8,
         "frames_per_segment": 1,
         "net": {"model": "agdtnet", "dropout": 0.1},
-        "trained_on": "drawings",
+        "trained_on": "DFEW, fold 1",
         "epoch": 7,
         "epoch_selected_on": "validation",
         "uar": 0.812,
@@ -50,10 +51,17 @@ class MadeRows:
             faces = [face for face, spans in self.seen.items() if any(start <= time < end for start, end in spans)]
             for face in faces:
                 yield Row(
-                    frame, face, time, 0.99, True, (40.0 * face, 30.0, 64.0, 64.0), self.probabilities(face, time)
+                    frame,
+                    face,
+                    time,
+                    0.99,
+                    True,
+                    (40.0 * face, 30.0, 64.0, 64.0),
+                    POINTS,
+                    self.probabilities(face, time),
                 )
             if not faces:
-                yield Row(frame, None, time, 0.0, False, None, None)
+                yield Row(frame, None, time, 0.0, False, None, None, None)
 
     def probabilities(self, face: int, time: float) -> tuple[float, ...]:
         scores = [math.exp(2.2 * math.sin(0.35 * time + 1.7 * face + 2.4 * index)) for index in range(self.classes)]
@@ -68,11 +76,12 @@ def made_timeline(
     video: Path = Path("clip.mp4"),
     thumbnails: Mapping[int, Sequence[tuple[float, Tensor]]] | None = None,
     problem: str | None = None,
+    still: bool = False,
     **facts: Any,
 ) -> Timeline:
     stated = made_facts(**facts)
     rows = MadeRows(seen, round(duration * fps), fps, len(stated.classes))
-    return Timeline(video, duration, fps, 640, 360, rows, stated, thumbnails or {}, problem)
+    return Timeline(video, duration, fps, still, 640, 360, rows, stated, thumbnails or {}, problem)
 
 
 def made_thumbnails(times: Sequence[float], size: int = 64) -> list[tuple[float, Tensor]]:

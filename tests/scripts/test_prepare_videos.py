@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dfer.video.clip_folders import find_clips
+from dfer.preparation.clips import find_clips
 from helpers.footage import talking_face
 from helpers.full_disk import full_disk
 from helpers.videos import shades, write_video
@@ -104,16 +104,16 @@ def test_the_tree_is_prepared_and_nothing_is_dropped(videos: Path, uninterrupted
     assert status.pop("Train/broken.json") == "unreadable"
     assert set(status.values()) == {"prepared"}
     assert reports["Train/cut.json"]["problem"] is not None
-    assert reports["Test/200001/2000011000/2000011000.json"]["filled"] == 3
+    assert reports["Test/200001/2000011000/2000011000.json"]["analysed"] == 6
     for name in status:
         pictures = sorted(path.name for path in (out / name).with_suffix("").iterdir())
-        assert pictures == [f"{number:05d}.jpg" for number in range(1, reports[name]["frames"] + 1)]
+        assert pictures == [f"{number:05d}.jpg" for number in range(1, reports[name]["clips"][0]["frames"] + 1)]
     assert len([path for path in out.rglob("*") if path.name.startswith(".")]) == 0
     lines = printed.splitlines()
     assert len(lines) == 11
     assert "9 videos: 7 prepared, 1 of them damaged, 1 without a face, 1 unreadable; " in lines[-2]
     assert re.fullmatch(r"this run: \d+ frames in \d+ s, [\d.]+ a second by 2 processes", lines[-1])
-    assert any("Train/broken.mp4: unreadable: not a readable video" in line for line in lines)
+    assert any("Train/broken.mp4: unreadable: a text file, not a video" in line for line in lines)
 
 
 def test_again_does_only_what_is_left(

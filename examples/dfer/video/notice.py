@@ -17,15 +17,31 @@ NOT_MEASURED = (
     "Not measured: how the recalls differ between groups of people, by age, sex, skin colour or culture. "
     "With the paper's own network the weakest classes of DFEW are disgust (recall 0.00 %) and fear (22.35 %)."
 )
+# As the weights file calls what the net was trained on; the test clips come from the same data set.
+DRAWINGS = "drawings"
+VIDEOS_OF_PEOPLE = ("DFEW", "FERV39k", "DAiSEE")
 
 
-def weights_in_words(facts: TrainedFacts) -> str:
-    """One line: what the weights were trained on, and how well they did on its test set."""
-    return f"Weights trained on {facts.trained_on}; on its test set UAR {facts.uar:.1%}, WAR {facts.war:.1%}."
+def trained_on_drawings(facts: TrainedFacts) -> bool:
+    return facts.trained_on.startswith(DRAWINGS)
+
+
+def people_tested_on(facts: TrainedFacts) -> str | None:
+    """The data set of videos of people whose test clips gave the recalls; None where the weights file names none."""
+    return facts.trained_on if facts.trained_on.startswith(VIDEOS_OF_PEOPLE) else None
+
+
+def headline(facts: TrainedFacts) -> str:
+    """One line, the first thing to know about these weights."""
+    if trained_on_drawings(facts):
+        return "These weights were trained on drawings, not on people: their answers are often wrong on real faces."
+    if people_tested_on(facts) is None:
+        return f"Weights trained on {facts.trained_on}; their file does not say how well they do on videos of people."
+    return f"Weights trained on {facts.trained_on}; on its test clips UAR {facts.uar:.1%}, WAR {facts.war:.1%}."
 
 
 def input_in_words(facts: TrainedFacts) -> str:
-    """One line: what the net looks at. Its classes stand in the line of the recalls."""
+    """One line: what the net looks at."""
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (facts.mean, facts.std))
     return (
         f"The net looks at {facts.frames} frames of {facts.size} x {facts.size} pixels at a time, "
@@ -33,17 +49,23 @@ def input_in_words(facts: TrainedFacts) -> str:
     )
 
 
-def recalls_in_words(classes: Sequence[str], recall: Sequence[float | None]) -> str:
-    """One line: the recall of each class; a class without a test clip has none.
+def recalls_in_words(facts: TrainedFacts) -> str:
+    """One line: the recall of each class, where it was measured on people; a class without a test clip has none."""
+    if people_tested_on(facts) is None:
+        return f"Recalls are not shown, since they were not measured on people. Classes: {', '.join(facts.classes)}."
+    return f"Recall by class: {_list_recalls(facts.classes, facts.recall)}."
 
-    >>> recalls_in_words(("happy", "fear"), (0.934, None))
-    'Recall by class: happy 93%, fear not measured.'
-    """
-    parts = (f"{name} {'not measured' if r is None else f'{r:.0%}'}" for name, r in zip(classes, recall, strict=True))
-    return f"Recall by class: {', '.join(parts)}."
+
+def _list_recalls(classes: Sequence[str], recall: Sequence[float | None]) -> str:
+    pairs = zip(classes, recall, strict=True)
+    return ", ".join(f"{name} {'not measured' if r is None else f'{r:.0%}'}" for name, r in pairs)
 
 
 def notice(facts: TrainedFacts) -> tuple[str, ...]:
-    """The lines that every run prints and every file for people holds."""
-    recalls = recalls_in_words(facts.classes, facts.recall)
-    return (weights_in_words(facts), input_in_words(facts), recalls, WHAT_IT_IS, NOT_MEASURED, LAW)
+    """The six lines that a first run prints, and every file for people holds."""
+    return headline(facts), input_in_words(facts), recalls_in_words(facts), WHAT_IT_IS, NOT_MEASURED, LAW
+
+
+def short_notice(facts: TrainedFacts) -> str:
+    """The one line of later runs."""
+    return f"{headline(facts)} Displayed expression, not feelings; the page holds the whole notice."

@@ -1,7 +1,7 @@
 """Frames out of a video file: upright, each with its time, and whatever can be read of a damaged file."""
 
 import math
-import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +12,9 @@ import torch
 from av import VideoFrame, VideoStream
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.sidedata.sidedata import Type
 from torch import Tensor
+
+from dfer.video.containers import is_mirrored, why_unreadable
 
 # A longer gap between two frames is a broken clock or a cut, not a picture that stands still.
 LONGEST_STILL = 10.0
@@ -33,13 +34,14 @@ def open_file(path: Path) -> InputContainer:
     return av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
 
 
-class VideoReader:
-    """Reads a file's first video stream; read it again by calling `frames` again.
+class Reader(ABC):
+    """Reads a file's pictures; read it again by calling `frames` or `numbered` again.
 
     fps: the frame rate that the file states (0 if none). frames_read, duration: how many frames the last reading
     decoded, and when the last of them ends, in seconds of the file. start: what the file's own clock, from which
-    nothing else here counts, shows at its beginning. problem: None, or in one line what was damaged or
-    missing; what could be decoded has been given out all the same.
+    nothing else here counts, shows at its beginning. still: whether the file is one picture, without a time.
+    plays: whether browsers can play it as a video. is_variable: whether the frames are unequally far apart. problem:
+    None, or in one line what was damaged or missing; what could be decoded has been given out all the same.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,6 +50,9 @@ class VideoReader:
         self.frames_read = 0
         self.duration = 0.0
         self.start = 0.0
+        self.still = False
+        self.plays = True
+        self.is_variable = False
         self.problem: str | None = None
         self._half_tick = 0.0  # time stamps are rounded to the file's own clock
 
@@ -81,12 +86,19 @@ class VideoReader:
         for taken, frame in enumerate(self._decode(step)):
             yield taken * step, frame
 
+    @abstractmethod
+    def _decode(self, step: int = 1) -> Iterator[Frame]: ...
+
+
+class VideoReader(Reader):
+    """Reads a file's first video stream."""
+
     def _decode(self, step: int = 1) -> Iterator[Frame]:
         self.frames_read, self.duration, self.problem = 0, 0.0, None
         try:
             container = open_file(self.path)
         except (FFmpegError, OSError, ValueError) as error:
-            raise UnreadableVideo(f"not a readable video: {_reason(error)}") from error
+            raise UnreadableVideo(why_unreadable(self.path, _reason(error))) from error
         with container:
             # A cover picture in a sound file counts as a video stream, too.
             streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
@@ -102,7 +114,8 @@ class VideoReader:
             self.start = (container.start_time or 0) / av.time_base
             last = end = 0.0
             damaged, reason = 0, ""
-            decoding, late = _Decoding(container, stream), 0
+            mirrored = "mp4" in container.format.name and is_mirrored(self.path, stream.id)
+            decoding, late, uneven = _Decoding(container, stream), 0, 0
             for frame in decoding:
                 if isinstance(frame, Exception):
                     damaged, reason = damaged + 1, reason or _reason(frame)
@@ -120,10 +133,11 @@ class VideoReader:
                     time = end
                 wanted = self.frames_read % step == 0
                 try:
-                    pixels = _upright(frame, stream.sample_aspect_ratio) if wanted else None
+                    pixels = _upright(frame, stream.sample_aspect_ratio, mirrored) if wanted else None
                 except (FFmpegError, ValueError) as error:
                     damaged, reason = damaged + 1, reason or _reason(error)
                     continue
+                uneven += self.frames_read > 0 and abs(time - last - usual) > 0.2 * usual + tick
                 last = time
                 end = time + (frame.duration * tick or usual)
                 self.frames_read, self.duration = self.frames_read + 1, end
@@ -131,6 +145,7 @@ class VideoReader:
                     yield Frame(time, pixels)
             if not self.frames_read:
                 raise UnreadableVideo(f"no frame could be decoded{': ' + reason if reason else ''}")
+            self.is_variable = uneven > 0.1 * self.frames_read
             self.problem = self._what_is_missing(container, stream, damaged, reason, decoding.heard_until)
 
     def _what_is_missing(
@@ -197,24 +212,14 @@ class _Decoding:
                 return
 
 
-def _upright(frame: VideoFrame, pixel_aspect: Fraction | None) -> Tensor:
+def _upright(frame: VideoFrame, pixel_aspect: Fraction | None, mirrored: bool) -> Tensor:
     # Pixels that are not square are made so; a ratio beyond reason is an error in the file.
     aspect = float(pixel_aspect or 1)
     width = round(frame.width * aspect) if 0.25 <= aspect <= 4 else frame.width
     pixels = torch.from_numpy(frame.to_ndarray(format="rgb24", width=width, height=frame.height)).permute(2, 0, 1)
     # FFmpeg's angle of a matrix that mirrors is that of the matrix with its second row turned round.
-    pixels = pixels.flip(1) if _is_mirrored(frame) else pixels
+    pixels = pixels.flip(1) if mirrored else pixels
     return pixels.rot90(round(frame.rotation / 90) % 4, (1, 2))
-
-
-def _is_mirrored(frame: VideoFrame) -> bool:
-    """By its display matrix, as some front cameras write it."""
-    try:
-        matrix = frame.side_data[Type.DISPLAYMATRIX]  # type: ignore[typeddict-item]  # its types lag behind
-    except (KeyError, ValueError):  # ValueError: FFmpeg has something else beside the frame that PyAV does not know
-        return False
-    a, b, _, c, d = struct.unpack("5i", bytes(matrix)[:20])
-    return bool(a * d < b * c)
 
 
 def _reason(error: Exception) -> str:

@@ -1,24 +1,89 @@
 """The whole way from a video to the timeline of its faces: read, find, follow, align, score."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import AGDTNet, fold_batch_norms
+from agdt_layers import AGDTNet, StreamStep, fold_batch_norms
 from dfer.bad_input import BadInput
-from dfer.training.trained_file import TrainedFacts
-from dfer.video.face_streams import FaceStreams
+from dfer.training.run_folder import WEIGHTS
+from dfer.training.trained_file import TrainedFacts, load_trained
 from dfer.video.faces import FaceDetector
 from dfer.video.reading import Frame
 from dfer.video.stopwatch import Stopwatch
-from dfer.video.thumbnails import Thumbnails
 from dfer.video.timeline import Row
-from dfer.video.tracks import LONGEST_GAP
 from dfer.video.watching import Watched, Watcher
+
+MOST_OF_A_FACE = 12
+# Hours of film may show thousands of faces; later ones go without.
+MOST_FACES = 200
+# In seconds, between the first thumbnails of a face; doubled when they become too many.
+FIRST_GAP = 0.5
+
+
+class Thumbnails:
+    """`by_face` maps a face to its (timestamp, picture) pairs, in order."""
+
+    def __init__(self) -> None:
+        self.by_face: dict[int, list[tuple[float, Tensor]]] = {}
+        self._gap: defaultdict[int, float] = defaultdict(lambda: FIRST_GAP)
+
+    def add(self, face_id: int, time: float, picture: Tensor) -> None:
+        kept = self.by_face.setdefault(face_id, []) if face_id <= MOST_FACES else None
+        if kept is None or (kept and time - kept[-1][0] < self._gap[face_id]):
+            return
+        kept.append((time, picture.clone()))
+        if len(kept) > MOST_OF_A_FACE:
+            del kept[1::2]
+            self._gap[face_id] *= 2
+
+
+# A batch larger than this is no faster a frame, and its feature maps would fill the memory.
+MOST_FRAMES = 64
+
+
+class FaceStreams:
+    """The newest frames of any faces in, the probabilities of each frame out.
+
+    A face's answers are those of an :class:`~agdt_layers.AGDTStream` of its own, up to rounding. Faces that bring
+    equally many frames share a batch.
+    """
+
+    def __init__(self, net: AGDTNet, num_frames: int) -> None:
+        self._step = StreamStep(net, num_frames=num_frames)
+        self._states: dict[int, dict[str, Tensor]] = {}
+
+    @torch.no_grad()
+    def push(self, frames: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """By face, a run of frames (n, 3, H, W), normalised -> by face, its probabilities (n, classes)."""
+        alike: defaultdict[int, list[int]] = defaultdict(list)
+        for face, run in frames.items():
+            alike[len(run)].append(face)
+        scores: dict[int, Tensor] = {}
+        for length, faces in alike.items():
+            together = max(1, MOST_FRAMES // length)
+            for first in range(0, len(faces), together):
+                scores |= self._push_alike(faces[first : first + together], frames)
+        return {face: scores[face].softmax(-1) for face in frames}
+
+    def keep_only(self, faces: Iterable[int]) -> None:
+        """Forget all faces but these."""
+        kept = set(faces)
+        self._states = {face: state for face, state in self._states.items() if face in kept}
+
+    def _push_alike(self, faces: list[int], frames: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        before = [self._states.get(face) or self._step.initial_state(1) for face in faces]
+        state = {name: torch.cat([own[name] for own in before]) for name in before[0]}
+        scores, after = self._step(torch.stack([frames[face] for face in faces]), state)
+        for row, face in enumerate(faces):
+            # A slice would keep the whole batch's memory.
+            self._states[face] = {name: kept[row : row + 1].clone() for name, kept in after.items()}
+        return dict(zip(faces, scores, strict=True))
 
 
 class Source(Protocol):
@@ -52,6 +117,13 @@ class Recognised:
     """Numbers of the frames from which on the frames have another size."""
 
 
+def load_recogniser(path: Path, settings: RecognitionSettings) -> tuple["Recogniser", TrainedFacts]:
+    """The net in a weights file, or in a run's folder, made ready for faces. BadInput: it cannot be."""
+    path = path / WEIGHTS if path.is_dir() else path
+    net, facts = load_trained(path)
+    return Recogniser(net, facts, settings), facts
+
+
 class Recogniser:
     """A trained net, made ready for faces.
 
@@ -76,7 +148,6 @@ class Recogniser:
         watcher = Watcher(FaceDetector(), self._facts.size, settings.detect_every, stopwatch)
         frames = stopwatch.iterate("decode", source.numbered(settings.every))
         found.changed_size = watcher.changed_size
-        last_seen: dict[int, float] = {}
         for run in watcher.in_runs(frames) if settings.in_runs else watcher.one_by_one(frames):
             if not found.frames:
                 found.size = (run[0].pixels.shape[2], run[0].pixels.shape[1])
@@ -84,13 +155,11 @@ class Recogniser:
             scored = self._score(run)
             for frame in run:
                 for face in frame.faces:
-                    last_seen[face.face_id] = frame.time
                     found.faces = max(found.faces, face.face_id)
                     if settings.thumbnails:
                         found.thumbnails.add(face.face_id, frame.time, face.aligned)
                 yield _rows(frame, [next(scored[face.face_id]) for face in frame.faces])
-            last_seen = {face: time for face, time in last_seen.items() if run[-1].time - time <= LONGEST_GAP}
-            self._streams.keep_only(last_seen)
+            self._streams.keep_only(watcher.awaited)
 
     def _score(self, run: Sequence[Watched]) -> dict[int, Iterator[Tensor]]:
         """By face, its probabilities in each of its frames of the run, in order."""
@@ -105,12 +174,15 @@ class Recogniser:
 
 def _rows(frame: Watched, probabilities: Sequence[Tensor]) -> list[Row]:
     if not frame.faces:
-        return [Row(frame.number, None, frame.time, 0.0, False, None, None)]
+        return [Row(frame.number, None, frame.time, 0.0, False, None, None, None)]
     rows = []
     for face, own in zip(frame.faces, probabilities, strict=True):
         left, top, right, bottom = face.box.tolist()
         box = (left, top, right - left, bottom - top)
-        rows.append(Row(frame.number, face.face_id, frame.time, face.confidence, True, box, tuple(own.tolist())))
+        # As exact as the table, so that the roll in it is that of its points.
+        points = tuple((round(x, 2), round(y, 2)) for x, y in face.points.tolist())
+        seen = (frame.number, face.face_id, frame.time, face.confidence, True)
+        rows.append(Row(*seen, box, points, tuple(own.tolist())))
     return rows
 
 

@@ -1,33 +1,109 @@
-"""The recogniser over one source: rows to disk as they come, then the timeline and what to say of it."""
+"""A run of recognise.py over one source: rows to disk as they come, then the timeline and whatever is made of it."""
 
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from dfer.atomic_files import whole_file
+from dfer.bad_input import BadInput
 from dfer.training.trained_file import TrainedFacts
-from dfer.video.camera import Camera
-from dfer.video.live import Live
-from dfer.video.reading import VideoReader
+from dfer.video.camera import Camera, Live
+from dfer.video.reading import Reader, UnreadableVideo
 from dfer.video.recogniser import Recognised, Recogniser
+from dfer.video.stopwatch import Stopwatch
 from dfer.video.timeline import Timeline
-from dfer.video.timeline_csv import RowFile, RowWriter
+from dfer.video.timeline_files import RowFile, RowWriter, write_json
+
+# In bytes: file systems hold 255, and a file that is being written has the number of its process before its name.
+LONGEST_NAME = 255 - len(".4194304-.faces.mp4")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of one video; those that were not asked for are None."""
+
+    table: Path
+    page: Path
+    scores: Path | None
+    annotations: Path | None
+    annotated: Path | None
+    is_first_run: bool
+    """Whether nothing was in the folder before."""
+
+    def all(self) -> list[Path]:
+        every = (self.table, self.page, self.scores, self.annotations, self.annotated)
+        return [path for path in every if path is not None]
+
+
+def plan_outputs(
+    folder: Path, name: str, *, scores: bool, annotations: bool, annotated: str | None, overwrite: bool
+) -> Outputs:
+    """Names under `folder`, which is made. BadInput: it cannot be, or there is such a file already.
+
+    name: that of the source with its suffix, so that a.mov and a.mp4 have outputs of their own. annotated: the suffix
+    of the annotated video or picture.
+    """
+    name = _shortened(name)
+    outputs = Outputs(
+        folder / f"{name}.csv",
+        folder / f"{name}.html",
+        folder / f"{name}.json" if scores else None,
+        folder / f"{name}.eaf" if annotations else None,
+        folder / f"{name}.faces{annotated}" if annotated else None,
+        is_first_run=not folder.is_dir() or not any(folder.iterdir()),
+    )
+    for path in outputs.all():
+        if path.exists() and not overwrite:
+            raise BadInput(f"{path} exists; add --overwrite, or name another folder with --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {folder}: cannot be made ({error.strerror}); name another folder") from None
+    return outputs
+
+
+def _shortened(name: str) -> str:
+    """A name that leaves room for the longest suffix; of a shortened one the hash keeps it apart from others."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= LONGEST_NAME:
+        return name
+    # A character that is cut through in the middle is left out.
+    kept = encoded[: LONGEST_NAME - 9].decode(errors="ignore")
+    return f"{kept}~{hashlib.sha256(encoded).hexdigest()[:8]}"
+
+
+def refuse_source(source: Path) -> None:
+    """BadInput: it is no file that can be read twice."""
+    if not source.is_file():
+        what = "no such file" if not source.exists() else "a folder" if source.is_dir() else "a pipe or device"
+        raise BadInput(f"{source}: {what}; expected the file of a video or picture, which can be read twice")
+
+
+# In seconds. Browsers do not agree on the time in a video whose own clock starts later.
+LATEST_START = 0.1
 
 
 def record(
-    name: Path, source: VideoReader | Camera, recogniser: Recogniser, facts: TrainedFacts, table: Path
+    name: Path, source: Reader | Camera, recogniser: Recogniser, facts: TrainedFacts, table: Path
 ) -> tuple[Timeline, list[str]]:
     """Write the rows to `table`; return the timeline that reads them there, and lines for a person who will use it.
 
-    A camera is watched until KeyboardInterrupt; of a file nothing is left then. Raises UnreadableVideo, and BadInput
-    where the table cannot be written.
+    A camera is watched until KeyboardInterrupt; of a file nothing is left then. Raises BadInput where the source cannot
+    be read, or the table cannot be written.
     """
     found = Recognised()
-    with whole_file(table) as beside:
-        _write_rows(beside, recogniser, source, found, facts.classes)
+    try:
+        with whole_file(table) as beside:
+            _write_rows(beside, recogniser, source, found, facts.classes)
+    except UnreadableVideo as error:
+        raise BadInput(f"{name}: {error}") from None
     timeline = Timeline(
         video=name,
         duration=source.duration,
-        fps=source.fps,
+        fps=0.0 if source.is_variable else source.fps,
+        still=source.still,
         width=found.size[0],
         height=found.size[1],
         rows=RowFile(table),
@@ -39,7 +115,7 @@ def record(
 
 
 def _write_rows(
-    path: Path, recogniser: Recogniser, source: VideoReader | Camera, found: Recognised, classes: Sequence[str]
+    path: Path, recogniser: Recogniser, source: Reader | Camera, found: Recognised, classes: Sequence[str]
 ) -> None:
     live = Live(classes) if isinstance(source, Camera) else None
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -58,10 +134,47 @@ def _write_rows(
 
 def _in_words(found: Recognised, timeline: Timeline) -> Iterator[str]:
     faces = f"{found.faces} face" + "s" * (found.faces > 1)
-    frames = f"{found.frames} frame" + "s" * (found.frames != 1)
+    frames = "one picture" if timeline.still else f"{found.frames} frame" + "s" * (found.frames != 1)
     yield f"{frames} analysed, {faces}" if found.faces else f"no face in {frames}"
     if timeline.problem:
         yield f"the timeline holds what could be read: {timeline.problem}"
     if found.changed_size:
         where = ", ".join(map(str, found.changed_size))
         yield f"the picture's size changes at frame {where}: the numbers of faces are new from there on"
+
+
+def write_others(
+    outputs: Outputs, timeline: Timeline, source: Reader | Camera, stopwatch: Stopwatch, *, pictures: bool
+) -> Iterator[str]:
+    """Write all but the table; give lines that name every file and say what else a person should know of them.
+
+    pictures: whether faces may be shown. BadInput: a file cannot be written.
+    """
+    from dfer.video.annotated_video import write_annotated, write_annotated_picture
+    from dfer.video.report import write_report
+    from dfer.video.timeline_files import write_eaf
+
+    video = timeline.video if isinstance(source, Reader) and not source.still and pictures else None
+    with stopwatch.stage("write"):
+        if outputs.scores is not None:
+            write_json(outputs.scores, timeline)
+        if outputs.annotations is not None:
+            write_eaf(outputs.annotations, timeline)
+    with stopwatch.stage("video"):
+        if outputs.annotated is not None and timeline.still:
+            write_annotated_picture(outputs.annotated, timeline)
+        elif outputs.annotated is not None:
+            write_annotated(outputs.annotated, timeline)
+            video = outputs.annotated
+    if video == timeline.video and source.start > LATEST_START:
+        late = f"the page is without the video, whose own clock starts at {source.start:.1f} s"
+        yield f"{late}; --video makes one that fits"
+        video = None
+    if video == timeline.video and not source.plays:
+        video = None
+    with stopwatch.stage("write"):
+        write_report(outputs.page, timeline, video=video, pictures=pictures)
+    shows_faces = pictures and (timeline.thumbnails or timeline.still)
+    remark = " (with pictures of faces; --no-thumbnails leaves them out)" if shows_faces else ""
+    for path in outputs.all():
+        yield f"{path}{remark if path == outputs.page else ''}"

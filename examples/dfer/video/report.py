@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from html import escape
@@ -11,18 +10,34 @@ from io import BytesIO
 from pathlib import Path
 from string import Template
 from typing import Any
-from urllib.parse import quote
 
 from PIL import Image
 from torch import Tensor
 
 from dfer.atomic_files import whole_file
+from dfer.video.annotated_video import annotated_picture
 from dfer.video.face_series import Room, Series, read_room
-from dfer.video.report_parts import full_band, heading, hues, notices, player, reading, sections, weights_table
+from dfer.video.report_parts import (
+    bars,
+    full_band,
+    heading,
+    hues,
+    notices,
+    picture,
+    player,
+    reading,
+    reading_of_a_still,
+    sections,
+    warning,
+    weights_table,
+)
 from dfer.video.timeline import CLEAR_LEAD, Timeline
+from dfer.video.timeline_files import relative_address
 
 TEMPLATE = Path(__file__).with_name("report_page.html")
 MOST_THUMBNAILS, THUMBNAIL_SIDE = 24, 72
+# The longer side of a still, in pixels.
+MOST_STILL = 1600
 
 
 class _Page(Template):
@@ -31,22 +46,29 @@ class _Page(Template):
     delimiter = "%%"
 
 
-def write_report(path: Path, timeline: Timeline, *, video_beside: str | None) -> None:
-    """Write the page; with the file's name or relative path in `video_beside` it plays the video, which lies there.
+def write_report(path: Path, timeline: Timeline, *, video: Path | None, pictures: bool) -> None:
+    """Write the page. It plays the `video`, which stays where it lies; of a still it shows the picture and bars.
 
-    Raises BadInput where the place cannot be written; then nothing changed there.
+    pictures: whether the page may show the still. Raises BadInput where the place cannot be written; then nothing
+    changed there.
     """
     room = read_room(timeline)
     template = TEMPLATE.read_text(encoding="utf-8")
-    address = None if video_beside is None else quote(os.fsencode(video_beside))
+    if timeline.still:
+        shown = picture(_address(annotated_picture(timeline), MOST_STILL, "PNG")) if pictures else ""
+        parts = {"main": shown, "beside": bars(timeline), "reading": reading_of_a_still(timeline)}
+    else:
+        # The relative address holds where both are moved together, the other one where the page alone is moved.
+        addresses = [] if video is None else [relative_address(video, path.parent), video.resolve().as_uri()]
+        parts = {"main": sections(timeline, room), "beside": player(addresses), "reading": reading(timeline)}
     page = _Page(template).substitute(
-        policy=_policy(template, plays=video_beside is not None),
+        parts,
+        policy=_policy(template, plays=video is not None),
+        kind="still" if timeline.still else "film",
         title=escape(timeline.video.name),
+        warning=warning(timeline.facts),
         heading=heading(timeline, room),
         notices=notices(timeline.facts),
-        player=player(address),
-        sections=sections(timeline, room),
-        reading=reading(timeline),
         weights=weights_table(timeline.facts),
         data=_for_script(_data(timeline, room)),
     )
@@ -84,7 +106,7 @@ def _data(timeline: Timeline, room: Room) -> dict[str, Any]:
             "stretches": _stretches(face),
             "thumbnails": _thumbnails(timeline.thumbnails.get(number, ())),
         }
-        for number, face in room.faces.items()
+        for number, face in (room.faces.items() if not timeline.still else ())
     ]
     if len(series) > 1:
         together = _stretches(room.together)
@@ -114,12 +136,12 @@ def _stretches(series: Series) -> list[dict[str, Any]]:
 
 def _thumbnails(pictures: Sequence[tuple[float, Tensor]]) -> list[dict[str, Any]]:
     step = max(1, -(-len(pictures) // MOST_THUMBNAILS))
-    return [{"time": round(time, 3), "picture": _address(picture)} for time, picture in pictures[::step]]
+    images = ((time, Image.fromarray(face.permute(1, 2, 0).contiguous().numpy())) for time, face in pictures[::step])
+    return [{"time": round(time, 3), "picture": _address(image, THUMBNAIL_SIDE)} for time, image in images]
 
 
-def _address(picture: Tensor) -> str:
-    image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+def _address(image: Image.Image, most: int, kind: str = "JPEG") -> str:
+    image.thumbnail((most, most))
     file = BytesIO()
-    image.save(file, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    image.save(file, kind, quality=80)
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(file.getvalue()).decode()

@@ -6,8 +6,8 @@ from html import escape
 
 from dfer.training.trained_file import TrainedFacts
 from dfer.video.face_series import MOST_POINTS, Room
-from dfer.video.notice import LAW, NOT_MEASURED, WHAT_IT_IS, weights_in_words
-from dfer.video.timeline import CLEAR_LEAD, Timeline
+from dfer.video.notice import LAW, NOT_MEASURED, WHAT_IT_IS, headline, people_tested_on, trained_on_drawings
+from dfer.video.timeline import CLEAR_LEAD, Timeline, is_uncertain
 
 # Hues that colour-blind people tell apart (P. Tol's bright scheme and one orange) are numbered in the page's style;
 # grey is kept for the class that means no expression. Rows carry their class's name, so hues may repeat.
@@ -42,20 +42,49 @@ def paragraphs(*lines: str) -> str:
 
 def heading(timeline: Timeline, room: Room) -> str:
     faces = f"{len(room.faces) or 'no'} face{'' if len(room.faces) == 1 else 's'}"
+    size = f"{timeline.width} x {timeline.height} pixels"
     rate = f", {timeline.fps:.4g} frames/s" if timeline.fps else ""
-    facts = f"{clock(timeline.duration)}, {timeline.width} x {timeline.height} pixels{rate}, {faces} found"
+    facts = f"{size}, {faces} found" if timeline.still else f"{clock(timeline.duration)}, {size}{rate}, {faces} found"
     problem = f'<p class="problem">Problem: {escape(timeline.problem)}</p>' if timeline.problem else ""
     return f"<h1>{escape(timeline.video.name)}</h1>\n<p>{escape(facts)}</p>\n{problem}"
 
 
+def warning(facts: TrainedFacts) -> str:
+    """The first line of a page whose answers were made by weights that know drawings only."""
+    return f'<p class="warning">{escape(headline(facts))}</p>' if trained_on_drawings(facts) else ""
+
+
 def notices(facts: TrainedFacts) -> str:
-    return f"<p><strong>{escape(WHAT_IT_IS)}</strong></p>\n" + paragraphs(weights_in_words(facts), NOT_MEASURED, LAW)
+    known = () if trained_on_drawings(facts) else (headline(facts),)
+    return f"<p><strong>{escape(WHAT_IT_IS)}</strong></p>\n" + paragraphs(*known, NOT_MEASURED, LAW)
 
 
-def full_band(room: Room) -> float:
-    """How many faces fill the height of a band in the drawing of all faces: halves, so that it can be said."""
-    values = [max(row) for stretch in room.together.stretches for row in stretch.means()]
-    return max(1.0, math.ceil(2 * max(values)) / 2)
+def picture(address: str) -> str:
+    return f'<img class="annotated" src="{escape(address)}" alt="The picture with a box and a label for each face">'
+
+
+def bars(timeline: Timeline) -> str:
+    """For each face of a still the probabilities of all classes, the most probable first."""
+    classes, parts = timeline.facts.classes, []
+    for row in timeline.rows:
+        if row.face_id is None or row.probabilities is None:
+            continue
+        unsure = "<p>Uncertain: the two most probable are close.</p>" if is_uncertain(row.probabilities) else ""
+        ordered = sorted(zip(row.probabilities, classes, hues(classes), strict=True), reverse=True)
+        items = "".join(
+            f'<li><span>{escape(name)}</span><svg class="{hue}" viewBox="0 0 100 10" preserveAspectRatio="none">'
+            f'<rect class="band" width="{100 * share:.1f}" height="10"/></svg><b>{share:.0%}</b></li>'
+            for share, name, hue in ordered
+        )
+        parts.append(
+            f'<section class="face"><h2>Face {row.face_id}</h2>{unsure}<ul class="bars">{items}</ul></section>'
+        )
+    return "\n".join(parts) or paragraphs("No face was found in this picture.")
+
+
+def full_band(room: Room) -> int:
+    """How many faces fill the height of a band in the drawing of all faces."""
+    return max(1, math.ceil(max(max(row) for stretch in room.together.stretches for row in stretch.means()) - 1e-6))
 
 
 def sections(timeline: Timeline, room: Room) -> str:
@@ -63,12 +92,15 @@ def sections(timeline: Timeline, room: Room) -> str:
     facts, faces = timeline.facts, room.faces
     if not faces:
         return paragraphs("No face was found in this video.")
-    parts = []
+    parts = [
+        "<noscript><p>The bands are drawn by a script in this page, which your browser does not run; the figures stand "
+        "beside them.</p></noscript>"
+    ]
     if len(faces) > 1:
         seen = (
             f"A face in view for {clock(room.seconds_with_faces)} of {clock(timeline.duration)}; "
             f"at most {room.most_at_once} at once. Each band shows how many faces, by the sum of their probabilities; "
-            f"a full band is {full_band(room):g}."
+            f"a full band is {full_band(room)}."
         )
         by_class = room.by_class(len(facts.classes))
         parts.append(_section("All faces", seen, 0, facts, by_class, room.uncertain, room.face_seconds))
@@ -82,7 +114,7 @@ def _section(
     title: str, seen: str, place: int, facts: TrainedFacts, by_class: list[float], uncertain: float, seconds: float
 ) -> str:
     """A table with a row a class; the page's script draws into the cell that all rows share."""
-    rows = []
+    rows, tested_on = [], people_tested_on(facts)
     named = zip(facts.classes, hues(facts.classes), by_class, facts.recall, strict=True)
     for index, (name, hue, own, recall) in enumerate(named):
         drawn = ""
@@ -94,16 +126,20 @@ def _section(
             )
         rows.append(
             f'<tr><th scope="row" title="{escape(name)}"><i class="{hue}"></i>{escape(name)}</th>{drawn}'
-            f"<td>{_share(own, seconds)}</td><td>{'&ndash;' if recall is None else f'{recall:.0%}'}</td></tr>"
+            f"<td>{_share(own, seconds)}</td>"
+            + (f"<td>{'&ndash;' if recall is None else f'{recall:.0%}'}</td>" if tested_on else "")
+            + "</tr>"
         )
+    last = "<td></td>" if tested_on else ""
     rows.append(
-        f'<tr><th scope="row"><i class="unsure"></i>uncertain</th><td>{_share(uncertain, seconds)}</td><td></td></tr>'
+        f'<tr><th scope="row"><i class="unsure"></i>uncertain</th><td>{_share(uncertain, seconds)}</td>{last}</tr>'
     )
+    recall_heading = f'<th scope="col">recall on {escape(tested_on.partition(",")[0])}</th>' if tested_on else ""
     return (
         f'<section class="face"><h2>{title}</h2><p>{escape(seen)}</p><table>'
         '<thead><tr><th></th><td class="strip"><div class="thumbnails"></div><svg class="best"></svg></td>'
-        '<th scope="col">share of time</th><th scope="col">test recall</th></tr></thead>'
-        f'<tbody>{"".join(rows)}</tbody><tfoot><tr><td></td><td class="axis"></td><td></td><td></td></tr></tfoot>'
+        f'<th scope="col">share of time</th>{recall_heading}</tr></thead>'
+        f'<tbody>{"".join(rows)}</tbody><tfoot><tr><td></td><td class="axis"></td><td></td>{last}</tr></tfoot>'
         "</table></section>"
     )
 
@@ -114,7 +150,13 @@ def _share(own: float, seconds: float) -> str:
 
 def reading(timeline: Timeline) -> str:
     """How the figures came about."""
-    frames = timeline.facts.frames
+    frames, tested_on = timeline.facts.frames, people_tested_on(timeline.facts)
+    recalls = (
+        f"Recall: of the test clips of {tested_on} that show this class, how many were recognised; a dash where there "
+        "was none."
+        if tested_on
+        else "No recalls stand here, since these weights were not tested on videos of people."
+    )
     return paragraphs(
         f"The net answers for each analysed frame, from that frame and up to {frames - 1} before it, with a "
         "probability for each class. A band is as high as its class is probable. The bar above the bands shows the "
@@ -123,10 +165,19 @@ def reading(timeline: Timeline) -> str:
         "and the time counts for no class.",
         "Hatched: the face was not seen. It counts as seen from each frame in which it was found to the next analysed "
         "frame.",
-        "Share of time: of the time in which the face was seen, from every frame. Test recall: of the clips of this "
-        "class in the weights' test set, how many were recognised; a dash where there was none.",
+        "Share of time: of the time in which the face was seen, from every frame.",
+        recalls,
         f"The drawing has at most {MOST_POINTS:,} points a face: in a video with more frames, each point is the mean "
         f"of the frames in one of {MOST_POINTS:,} equal parts of the video, and shorter gaps are not drawn.",
+    )
+
+
+def reading_of_a_still(timeline: Timeline) -> str:
+    frames = timeline.facts.frames
+    return paragraphs(
+        f"The net was trained on clips of {frames} frames; here it looked at one picture, in which nothing moves. "
+        "A bar is as long as its class is probable.",
+        f"Uncertain: the most probable class leads the second by less than {CLEAR_LEAD:.2f}.",
     )
 
 
@@ -136,20 +187,21 @@ def weights_table(facts: TrainedFacts) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in facts.net.items())
     rows = {
         "Trained on": facts.trained_on,
-        "Test set": f"UAR {facts.uar:.1%} (mean of the recalls), WAR {facts.war:.1%} (accuracy)",
         "Epoch": f"{facts.epoch}, chosen on the {facts.epoch_selected_on} clips",
         "Net": settings,
         "Input": f"{facts.frames} frames of {facts.size} x {facts.size} pixels",
         "Normalised by": f"mean {numbers[0]}; standard deviation {numbers[1]}",
-    } | {
-        f"Recall of {name}": "no test clip" if recall is None else f"{recall:.1%}"
-        for name, recall in zip(facts.classes, facts.recall, strict=True)
     }
+    tested_on = people_tested_on(facts)
+    if tested_on is not None:
+        rows["Tested on"] = tested_on
+        rows["Test clips"] = f"UAR {facts.uar:.1%} (mean of the recalls), WAR {facts.war:.1%} (accuracy)"
+        for name, recall in zip(facts.classes, facts.recall, strict=True):
+            rows[f"Recall of {name}"] = "no test clip" if recall is None else f"{recall:.1%}"
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows.items()) + "</dl>"
 
 
-def player(video_beside: str | None) -> str:
-    """`video_beside` is a path from the page's folder, already fit for an address."""
-    if video_beside is None:
-        return ""
-    return f'<video controls playsinline preload="metadata" src="{escape(video_beside)}"></video>'
+def player(addresses: Sequence[str]) -> str:
+    """A video that lies at the first of the addresses at which there is one."""
+    sources = "".join(f'<source src="{escape(address)}">' for address in addresses)
+    return f'<video controls playsinline preload="metadata">{sources}</video>' if addresses else ""

@@ -1,5 +1,6 @@
 """The displayed expression of every face of a video, over time."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from dfer.training.trained_file import TrainedFacts
 
 # The smallest lead of the best class, as a probability, that is more than a guess between two.
 CLEAR_LEAD = 0.15
+# Left and right as in the picture, not of the person.
+LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 UNCERTAIN = "uncertain"
 
 
@@ -28,8 +31,18 @@ class Row:
     success: bool
     box: tuple[float, float, float, float] | None
     """Left, top, width and height in pixels of the upright frame."""
+    points: tuple[tuple[float, float], ...] | None
+    """(x, y) of the LANDMARKS in pixels of the upright frame."""
     probabilities: tuple[float, ...] | None
     """One a class; their sum is 1 up to the file's last digit."""
+
+    @property
+    def roll(self) -> float | None:
+        """Degrees by which the line between the eyes falls to the right: 0 for an upright face."""
+        if self.points is None:
+            return None
+        (left, top), (right, bottom) = self.points[:2]
+        return math.degrees(math.atan2(bottom - top, right - left))
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,9 @@ class Timeline:
     duration: float
     """Seconds from the start of the file to the end of the last frame that could be read."""
     fps: float
-    """As the file states it; 0 if it states none."""
+    """As the file states it; 0 if it states none, or if the frames are unequally far apart."""
+    still: bool
+    """Whether it is one picture, which has no time."""
     width: int
     height: int
     """Of the first upright frame, in pixels."""

@@ -1,9 +1,10 @@
 """Who is where in each frame: faces are looked for in some frames, and carried through those between.
 
-In a file the frames between two looks are known when they are needed: where the same faces are found in both, boxes and
-points are interpolated in time. Where they are not, because a face came or left, two are about to cross, or the shot
-changed, the frame in the middle is looked at, too, and so on until it is known where each face came or left. A camera's
-next look is not known: a face stays where it was last seen.
+In a file the frames between two looks are known when they are needed. Where the same faces are found in both, each is
+looked at in some frames between, only where it is expected, and from there its box and points are interpolated in time.
+Where they are not, because a face came or left, two are about to cross, or the shot changed, the frame in the middle is
+looked at as a whole, too, and so on until it is known where each face came or left. A camera's next look is not known:
+a face stays where it was last seen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,15 +15,17 @@ import torch
 from torch import Tensor
 
 from dfer.video.alignment import align
-from dfer.video.appearance import looks
-from dfer.video.cuts import are_cuts, reduced
-from dfer.video.faces import FaceDetector, Faces
-from dfer.video.following import Follower
+from dfer.video.boxes import overlaps
+from dfer.video.faces import FACE, FaceDetector, Faces
+from dfer.video.following import SAME_FACE, Follower
+from dfer.video.likeness import are_cuts, looks, reduced
 from dfer.video.reading import Frame
 from dfer.video.stopwatch import Stopwatch
 
 # A run is as many frames as fit this, from one look to another.
-RUN_FRAMES, RUN_PIXELS = 16, 16_000_000
+RUN_FRAMES, RUN_PIXELS = 16, 40_000_000
+# Every so many looks are at the whole picture, the others where faces are expected.
+WHOLE_LOOKS = 3
 # In seconds: at a low frame rate no face is carried for longer, however few frames that are.
 LONGEST_CARRY = 0.5
 
@@ -53,6 +56,15 @@ class _Look(NamedTuple):
     looks: Tensor
 
 
+class _Key(NamedTuple):
+    """Where the faces are in a frame that was looked at, by their numbers."""
+
+    time: float
+    boxes: Tensor  # (n, 4)
+    points: Tensor  # (n, 5, 2)
+    confidence: list[float]
+
+
 class Watcher:
     """Finds and follows the faces of one video; take either `in_runs` or `one_by_one`, once.
 
@@ -67,6 +79,12 @@ class Watcher:
         self._before: Tensor | None = None  # the reduced picture of the last frame
         self.changed_size: list[int] = []
         """Numbers of the frames whose size is another than that of the frame before."""
+        self.cuts = 0
+
+    @property
+    def awaited(self) -> set[int]:
+        """The faces that may still be seen again under their number."""
+        return self._follower.awaited
 
     def in_runs(self, frames: Iterator[tuple[int, Frame]]) -> Iterator[list[Watched]]:
         """Runs of frames of a file, each frame with the faces in it."""
@@ -78,11 +96,11 @@ class Watcher:
                 yield self._watch(run, due)
                 run, due = [], []
             latest = run[due[-1]] if due else self._last
-            if self._is_due(latest, now):
+            too_large = (len(run) + 1) * now.pixels[0].numel() >= RUN_PIXELS
+            if too_large or self._is_due(latest, now, WHOLE_LOOKS * self._every):
                 due.append(len(run))
             run.append(now)
-            full = len(run) >= RUN_FRAMES or len(run) * now.pixels[0].numel() >= RUN_PIXELS
-            if full and due and due[-1] == len(run) - 1:
+            if (too_large or len(run) >= RUN_FRAMES) and due and due[-1] == len(run) - 1:
                 yield self._watch(run, due)
                 run, due = [], []
         if run:
@@ -93,7 +111,7 @@ class Watcher:
         for number, frame in frames:
             now = Watched(number, *frame)
             cut = self._cuts([now])[0]
-            if cut or self._is_due(self._last, now):
+            if cut or self._is_due(self._last, now, self._every):
                 with self._stopwatch.stage("detect"):
                     self._see(now, self._look([now])[0], cut)
             elif self._last is not None and self._last.faces:
@@ -101,11 +119,11 @@ class Watcher:
                     self._align([(now, face) for face in self._last.faces])
             yield [now]
 
-    def _is_due(self, latest: Watched | None, now: Watched) -> bool:
+    def _is_due(self, latest: Watched | None, now: Watched, every: int) -> bool:
         return (
             latest is None
             or latest.pixels.shape != now.pixels.shape
-            or now.number - latest.number >= self._every
+            or now.number - latest.number >= every
             or now.time - latest.time >= LONGEST_CARRY
         )
 
@@ -131,14 +149,36 @@ class Watcher:
         Returns the faces of the frames between that are carried. Where those of the two looks are not the same, the
         frame in the middle is looked at, and then each half in the same way.
         """
-        frame, inner = run[place], run[start:place]
-        cut, last = any(cuts[start : place + 1]), self._last
-        if inner and (cut or not self._follower.is_steady(frame.time, look.faces, look.looks)):
+        frame, inner, last = run[place], run[start:place], self._last
+        keys = None if last is None or any(cuts[start : place + 1]) else self._confirm(last, inner, frame, look)
+        if inner and keys is None:
             middle = (start + place) // 2
             between = self._settle(run, cuts, start, middle, self._look([run[middle]])[0])
             return between + self._settle(run, cuts, middle + 1, place, look)
         self._see(frame, look, cuts[place])
-        return [(one, face) for one in inner for face in _between(last, frame, one.time)] if last else []
+        return [(one, face) for one in inner for face in _between(keys or [], frame.faces, one.time)]
+
+    def _confirm(self, last: Watched, inner: Sequence[Watched], frame: Watched, look: _Look) -> list[_Key] | None:
+        """Where the faces of two looks are in frames between; None if they are not the same, or one is not found."""
+        rows = self._follower.rows_of_same(frame.time, look.faces, look.looks)
+        if rows is None:
+            return None
+        first = _key(last)
+        end = _Key(frame.time, look.faces.boxes[rows], look.faces.points[rows], look.faces.confidence[rows].tolist())
+        chosen: list[Watched] = []
+        for one in inner if rows else ():
+            if one.number - (chosen[-1] if chosen else last).number >= self._every:
+                chosen.append(one)
+        if not chosen:
+            return [first, end]
+        expected = torch.cat([_interpolated(first, end, one.time)[0] for one in chosen])
+        found = self._detector.refine([one.pixels for one in chosen for _ in rows], expected)
+        shared = overlaps(found.boxes, expected).diagonal()
+        if bool((found.confidence < FACE[2]).any()) or bool((shared < SAME_FACE).any()):
+            return None
+        parts = (part.split(len(rows)) for part in found)
+        between = zip(chosen, *parts, strict=True)
+        return [first, *(_Key(one.time, boxes, points, sure.tolist()) for one, boxes, points, sure in between), end]
 
     def _cuts(self, run: Sequence[Watched]) -> list[bool]:
         """Whether another shot begins with each frame; a frame of another size begins one."""
@@ -150,10 +190,11 @@ class Watcher:
         if self._last is not None and self._last.pixels.shape != run[0].pixels.shape:
             self.changed_size.append(run[0].number)
             cuts[0] = True
+        self.cuts += sum(cuts)
         return cuts
 
     def _look(self, frames: Sequence[Watched]) -> list[_Look]:
-        found = self._detector.detect(torch.stack([frame.pixels for frame in frames]))
+        found = self._detector.detect([frame.pixels for frame in frames])
         made = []
         for frame, faces in zip(frames, found, strict=True):
             owner = torch.zeros(len(faces.boxes), dtype=torch.long)
@@ -179,11 +220,23 @@ class Watcher:
             frame.faces.append(face._replace(aligned=aligned))
 
 
-def _between(first: Watched, last: Watched, time: float) -> list[Sighting]:
-    """The faces at a time between two looks that found the same ones: in a straight line from one to the other."""
+def _key(frame: Watched) -> _Key:
+    faces = frame.faces
+    boxes = torch.stack([face.box for face in faces]) if faces else torch.empty(0, 4)
+    points = torch.stack([face.points for face in faces]) if faces else torch.empty(0, 5, 2)
+    return _Key(frame.time, boxes, points, [face.confidence for face in faces])
+
+
+def _between(keys: Sequence[_Key], faces: Sequence[Sighting], time: float) -> list[Sighting]:
+    """The faces at a time, each in a straight line from the key before to the key after it."""
+    after = next(n for n, key in enumerate(keys) if key.time >= time or n == len(keys) - 1)
+    before = max(after - 1, 0)
+    boxes, points = _interpolated(keys[before], keys[after], time)
+    parts = zip(faces, boxes, points, keys[before].confidence, strict=True)
+    return [face._replace(box=box, points=point, confidence=sure) for face, box, point, sure in parts]
+
+
+def _interpolated(first: _Key, last: _Key, time: float) -> tuple[Tensor, Tensor]:
     elapsed = last.time - first.time
     share = (time - first.time) / elapsed if elapsed > 0 else 1.0
-    return [
-        a._replace(box=torch.lerp(a.box, b.box, share), points=torch.lerp(a.points, b.points, share))
-        for a, b in zip(first.faces, last.faces, strict=True)
-    ]
+    return torch.lerp(first.boxes, last.boxes, share), torch.lerp(first.points, last.points, share)

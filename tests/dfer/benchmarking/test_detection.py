@@ -24,7 +24,7 @@ def test_what_is_no_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     for name, message in {
         "nowhere.mp4": "not a readable video: No such file",
-        "broken.mp4": "not a readable video",
+        "broken.mp4": "a text file, not a video",
     }.items():
         assert detection.main([str(tmp_path / name), "--threads", "1"]) == 2
         errors = capsys.readouterr().err

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dfer.video.alignment import TEMPLATE, align, similarity
+from dfer.video.alignment import TEMPLATE, align, shrunk, similarity
 
 
 def turned(angle: float, scale: float, shift: tuple[float, float]) -> Tensor:
@@ -126,3 +126,10 @@ def test_several_faces_of_a_frame() -> None:
     for face, one, frame in zip(align(frames, points, 32, owner), points, owner, strict=True):
         assert torch.equal(face, align(frames[frame][None], one[None], 32)[0])
     assert align(frames, points[:0], 32, owner[:0]).shape == (0, 3, 32, 32)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 7))
+def test_shrinking_is_the_mean_of_the_pixels_that_there_are(height: int, width: int, factor: int) -> None:
+    maps = torch.rand(2, 3, height, width, dtype=torch.float64)
+    expected = torch.nn.functional.avg_pool2d(maps, factor, ceil_mode=True)
+    torch.testing.assert_close(shrunk(maps, factor), expected)

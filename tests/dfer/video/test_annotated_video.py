@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from dfer.bad_input import BadInput
-from dfer.video.annotated_video import draw_faces, write_annotated
+from dfer.video.annotated_video import draw_faces, write_annotated, write_annotated_picture
 from dfer.video.reading import VideoReader
 from dfer.video.timeline import Row, Timeline
 from helpers.footage import decoded
@@ -100,7 +100,12 @@ def test_the_file_itself_says_what_its_labels_are(tmp_path: Path) -> None:
     out, _ = annotate(write_video(tmp_path / "a.mp4", shades(1, 2)))
     with av.open(str(out)) as container:
         said = container.metadata["comment"]
-    for part in ("trained on rendered faces", "not of what a person feels", "Art. 5(1)(f)", "Not legal advice"):
+    for part in (
+        "trained on rendered faces (expressions)",
+        "not of what a person feels",
+        "Art. 5(1)(f)",
+        "Not legal advice",
+    ):
         assert part in said
 
 
@@ -109,7 +114,7 @@ def test_pictures_of_a_few_pixels(tmp_path: Path, height: int, width: int) -> No
     video = write_video(tmp_path / "a.mkv", shades(9, 99, height=height, width=width), codec="ffv1", pixels="bgr0")
     out, _ = annotate(video)
     frames = decoded(out)
-    assert frames.shape == (2, 3, max(2, height // 2 * 2), max(2, width // 2 * 2))
+    assert frames.shape == (2, 3, 2 * height, 2 * width)
     assert frames.float().mean((1, 2, 3)).tolist() == pytest.approx([9, 99], abs=3)
 
 
@@ -128,18 +133,18 @@ def test_frames_without_sound_at_a_variable_rate_with_odd_sides_and_turned(tmp_p
     out, _ = annotate(video)
     frames = list(VideoReader(out).frames())
     assert [round(frame.time, 3) for frame in frames] == times
-    assert frames[0].pixels.shape == (3, 46, 62)
+    assert frames[0].pixels.shape == (3, 94, 126)
     assert [round(float(frame.pixels.float().mean()) / 40) for frame in frames] == [0, 1, 2, 3, 4, 5]
     turned = write_video(tmp_path / "turned.mp4", shades(0, 40), rotation=90)
     out, _ = annotate(turned)
-    assert next(VideoReader(out).frames()).pixels.shape == (3, 64, 48)
+    assert next(VideoReader(out).frames()).pixels.shape == (3, 128, 96)
 
 
 def test_a_size_that_changes_becomes_the_first(tmp_path: Path) -> None:
     parts = [write_video(tmp_path / f"{side}.ts", shades(9, 99, height=side, width=side)) for side in (48, 80)]
     (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     out, _ = annotate(tmp_path / "both.ts")
-    assert decoded(out).shape == (4, 3, 48, 48)
+    assert decoded(out).shape == (4, 3, 96, 96)
 
 
 def test_boxes_stay_until_the_next_analysed_frame(tmp_path: Path) -> None:
@@ -183,3 +188,23 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", shades(1, 2))
     with pytest.raises(BadInput, match=r"out.mp4: cannot be written"):
         write_annotated(tmp_path / "nowhere" / "out.mp4", made(VideoReader(video), [], 64, 48))
+
+
+@pytest.mark.parametrize(("height", "width", "larger"), [(144, 176, 2), (238, 400, 2), (240, 320, 1), (360, 640, 1)])
+def test_small_pictures_are_annotated_at_twice_their_size(tmp_path: Path, height: int, width: int, larger: int) -> None:
+    video = write_video(tmp_path / "a.mp4", shades(*[128] * 3, height=height, width=width))
+    out, _ = annotate(video, [row(0, 1, box=(60.0, 70.0, 40.0, 40.0))])
+    frame = next(VideoReader(out).frames()).pixels
+    assert frame.shape == (3, larger * height, larger * width)
+    off = (frame[:, larger * 90].int() - 128).abs().amax(0) > 40
+    edges = off.nonzero()[:, 0]
+    assert float(edges.min()) == pytest.approx(60 * larger, abs=2)
+    assert float(edges.max()) == pytest.approx(100 * larger, abs=2)
+
+
+def test_a_still_is_annotated_as_a_picture(tmp_path: Path) -> None:
+    Image.new("RGB", (176, 144), (128, 128, 128)).save(tmp_path / "a.png")
+    made = timeline(tmp_path / "a.png", [row(0, 1)], still=True)
+    write_annotated_picture(tmp_path / "out.png", made)
+    with Image.open(tmp_path / "out.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (352, 288))

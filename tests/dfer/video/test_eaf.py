@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from dfer.bad_input import BadInput
-from dfer.video.eaf import Stretch, stretches, write_eaf
+from dfer.video.timeline_files import Stretch, stretches, write_eaf
 from helpers.made_rows import CLASSES, facts, row, timeline
 
 ROWS = [
@@ -43,6 +43,7 @@ def test_the_file(tmp_path: Path) -> None:
     media = root.find("HEADER/MEDIA_DESCRIPTOR")
     assert media is not None
     assert media.get("MEDIA_URL") == video.as_uri()
+    assert media.get("RELATIVE_MEDIA_URL") == "./a%20lecture%20%26%20more.mp4"
     slots = {s.get("TIME_SLOT_ID"): int(s.get("TIME_VALUE", "")) for s in root.findall("TIME_ORDER/TIME_SLOT")}
     assert list(slots.values()) == sorted(slots.values()) == [40, 400, 400, 600, 800, 800, 840, 1000]
     kinds = {kind.get("LINGUISTIC_TYPE_ID") for kind in root.findall("LINGUISTIC_TYPE")}
@@ -98,3 +99,14 @@ def test_no_face_and_no_place(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"b.eaf: cannot be written"):
         write_eaf(tmp_path / "nowhere" / "b.eaf", timeline(tmp_path / "a.mp4", ROWS))
     assert [path.name for path in tmp_path.iterdir()] == ["a.eaf"]
+
+
+def test_the_relative_address_leads_from_the_file_to_the_video(tmp_path: Path) -> None:
+    video = tmp_path / "videos" / "a.mp4"
+    for folder in (tmp_path / "recognised", video.parent):
+        folder.mkdir()
+    video.touch()
+    write_eaf(tmp_path / "recognised" / "a.eaf", timeline(video, ROWS))
+    media = ElementTree.parse(tmp_path / "recognised" / "a.eaf").find("HEADER/MEDIA_DESCRIPTOR")
+    assert media is not None
+    assert media.get("RELATIVE_MEDIA_URL") == "./../videos/a.mp4"

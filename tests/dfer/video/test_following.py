@@ -1,5 +1,6 @@
 """Which detection goes on with which face: by place, by look, and never across a cut."""
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -69,7 +70,8 @@ def test_within_a_second_a_face_comes_back_anywhere_and_after_it_as_another() ->
     for gap, number in ((1.0, 1), (1.1, 2)):
         follower = Follower()
         follower.follow(0.0, faces((0, 0, 40)), a[None])
-        assert follower.follow(0.1, faces(), torch.empty(0, 768)) == []
+        for time in (0.3, 0.6):
+            assert follower.follow(time, faces(), torch.empty(0, 768)) == []
         assert follower.follow(gap, faces((300, 100, 60)), alike[None]) == [number]
 
 
@@ -78,7 +80,8 @@ def test_a_face_is_awaited_in_its_place_until_it_is_missed_for_more_than_a_secon
     for missed, number in ((1.0, 1), (1.1, 2)):
         follower = Follower()
         follower.follow(0.0, faces((0, 0, 40)), a[None])
-        assert follower.follow(missed, faces(), torch.empty(0, 768)) == []
+        for time in (0.4, 0.8, missed):
+            assert follower.follow(time, faces(), torch.empty(0, 768)) == []
         assert follower.follow(1.2, faces((0, 0, 40)), a[None]) == [number]
 
 
@@ -106,10 +109,25 @@ def test_a_cut_ends_all_faces() -> None:
     assert follower.follow(STEP, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b])) == [3, 4]
 
 
-def test_frames_far_apart_are_no_gap() -> None:
+@pytest.mark.parametrize("pause", [5.0, 60.0, 3600.0])
+def test_time_without_frames_is_not_time_without_a_face(pause: float) -> None:
+    a, b = people(2)
+    follower = Follower()
+    # It moves while there are frames, stands still in the recording, and moves on behind the pause.
+    for n in range(5):
+        assert follower.follow(n * STEP, faces((8 * n, 0, 40)), a[None]) == [1]
+    assert follower.follow(1 + pause, faces((44, 0, 40)), a[None]) == [1]
+    assert follower.follow(1 + 2 * pause, faces(), torch.empty(0, 768)) == []
+    assert follower.follow(1 + 3 * pause, faces((300, 90, 60)), between(a, b, SAME_LOOK + 0.05)[None]) == [1]
+
+
+def test_a_face_that_is_not_in_the_frames_is_away_however_few_there_are() -> None:
     (a,) = people(1)
     follower = Follower()
-    assert [follower.follow(5.0 * n, faces((0, 0, 40)), a[None]) for n in range(3)] == [[1]] * 3
+    follower.follow(0.0, faces((0, 0, 40)), a[None])
+    for n in range(3):
+        follower.follow(60.0 * (n + 1), faces(), torch.empty(0, 768))
+    assert follower.follow(240.0, faces((0, 0, 40)), a[None]) == [2]
 
 
 def test_a_look_changes_slowly_with_the_face() -> None:
@@ -120,15 +138,16 @@ def test_a_look_changes_slowly_with_the_face() -> None:
         assert follower.follow(n * STEP, faces((0, 0, 40)), between(a, b, 1 - n / 29)[None]) == [1]
 
 
-def test_steady_means_the_same_faces_each_by_itself() -> None:
+def test_the_same_faces_are_given_in_their_order_if_each_is_by_itself() -> None:
     a, b, c = people(3)
     follower = Follower()
     follower.follow(0.0, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b]))
     two = torch.stack([a, b])
-    assert follower.is_steady(STEP, faces((2, 0, 40), (98, 0, 40)), two)
-    assert not follower.is_steady(STEP, faces((2, 0, 40)), a[None])
-    assert not follower.is_steady(STEP, faces((2, 0, 40), (98, 0, 40), (200, 0, 40)), torch.stack([a, b, c]))
-    assert not follower.is_steady(STEP, faces((2, 0, 40), (198, 0, 40)), two)
-    assert not follower.is_steady(STEP, faces((95, 0, 40), (100, 0, 40)), two)
+    assert follower.rows_of_same(STEP, faces((2, 0, 40), (98, 0, 40)), two) == [0, 1]
+    assert follower.rows_of_same(STEP, faces((98, 0, 40), (2, 0, 40)), two.flip(0)) == [1, 0]
+    assert follower.rows_of_same(STEP, faces((2, 0, 40)), a[None]) is None
+    assert follower.rows_of_same(STEP, faces((2, 0, 40), (98, 0, 40), (200, 0, 40)), torch.stack([a, b, c])) is None
+    assert follower.rows_of_same(STEP, faces((2, 0, 40), (198, 0, 40)), two) is None
+    assert follower.rows_of_same(STEP, faces((95, 0, 40), (100, 0, 40)), two) is None
     # Nobody before and nobody now.
-    assert Follower().is_steady(0.0, faces(), torch.empty(0, 768))
+    assert Follower().rows_of_same(0.0, faces(), torch.empty(0, 768)) == []

@@ -34,7 +34,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     grey = torch.arange(80, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 48, 64)
     write_video(folder / "a clip #1.mp4", grey, rate=10)
-    write_report(folder / "page.html", TIMELINE, video_beside="a clip #1.mp4")
+    write_report(folder / "page.html", TIMELINE, video=folder / "a clip #1.mp4", pictures=True)
     return folder / "page.html"
 
 
@@ -163,7 +163,7 @@ def test_thousands_of_faces_are_drawn_in_seconds(browser: Any, tmp_path: Path) -
     for faces in (100, 1600):
         seen = {face: [(face - 1.0, face + 0.5)] for face in range(1, faces + 1)}
         made = made_timeline(seen, duration=faces + 1.0, fps=2)
-        write_report(tmp_path / f"{faces}.html", made, video_beside=None)
+        write_report(tmp_path / f"{faces}.html", made, video=None, pictures=True)
         began = time.monotonic()
         browser.get((tmp_path / f"{faces}.html").as_uri())
         drawn = browser.execute_script("return document.querySelectorAll('.band').length")
@@ -174,7 +174,7 @@ def test_thousands_of_faces_are_drawn_in_seconds(browser: Any, tmp_path: Path) -
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_face_of_a_moment_is_to_be_seen_in_an_hour(browser: Any, tmp_path: Path, width: int) -> None:
-    write_report(tmp_path / "a.html", made_timeline({1: [(60, 61)]}, duration=3600.0, fps=2), video_beside=None)
+    write_report(tmp_path / "a.html", made_timeline({1: [(60, 61)]}, duration=3600.0, fps=2), video=None, pictures=True)
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get((tmp_path / "a.html").as_uri())

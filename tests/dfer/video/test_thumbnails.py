@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dfer.video.thumbnails import FIRST_GAP, MOST_FACES, MOST_OF_A_FACE, Thumbnails
+from dfer.video.recogniser import FIRST_GAP, MOST_FACES, MOST_OF_A_FACE, Thumbnails
 
 
 def face(number: int) -> torch.Tensor:

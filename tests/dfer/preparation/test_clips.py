@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dfer.bad_input import BadInput
-from dfer.video.clip_folders import find_clips
+from dfer.preparation.clips import find_clips
 
 
 def touch(root: Path, *names: str) -> Path:

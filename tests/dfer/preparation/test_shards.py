@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfer.bad_input import BadInput
-from dfer.video.shards import Shard, alone_in
+from dfer.preparation.clips import Shard, alone_in
 from helpers.locks import held_elsewhere
 
 SHARDS = st.integers(1, 12).flatmap(lambda count: st.builds(Shard, st.integers(1, count), st.just(count)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dfer.bad_input import BadInput
-from dfer.video.workers import WorkerDied, run_jobs
+from dfer.preparation.workers import WorkerDied, run_jobs
 from helpers.worker_jobs import refuse, start
 
 
@@ -70,7 +70,7 @@ def test_leaving_early_ends_the_processes(tmp_path: Path) -> None:
 
 @linux
 def test_the_sudden_death_of_the_parent_ends_the_processes(tmp_path: Path) -> None:
-    code = "from dfer.video.workers import run_jobs; from helpers.worker_jobs import start; import sys\n"
+    code = "from dfer.preparation.workers import run_jobs; from helpers.worker_jobs import start; import sys\n"
     code += "if __name__ == '__main__': list(run_jobs(start, [sys.argv[1]], 1))"
     (tmp_path / "parent.py").write_text(code)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,0 +1,1 @@
+"""From videos to clips of one face each, by several processes."""

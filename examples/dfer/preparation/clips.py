@@ -1,0 +1,138 @@
+"""Which videos there are, which folder each becomes, and which of them this process prepares."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from dfer.bad_input import BadInput
+from dfer.data.folders import VIDEOS, walk
+from dfer.one_at_a_time import is_held, one_at_a_time
+
+# In bytes: what file systems hold, less what stands before the name of a clip that is being written.
+LONGEST_NAME = 255 - len(".partial-")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video and where its faces go: `folder`, with the report at `folder` + .json. name: the path that is printed."""
+
+    video: Path
+    folder: Path
+    name: str
+
+    @property
+    def report(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".json")
+
+    @property
+    def partial(self) -> Path:
+        return self.folder.with_name(f".partial-{self.folder.name}")
+
+
+def find_clips(source: Path, out: Path) -> list[Clip]:
+    """Every video under `source` (or the one file), sorted; its folder under `out` has its path without the suffix."""
+    clips = _clips_of(source, out)
+    for clip in clips:
+        if len(os.fsencode(clip.folder.name)) > LONGEST_NAME:
+            raise BadInput(
+                f"{clip.video}: its name is too long; rename it to {LONGEST_NAME} bytes and the suffix at most"
+            )
+    return clips
+
+
+def _clips_of(source: Path, out: Path) -> list[Clip]:
+    if source.is_file():
+        return [Clip(source, out / source.stem, _printable(source.name))]
+    if not source.is_dir():
+        raise BadInput(f"{source}: expected a video or a folder of videos; there is nothing of that name")
+    videos = sorted(_videos(source))
+    if not videos:
+        raise BadInput(f"{source}: no video in it; expected files that end in {', '.join(sorted(VIDEOS))}")
+    clips: dict[Path, Clip] = {}
+    for video in videos:
+        path = video.relative_to(source)
+        folder = out / path.with_suffix("")
+        if folder in clips:
+            raise BadInput(f"{clips[folder].video} and {video} would both become {folder}; rename one of them")
+        clips[folder] = Clip(video, folder, _printable(str(path)))
+    for clip in clips.values():
+        outer = next((clips[parent] for parent in clip.folder.parents if parent in clips), None)
+        if outer is not None:
+            raise BadInput(f"{outer.video} would become {outer.folder}, which also holds {clip.folder}; rename it")
+    return list(clips.values())
+
+
+def _videos(source: Path) -> Iterator[Path]:
+    for folder, names in walk(source):
+        for name in names:
+            # Hidden files are not videos: macOS leaves a ._a.mp4 beside every a.mp4 that it copies.
+            if name[0] != "." and Path(name).suffix.lower() in VIDEOS:
+                yield folder / name
+
+
+def _printable(name: str) -> str:
+    return name.encode(errors="replace").decode()
+
+
+def clear_partial(clip: Clip) -> None:
+    """Removes what an interrupted run has left of this clip."""
+    shutil.rmtree(clip.partial, ignore_errors=True)
+
+
+Item = TypeVar("Item")
+
+
+class Shard(NamedTuple):
+    """Every `total`-th item, from the `number`-th; counted from 1."""
+
+    number: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.total}"
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        return items[self.number - 1 :: self.total]
+
+    def overlaps(self, other: "Shard") -> bool:
+        """Whether some item is in both, however many there are.
+
+        >>> Shard(1, 2).overlaps(Shard(3, 4)), Shard(1, 2).overlaps(Shard(2, 4))
+        (True, False)
+        """
+        return (self.number - other.number) % gcd(self.total, other.total) == 0
+
+
+@contextmanager
+def alone_in(out: Path, shard: Shard) -> Iterator[None]:
+    """Keep the shard's clips below `out`, which is made, for this process.
+
+    BadInput where another process has some of them, or nothing can be written.
+    """
+
+    def refusal(other: Shard) -> str:
+        which = "" if other == (1, 1) == shard else f", shard {other},"
+        return (
+            f"--out {out}: another prepare_videos.py{which} is writing there; wait for its end, or name another --out"
+        )
+
+    with ExitStack() as held:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(one_at_a_time(out / f".shard-{shard.number}-of-{shard.total}", refusal(shard)))
+        except OSError as error:
+            raise BadInput(f"--out {out}: cannot be written ({error.strerror}); name another place") from None
+        # Only now: of two that start together at least one sees the other.
+        for file in out.glob(".shard-*-of-*"):
+            if match := re.fullmatch(r"\.shard-(\d+)-of-(\d+)", file.name):
+                other = Shard(int(match[1]), int(match[2]))
+                # Its own file is not asked: to close it a second time would end the lock.
+                if other != shard and shard.overlaps(other) and is_held(file):
+                    raise BadInput(refusal(other))
+        yield

@@ -1,0 +1,73 @@
+"""Pictures and animations, which Pillow reads: FFmpeg passes them on with metadata on which PyAV crashes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin  # noqa: F401
+
+from dfer.bad_input import BadInput
+from dfer.data.pictures import MOST_PIXELS, read_picture
+from dfer.video.reading import Frame, Reader, UnreadableVideo, VideoReader
+
+# Pillow finds a format that is named only if its plugin is imported.
+ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
+# Further pages of these are other pictures, and no later ones.
+STILL = ("BMP", "JPEG", "TIFF")
+# In seconds: how long browsers show a frame of an animation that states next to no time.
+NEXT_TO_NO_TIME, SHOWN_INSTEAD = 0.011, 0.1
+
+
+class PictureReader(Reader):
+    """Reads one picture, or the frames of an animation; both upright, as their EXIF says."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.plays = False
+        with Image.open(path) as picture:
+            self._frames = getattr(picture, "n_frames", 1) if picture.format in ANIMATED else 1
+            self._pixels = picture.width, picture.height
+        self.still = self._frames == 1
+
+    def _decode(self, step: int = 1) -> Iterator[Frame]:
+        self.frames_read, self.duration, self.problem = 0, 0.0, None
+        if self._pixels[0] * self._pixels[1] > MOST_PIXELS:
+            raise UnreadableVideo(f"{self._pixels[0]} x {self._pixels[1]} pixels are too many for a frame")
+        try:
+            yield from self._picture() if self.still else self._animation(step)
+        except BadInput as error:
+            raise UnreadableVideo(str(error).removeprefix(f"{self.path}: ")) from None
+
+    def _picture(self) -> Iterator[Frame]:
+        pixels = torch.from_numpy(read_picture(self.path).copy()).permute(2, 0, 1)
+        self.frames_read = 1
+        yield Frame(0.0, pixels)
+
+    def _animation(self, step: int) -> Iterator[Frame]:
+        with Image.open(self.path) as picture:
+            for number in range(self._frames):
+                try:
+                    picture.seek(number)
+                    pixels = np.array(picture.convert("RGB"))
+                # Damaged files make Pillow's decoders raise nearly anything.
+                except Exception as error:
+                    if not number:
+                        raise UnreadableVideo(f"its first frame is damaged ({error}); convert it again") from None
+                    self.problem = f"only {number} of the {self._frames} frames that it states"
+                    return
+                time, shown = self.duration, float(picture.info.get("duration", 0)) / 1000
+                self.frames_read = number + 1
+                self.duration += shown if shown >= NEXT_TO_NO_TIME else SHOWN_INSTEAD
+                if number % step == 0:
+                    yield Frame(time, torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def open_reader(path: Path) -> Reader:
+    """The reader for a file, chosen by its content and not by its name."""
+    try:
+        with Image.open(path, formats=(*ANIMATED, *STILL)):
+            pass
+        return PictureReader(path)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return VideoReader(path)
