@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import ablation
 from dfer.experiments import trained_runs
 from dfer.experiments.one_run import train_and_test
 from dfer.experiments.protocol import Protocol
-from dfer.training.identity import record
+from dfer.training.identity import plain
 from dfer.training.module import Recognition
 from dfer.training.settings import Settings
 from helpers.made_data import write_dfew
@@ -231,7 +232,9 @@ def test_on_dfew_one_call_runs_all_five_folds_beside_table_2(
         metrics = {"uar": fold / 10 + seed / 100, "war": fold / 20, "recall": dict.fromkeys("abcdefg"), "history": []}
         metrics["confusion"] = [[clips[fold - 1] - 1, 0], [0, 1]]
         settings.out.mkdir()
-        (settings.out / "metrics.json").write_text(json.dumps({**metrics, "settings": record(settings)}))
+        groups = {name: plain(asdict(getattr(settings, name))) for name in ("clips", "net", "training")}
+        made = {**groups, "device": "cpu", "versions": {}, "commit": None}
+        (settings.out / "metrics.json").write_text(json.dumps({**metrics, "settings": made}))
 
     monkeypatch.setattr(trained_runs, "train", train)
     out, rows = tmp_path / "out", ["aga+mean", "agdtnet"]

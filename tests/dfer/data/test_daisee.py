@@ -11,7 +11,7 @@ from dfer.bad_input import BadInput
 from dfer.data import daisee
 from dfer.data.daisee import NAMES, clips_of, label_of, read_daisee, read_rows, undersample
 from dfer.data.data_set import ListedClip
-from dfer.data.folders import FolderTree
+from dfer.data.folders import FolderTree, FrameFolder
 from dfer.data.packing import open_place, pack
 from dfer.training.command_line import parse
 from dfer.training.load_data import load_data
@@ -101,21 +101,8 @@ class Everywhere:
     def left_out(self, path: str) -> str | None:
         return None
 
-    def frames(self, path: str) -> Any:
-        return Named(path)
-
-
-class Named:
-    other = None
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __str__(self) -> str:
-        return self.path
-
-    def __len__(self) -> int:
-        return 1
+    def frames(self, path: str) -> FrameFolder:
+        return FrameFolder(Path(path), ["1.jpg"])
 
 
 def test_the_papers_parts_give_table_1(tmp_path: Path) -> None:
@@ -139,7 +126,9 @@ def test_the_papers_parts_give_table_1(tmp_path: Path) -> None:
 
 
 def labelled(*counts: int) -> list[ListedClip]:
-    return [ListedClip(Named(f"{label}{i:04}"), label, "") for label, count in enumerate(counts) for i in range(count)]
+    """So many clips of each label, whose folders have names of their own."""
+    names = [(label, f"{label}{number:04}") for label, count in enumerate(counts) for number in range(count)]
+    return [ListedClip(FrameFolder(Path(name), ["1.jpg"]), label, "") for label, name in names]
 
 
 def test_the_draw_is_random_keeps_the_order_and_leaves_two_states_whole() -> None:
