@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
 from dfer.data.augmentation import to_unit
+from dfer.errors import BadInput
 from dfer.evaluation.answers import normalised
 from dfer.evaluation.attention_pictures import draw_explanation, draw_maps
 from dfer.evaluation.evaluated_clips import CLIP_FLAGS, EvaluatedClips, add_clip_flags, evaluated_clips, trained_file_of

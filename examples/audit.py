@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
 from dfer.data.acted import ACTED
 from dfer.data.data_set import DataSet
 from dfer.data.folders import FolderTree, FrameFolder
 from dfer.data.packing import Store, open_place
+from dfer.errors import BadInput
 from dfer.evaluation.audit import Result, audit, score_table
 from dfer.evaluation.predictions import read_predictions
 from dfer.training.command_line import OneLineParser

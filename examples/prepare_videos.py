@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from dfer.bad_input import BadInput
-from dfer.data.workers import usable_cores
+from dfer.data.clips import usable_cores
+from dfer.errors import BadInput
 from dfer.stopping import Stopped, stoppable
 from dfer.video.clip_folders import Clip, find_clips
 from dfer.video.mtcnn import load_nets

@@ -18,8 +18,8 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
-from dfer.bad_input import BadInput
 from dfer.data.pictures import PICTURES
+from dfer.errors import BadInput
 from dfer.training.run_folder import WEIGHTS
 from dfer.training.trained_file import TrainedFacts, load_trained
 from dfer.video.annotated_video import write_annotated

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from dfer.bad_input import BadInput
-from dfer.data.workers import usable_cores
+from dfer.data.clips import usable_cores
+from dfer.errors import BadInput
 from dfer.video.clip_folders import find_clips
 from dfer.video.faces import FaceDetector
 from dfer.video.preparation import batches, prepare_clip

@@ -10,10 +10,10 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from dfer.data.checks import named
 from dfer.data.clips import ClipsOnDisk, content_hash
 from dfer.data.copies import copies, near_copies
 from dfer.data.data_set import DataSet, ListedClip
-from dfer.data.questions import named
 from dfer.evaluation.answers import confusion_of
 from dfer.evaluation.bootstrap import RESAMPLES, draw_clips, interval, resample
 from dfer.evaluation.predictions import Prediction, tail

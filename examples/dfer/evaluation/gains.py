@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import AdaptiveChannelAttention, AttentionWeights, capture_attention
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 
 def gains(net: nn.Module, clips: Tensor) -> dict[str, Tensor]:

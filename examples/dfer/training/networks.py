@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from agdt_layers import ResNet18, WeightsReport, load_weights
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.models.narrow_agdtnet import NARROW, narrow_agdtnet
 from dfer.models.registry import AGDTNET_ROWS, MODEL_NAMES, build_model
 from dfer.models.wide_resnet18 import WIDER, wider_dtformer

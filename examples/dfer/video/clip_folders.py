@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfer.bad_input import BadInput
 from dfer.data.folders import VIDEOS, walk
+from dfer.errors import BadInput
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 
 @dataclass(frozen=True)

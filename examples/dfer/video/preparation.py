@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.alignment import align
 from dfer.video.clip_folders import Clip, clear_partial
 from dfer.video.faces import FaceDetector, Faces

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.clip_folders import Clip
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import AGDTNet, prepare_for_inference
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training.trained_file import TrainedFacts
 from dfer.video.face_streams import FaceStreams
 from dfer.video.faces import FaceDetector

@@ -7,8 +7,8 @@ from math import gcd
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from dfer.bad_input import BadInput
-from dfer.one_at_a_time import is_held, one_at_a_time
+from dfer.errors import BadInput
+from dfer.lock import is_held, one_at_a_time
 
 Item = TypeVar("Item")
 

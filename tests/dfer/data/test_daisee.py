@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
 from dfer.data.daisee import KEPT, NAMES, clips_of, label_of, read_daisee, read_rows, undersample
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
 from dfer.data.packing import open_place, pack
+from dfer.errors import BadInput
 from helpers.made_data import DAISEE_TRAIN, write_daisee
 
 

@@ -15,12 +15,12 @@ import torch
 
 import dfer.data.packing
 import pack_clips
-from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsOnDisk
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
 from dfer.data.lists import read_clip_list
 from dfer.data.packing import Store, open_place, pack
+from dfer.errors import BadInput
 from helpers.full_disk import full_disk
 from helpers.locks import held_elsewhere
 from helpers.made_data import numbered, write_frames

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import train
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training import checkpoints
 from dfer.training.run import run
 from dfer.training.run_folder import run_folder

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.clip_folders import find_clips
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.clip_folders import Clip, find_clips
 from dfer.video.faces import FaceDetector
 from dfer.video.preparation import prepare_clip, report_failure
