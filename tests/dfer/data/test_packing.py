@@ -42,7 +42,7 @@ def source(place: object, size: int = 16) -> ClipsOnDisk:
 
 
 def test_a_store_gives_the_tensors_of_the_folders(folders: Path, tmp_path: Path) -> None:
-    assert pack(folders, tmp_path / "store", 16) == (3, 11, 0)
+    assert pack(folders, tmp_path / "store", 16) == (3, 11, 0, None)
     plain, packed = source(FolderTree(folders)), source(open_place(tmp_path / "store"))
     for index in range(3):
         for seed in (None, 1, 2):
