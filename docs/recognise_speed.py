@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from agdt_layers import build_agdtnet
-from dfer.bad_input import BadInput
 from dfer.data.augmentation import MEAN, STD
+from dfer.errors import BadInput
 from dfer.rendering.motion import EXPRESSIONS
 from dfer.training.trained_file import TrainedFacts, load_trained
 from dfer.video.reading import VideoReader

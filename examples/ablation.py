@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.experiments.ablation_report import draw_scores, markdown, summarise
 from dfer.experiments.campaign import Experiment, all_runs, finished_runs, flag
 from dfer.experiments.example_clips import draw_example_clips

@@ -20,8 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
 from dfer.data.augmentation import to_unit
+from dfer.errors import BadInput
 from dfer.evaluation.answers import normalised
 from dfer.evaluation.attention_pictures import draw_explanation, draw_maps
 from dfer.evaluation.drawn_nets import TrainedNet, answers, clips_of, load_nets, rows_of

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
 from dfer.data.acted import ACTED
 from dfer.data.data_set import DataSet
 from dfer.data.folders import FolderTree, FrameFolder
 from dfer.data.packing import Store, open_place
+from dfer.errors import BadInput
 from dfer.evaluation.audit import Result, audit, score_table
 from dfer.evaluation.predictions import read_predictions
 from dfer.training.command_line import OneLineParser
@@ -77,8 +77,9 @@ def settings_of_folds(args: Any) -> dict[int, ClipSettings]:
 def with_persons(data: DataSet, pattern: str | None) -> DataSet:
     if pattern is None:
         return data
-    found = ([(clip, re.search(pattern, str(clip.frames))) for clip in part] for part in (data.training, data.test))
-    training, test = ([clip._replace(subject=who[0] if who else None) for clip, who in part] for part in found)
+    found = ([(c, [*re.finditer(pattern, str(c.frames))]) for c in part] for part in (data.training, data.test))
+    # The last: folders above those of the list may match too.
+    training, test = ([clip._replace(subject=who[-1][0] if who else None) for clip, who in part] for part in found)
     return replace(data, training=training, test=test)
 
 
@@ -93,7 +94,7 @@ def read_result(args: Any) -> Result:
     if any(data.names != names for data in folds.values()):
         raise BadInput("the folds do not name the same classes; give --class-names")
     highest = max(clip.label for data in folds.values() for clip in (*data.training, *data.test))
-    names = names or tuple(f"class {label}" for label in range(highest + 1))
+    names += tuple(f"class {label}" for label in range(len(names), highest + 1))
     if len(args.predictions) not in (0, 1, len(folds)):
         raise BadInput(f"--predictions: expected one file, or one for each of {len(folds)} folds")
     predictions = [read_predictions(file, names, args.first_label or 0) for file in args.predictions]
@@ -109,7 +110,9 @@ def page(result: Result, found: dict[str, list[str]], published: dict[str, float
     text = f"# Audit\n\n{sum(tests)} test clips in {len(tests)} test set{'s'[: len(tests) - 1]}; frames {frames}.\n\n"
     text += (score_table(result, published) + "\n" if result.answers else "") + "## Found\n\n"
     text += "".join(f"- **{title}**: {line}\n" for title, lines in found.items() for line in lines) or "Nothing.\n"
-    return text + f"\nNothing found in: {'; '.join(title for title, lines in found.items() if not lines)}.\n"
+    asked = [title for title, lines in found.items() if not lines and title not in result.unasked]
+    text += f"\nNothing found in: {', '.join(asked) or 'nothing'}.\n"
+    return text + "".join(f"\nNot asked, {title}: {why}.\n" for title, why in result.unasked.items())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from rich.progress import track
 
 import agdt_layers
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.experiments.comparison import Comparison, accuracies, costs, digits, japanese_vowels
 from dfer.experiments.comparison_report import draw_accuracies, markdown, summarise
 from dfer.experiments.statistics import MOST_SEEDS

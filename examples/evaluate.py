@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.evaluation.answers import Device, choose_device, probabilities
 from dfer.evaluation.bootstrap import RESAMPLES
 from dfer.evaluation.evaluated_clips import add_clip_flags, evaluated_clips, trained_file_of

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dfer.bad_input import BadInput
 from dfer.data.packing import pack
+from dfer.errors import BadInput
 from dfer.stopping import Stopped, stoppable
 
 

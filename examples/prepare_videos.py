@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
-from dfer.bad_input import BadInput
-from dfer.data.workers import usable_cores
+from dfer.data.clips import usable_cores
+from dfer.errors import BadInput
 from dfer.preparation.clips import Clip, Shard, alone_in, find_clips
 from dfer.preparation.preparing import prepare_clips
 from dfer.preparation.reports import Progress, Settings, read_report, summary

@@ -22,7 +22,7 @@ from functools import partial  # noqa: E402
 from io import TextIOWrapper  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from dfer.bad_input import BadInput  # noqa: E402
+from dfer.errors import BadInput  # noqa: E402
 
 SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.safetensors"
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.stopping import Stopped, stoppable
 from dfer.training.command_line import parse
 from dfer.training.processes import OtherProcessLost, leave, this_process

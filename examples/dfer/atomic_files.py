@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 CODE = """
 import sys
 from pathlib import Path
-from dfer.one_at_a_time import one_at_a_time
+from dfer.lock import one_at_a_time
 with one_at_a_time(Path(sys.argv[1]), "refused"):
     print("held", flush=True)
     sys.stdin.read()

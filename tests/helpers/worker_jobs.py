@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 
 class Awkward(Exception):

@@ -90,6 +90,27 @@ def nearly_copy_clip(root: Path) -> None:
             frame.resize((44, 44)).save(root / f"clips/p0/000/{number}.jpg", quality=85)
 
 
+def mirror_clip(root: Path) -> None:
+    for number in range(4):
+        with Image.open(root / f"clips/p1/007/{number}.png") as frame:
+            frame.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(root / f"clips/p0/000/{number}.png")
+
+
+def blacken_clip(root: Path) -> None:
+    for number in range(4):
+        Image.new("RGB", (48, 48)).save(root / f"clips/p0/000/{number}.png")
+
+
+def always_happy(root: Path) -> None:
+    file = root / "answers2.txt"
+    file.write_text(re.sub(r",\d", ",1", file.read_text()))
+
+
+def count_labels_from_one(root: Path) -> None:
+    file = root / "test3.txt"
+    file.write_text(re.sub(r"(\d)$", lambda label: str(int(label[1]) + 1), file.read_text(), flags=re.MULTILINE))
+
+
 def count_from_one(root: Path) -> None:
     for fold in FOLDS:
         file = root / f"answers{fold}.txt"
@@ -132,6 +153,19 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         nearly_copy_clip,
         r"copies\*\*: fold 1: 1 test clips nearly look like training clips, first .*p0/000",
     ),
+    "a mirrored copy": (
+        mirror_clip,
+        r"copies\*\*: fold 1: 1 test clips nearly look like training clips, first .*p0/000",
+    ),
+    "a clip of black frames": (
+        blacken_clip,
+        r"frames\*\*: fold 1, 2, 3: 1 clips are of one plain colour, first .*p0/000",
+    ),
+    "one answer for all clips": (always_happy, r"predictions\*\*: fold 2: all answers are happy"),
+    "labels of one list count from one": (
+        count_labels_from_one,
+        r"classes\*\*: fold 1, 2, 3: no training clip shows class 3",
+    ),
     "a frame that is gone": (
         lambda root: (root / "clips/p0/003/2.png").unlink(),
         r"frames\*\*: fold 1: .*1 of 18 clips have another number of frames, .*says 4, the disk has 3",
@@ -151,7 +185,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "two labels": (
         edit("train2.txt", r"^p0/003 4 0", "p0/003 4 1"),
-        r"labels\*\*: fold 1: 1 clips have two labels, first 3",
+        r"labels\*\*: fold 1, 2, 3: 1 clips have two labels, first 3",
     ),
     "a line twice": (
         edit("train3.txt", r"^(p0/003.*\n)", r"\1\1"),
@@ -191,7 +225,10 @@ def test_a_published_figure_is_held_against_the_interval(made: Path) -> None:
 
 def test_lists_alone_are_audited_without_frames_and_predictions(made: Path) -> None:
     shutil.rmtree(made / "clips")
-    assert run(made, seen=False)[0] == 0
+    code, page = run(made, seen=False)
+    assert code == 0
+    assert "Nothing found in: labels, classes, parts, persons, folds, predictions, numbering.\n" in page
+    assert "Not asked, copies: no frames were given.\n" in page
     FAULTS["trained on and tested on"][0](made)
     code, page = run(made, seen=False)
     assert (code, "frames not looked at" in page) == (1, True)

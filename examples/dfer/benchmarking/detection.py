@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from dfer.bad_input import BadInput
-from dfer.data.workers import usable_cores
+from dfer.data.clips import usable_cores
+from dfer.errors import BadInput
 from dfer.preparation.clips import find_clips
 from dfer.preparation.preparing import prepare_clip
 from dfer.preparation.reports import Report, Settings

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from dfer.bad_input import BadInput
 from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.folders import Place
+from dfer.errors import BadInput
 
 FOLDS = (1, 2, 3, 4, 5)
 

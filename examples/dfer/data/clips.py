@@ -1,6 +1,7 @@
-"""From clips to batches: sources of frames, what is held out, and an order that a seed decides."""
+"""From clips to batches: sources of frames, which frames are seen, and an order that a seed decides."""
 
 import hashlib
+import os
 import random
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -12,7 +13,6 @@ from torch.utils.data import Dataset, Sampler
 from dfer.data.augmentation import draw, prepare
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import Checked
-from dfer.data.sampling import sample_frames
 
 
 class ClipSource(Protocol):
@@ -161,3 +161,39 @@ class EpochOrder(Sampler[tuple[int, int]]):
         generator = torch.Generator().manual_seed(seeded(self.seed, "order", epoch))
         for index in torch.randperm(self.clips, generator=generator).tolist():
             yield epoch, index
+
+
+def sample_frames(
+    available: int, segments: int, per_segment: int, generator: torch.Generator | None = None
+) -> list[int]:
+    """Return U * V frame numbers of a clip of `available` frames, in order (section 3.1 of the paper).
+
+    The paper prints neither U nor V. The clip is divided evenly into U segments. With a generator (training) V frames
+    are drawn from each; without (testing) the V consecutive frames at its middle are taken. A clip that is too short
+    repeats frames.
+    """
+    chosen: list[int] = []
+    for segment in range(segments):
+        start = segment * available // segments
+        length = max((segment + 1) * available // segments - start, 1)
+        if generator is None and length >= per_segment:
+            middle = start + (length - per_segment) // 2
+            chosen += range(middle, middle + per_segment)
+        elif generator is None:
+            chosen += [start + place * length // per_segment for place in range(per_segment)]
+        elif length >= per_segment:
+            drawn = torch.randperm(length, generator=generator)[:per_segment]
+            chosen += (start + drawn.sort().values).tolist()
+        else:
+            drawn = torch.randint(length, (per_segment,), generator=generator)
+            chosen += (start + drawn.sort().values).tolist()
+    return chosen
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """A loading process for each core but the one that trains; at least one, at most the four of the paper."""
+    return max(1, min(4, usable_cores() - 1))

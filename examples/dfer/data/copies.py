@@ -55,7 +55,7 @@ def copies(sources: Mapping[str, ClipSource], contents: Mapping[str, Sequence[by
 def near_copies(sources: Mapping[str, ClipSource]) -> list[str]:
     """A remark for every two parts in which clips differ by no more than another encoding or size makes them differ.
 
-    Clips are compared as grey pictures of 8 x 8 pixels, by the root mean square of their differences.
+    Clips are compared, also mirrored, as grey pictures of 8 x 8 pixels, by the root mean square of their differences.
     """
     frames: dict[str, Tensor] = {}
     for part, source in sources.items():
@@ -66,7 +66,8 @@ def near_copies(sources: Mapping[str, ClipSource]) -> list[str]:
     for one, other in combinations(sources, 2):
         near = []
         for index, clip in enumerate(frames[other]):
-            distances = (frames[one] - clip).square().mean(dim=1)
+            views = torch.stack([clip, clip.flip(-1)])
+            distances = (frames[one][:, None] - views).square().mean(dim=(2, 3, 4)).min(dim=1).values
             like = int(distances.argmin())
             if distances[like] <= NEAR**2 and not same(sources[other], index, sources[one], like):
                 near.append((index, like))
@@ -83,4 +84,4 @@ def same(source: ClipSource, index: int, other: ClipSource, like: int) -> bool:
 
 def small(clip: Tensor) -> Tensor:
     grey = clip.float().mean(dim=1, keepdim=True)
-    return interpolate(grey, size=(8, 8), mode="area").flatten()
+    return interpolate(grey, size=(8, 8), mode="area")[:, 0]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dfer.bad_input import BadInput
 from dfer.data.data_set import ClipList, DataSet, Entry, ListedClip, best_shortening, find_clips, read_table
 from dfer.data.folders import Place
+from dfer.errors import BadInput
 
 NAMES = ("boredom", "engagement", "confusion", "frustration")
 LEVELS = ("very low", "low", "high", "very high")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dfer.bad_input import BadInput
 from dfer.data.folders import VIDEOS, Frames, Place
+from dfer.errors import BadInput
 
 # So many names stand in one line of a message, and so many folders are looked into for one that was nested.
 MOST_NAMED, MOST_NESTED = 50, 20

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dfer.bad_input import BadInput
 from dfer.data.data_set import ClipList, DataSet, Entry, find_clips, holding, read_text
 from dfer.data.folders import FolderTree, Place
+from dfer.errors import BadInput
 
 NAMES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 

@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from dfer.bad_input import BadInput
 from dfer.data.pictures import OTHER_PICTURES, PICTURES, load_frames, picture_sides
+from dfer.errors import BadInput
 
 VIDEOS = {
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"),

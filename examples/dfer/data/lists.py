@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dfer.bad_input import BadInput
 from dfer.data.data_set import ClipList, DataSet, Entry, best_shortening, find_clips, read_text
 from dfer.data.folders import FolderTree, Place
+from dfer.errors import BadInput
 
 # Separator (None: white space) and columns; where several fit a whole file, the one whose folders exist, then the
 # first.

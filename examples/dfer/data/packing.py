@@ -21,10 +21,10 @@ import torch
 from numpy.lib.format import open_memmap, write_array_header_1_0
 from torch import Tensor
 
-from dfer.bad_input import BadInput
+from dfer.data.clips import usable_cores
 from dfer.data.folders import Checked, FolderTree, FrameFolder, Place
-from dfer.data.workers import usable_cores
-from dfer.one_at_a_time import one_at_a_time
+from dfer.errors import BadInput
+from dfer.lock import one_at_a_time
 from dfer.progress import track
 
 FRAMES, INDEX = "frames.npy", "index.json"

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 # Pillow only warns up to twice this size, with a warning of its own wording.
 MOST_PIXELS = 2**26

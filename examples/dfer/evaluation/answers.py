@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dfer.bad_input import BadInput
 from dfer.data.augmentation import to_unit
 from dfer.data.clips import ClipSource, PlainClips
+from dfer.errors import BadInput
 from dfer.progress import track
 from dfer.training.trained_file import TrainedFacts
 

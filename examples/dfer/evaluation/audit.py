@@ -10,10 +10,10 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from dfer.data.checks import named
 from dfer.data.clips import ClipsOnDisk, content_hash
 from dfer.data.copies import copies, near_copies
 from dfer.data.data_set import DataSet, ListedClip
-from dfer.data.questions import named
 from dfer.evaluation.answers import confusion_of
 from dfer.evaluation.bootstrap import RESAMPLES, draw_clips, interval, resample
 from dfer.evaluation.predictions import Prediction, tail
@@ -26,6 +26,8 @@ CLIPS = {
     "ferv39k": ((31088, 7847),),
 }
 FRAMES = {"dfew": (11, 847), "ferv39k": (8, 47)}
+# Grey levels between the darkest and the brightest spot of a frame that shows nothing.
+PLAIN = 8
 CHECKS = ("clips", "frames", "labels", "classes", "parts", "persons", "copies", "folds", "predictions", "numbering")
 
 
@@ -62,6 +64,19 @@ class Result:
         return found
 
     @cached_property
+    def unasked(self) -> dict[str, str]:
+        """The checks for which something lacks, and what."""
+        who = any(clip.subject for fold in self.folds for part in self.parts(fold).values() for clip in part)
+        lacking = {
+            "the publisher's counts are not known here": ("clips",) * (self.source not in CLIPS),
+            "no frames were given": ("frames", "copies") * (self.size is None),
+            "no persons are known; --person finds them in paths": ("persons",) * (not who),
+            "there is one fold": ("folds",) * (len(self.folds) == 1),
+            "no predictions were given": ("predictions", "numbering") * (not self.predictions),
+        }
+        return {check: why for why, checks in lacking.items() for check in checks}
+
+    @cached_property
     def answers(self) -> dict[int, tuple[Tensor, Tensor]]:
         """Truths and first answers of the test clips that have a prediction, by fold."""
         found = {}
@@ -75,13 +90,16 @@ class Result:
 
 
 def audit(result: Result) -> dict[str, list[str]]:
-    """What each check found, in lines."""
-    found: dict[str, list[str]] = {check: [] for check in CHECKS}
+    """What each check found, in lines that name the folds in which it was found."""
+    folds: dict[tuple[str, str], list[int]] = {}
     for fold in result.folds:
-        where = f"fold {fold}: " if len(result.folds) > 1 else ""
         for look in (at_lists, at_frames, at_folds, at_predictions):
-            for check, line in look(result, fold):
-                found[check].append(where + line)
+            for finding in look(result, fold):
+                folds.setdefault(finding, []).append(fold)
+    found: dict[str, list[str]] = {check: [] for check in CHECKS}
+    for (check, line), numbers in folds.items():
+        where = f"fold {', '.join(map(str, numbers))}: " if len(result.folds) > 1 else ""
+        found[check].append(where + line)
     return found | {"numbering": list(at_numbering(result))}
 
 
@@ -122,6 +140,9 @@ def at_frames(result: Result, fold: int) -> Iterator[tuple[str, str]]:
     fewest, most = FRAMES.get(result.source, (1, 10**9))
     other = [str(c.frames) for clips in parts.values() for c in clips if not fewest <= len(c.frames) <= most]
     yield from some("frames", other, f"clips have fewer than {fewest} or more than {most} frames")
+    looks = ((str(c.frames), c.frames.load([len(c.frames) // 2], result.size)) for part in parts.values() for c in part)
+    plain = [name for name, frame in looks if int(frame.max()) - int(frame.min()) <= PLAIN]
+    yield from some("frames", plain, "clips are of one plain colour")
     sources = {part: ClipsOnDisk(clips, size=result.size, segments=4, per_segment=1) for part, clips in parts.items()}
     contents = {part: [content_hash(one, i) for i in range(len(one.labels))] for part, one in sources.items()}
     yield from (("copies", remark) for remark in (*copies(sources, contents), *near_copies(sources)))
@@ -150,6 +171,8 @@ def at_predictions(result: Result, fold: int) -> Iterator[tuple[str, str]]:
     yield from some("predictions", [key for key in given if key not in own], "predictions are of no test clip")
     twice = [key for key, answers in given.items() if len(answers) > 1]
     yield from some("predictions", twice, "clips are predicted more than once")
+    if fold in result.answers and len(answers := result.answers[fold][1].unique()) == 1:
+        yield "predictions", f"all answers are {result.names[int(answers)]}"
 
 
 def at_numbering(result: Result) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.evaluation.evaluated_clips import EvaluatedClips, evaluated_clips
 from dfer.evaluation.gains import WITH, WITHOUT, has_gate, nets_by_gate
 from dfer.training.trained_file import TrainedFacts, load_trained

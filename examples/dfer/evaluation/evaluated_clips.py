@@ -10,18 +10,17 @@ from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from dfer.bad_input import BadInput
+from dfer.data.checks import each_once, identity
 from dfer.data.clips import ClipsOnDisk, ClipSource, content_hash
 from dfer.data.data_set import DataSet
 from dfer.data.lists import read_clip_list, read_clip_lists
 from dfer.data.packing import open_place
 from dfer.data.parts import rendered_data
-from dfer.data.questions import each_once, identity
+from dfer.errors import BadInput
 from dfer.progress import track
-from dfer.training.clip_table import clip_key, keys_in
 from dfer.training.identity import latest
 from dfer.training.load_data import read
-from dfer.training.run_folder import CLIPS, SETTINGS, WEIGHTS
+from dfer.training.run_folder import CLIPS, SETTINGS, WEIGHTS, clip_key, keys_in
 from dfer.training.settings import SOURCES, WITH_FOLDS, ClipSettings, flag, trained_on
 from dfer.training.trained_file import TrainedFacts
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import AdaptiveGlobalAttention, AttentionWeights, capture_attention
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 # What a row of maps is called. Figure 8 of the paper has the rows WITHOUT and WITH: two trained models.
 WITHOUT, AT_HALF, WITH = "without gate", "gate at 1/2", "with gate"

@@ -7,8 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-from dfer.bad_input import BadInput
 from dfer.data.data_set import folder_of, read_text
+from dfer.errors import BadInput
 
 # Headings by which the two columns are known; without a heading the clip comes first.
 CLIP = {"clip", "video", "video_name", "name", "path", "file", "filename", "id", "clipid"}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.evaluation.answers import confusion_of
 from dfer.evaluation.bootstrap import LEVEL, RESAMPLES, Resampled, draw_clips, interval, resample
 from dfer.evaluation.comparable import folds_in_words, why_not_comparable

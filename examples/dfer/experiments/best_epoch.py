@@ -10,10 +10,10 @@ from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from dfer.bad_input import BadInput
 from dfer.data.augmentation import prepare
 from dfer.data.clips import ClipSource, EpochOrder, seeded
 from dfer.data.parts import RunData
+from dfer.errors import BadInput
 from dfer.evaluation.scores import scores_of
 
 # Peaks of one cycle, for narrow nets from scratch. No batch norm steadies a temporal encoder: it takes smaller steps.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.evaluation.published import PublishedScore
 
 Result = dict[str, Any]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dfer.atomic_files import remove_partial_files
-from dfer.bad_input import BadInput
 from dfer.data.hard_rendered import CLASSES
+from dfer.errors import BadInput
 from dfer.evaluation.published import PublishedScore
 from dfer.experiments.campaign import Result, Run, write_result
 from dfer.experiments.protocol import Protocol

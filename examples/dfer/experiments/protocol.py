@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.experiments.campaign import flag
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 
 @dataclass(frozen=True)

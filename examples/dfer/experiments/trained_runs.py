@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dfer.atomic_files import remove_partial_files
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.evaluation.comparable import TEST_CLIPS
 from dfer.evaluation.complexity import count_multiply_adds
 from dfer.evaluation.published import ABLATION, PublishedScore

@@ -10,9 +10,9 @@ from math import gcd
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from dfer.bad_input import BadInput
 from dfer.data.folders import VIDEOS, walk
-from dfer.one_at_a_time import is_held, one_at_a_time
+from dfer.errors import BadInput
+from dfer.lock import is_held, one_at_a_time
 
 # In bytes: what file systems hold, less what stands before the name of a clip that is being written.
 LONGEST_NAME = 255 - len(".partial-")

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.preparation.clips import Clip, clear_partial
 from dfer.preparation.reports import ClipReport, Report, Settings, report_of, write_report
 from dfer.preparation.workers import run_jobs

@@ -13,7 +13,7 @@ from typing import Any
 from rich import progress
 from rich.console import Console
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.preparation.clips import Clip
 
 

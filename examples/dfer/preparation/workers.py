@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.stopping import signals_delayed
 
 Job = TypeVar("Job")

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training.module import Recognition
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.models.registry import COMPARISON_SYSTEMS
 from dfer.training.recipes import RECIPES
 from dfer.training.settings import (

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training.processes import Processes
 from dfer.training.settings import TrainingSettings
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from dfer.bad_input import BadInput
 from dfer.data.acted import ACTED, read_acted
 from dfer.data.daisee import read_daisee
 from dfer.data.data_set import DataSet
@@ -12,6 +11,7 @@ from dfer.data.folders import Place
 from dfer.data.lists import read_two_lists
 from dfer.data.packing import open_place
 from dfer.data.parts import RunData, rendered_data, run_data
+from dfer.errors import BadInput
 from dfer.training.settings import ClipSettings, Settings
 
 

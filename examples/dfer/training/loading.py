@@ -1,17 +1,18 @@
-"""Batches for the three parts of a run, as uint8: what is done to them is done on the device that trains."""
+"""Batches for the three parts of a run, in an order that the seed decides, divided among processes."""
 
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
-from dfer.data.clips import DrawnClips, EpochOrder, PlainClips
+from dfer.data.clips import DrawnClips, EpochOrder, PlainClips, seeded
 from dfer.data.parts import RunData
 from dfer.stopping import leave_signals_to_the_run
-from dfer.training.balanced_order import BalancedOrder
 from dfer.training.processes import Processes
 from dfer.training.settings import TrainingSettings
-from dfer.training.shares import SharedBatches, WeightedClips
 
 
 class Loaders(NamedTuple):
@@ -48,3 +49,69 @@ def read_once(loaders: Loaders) -> None:
     for part in (loaders.validation, loaders.test):
         for _ in part:
             pass
+
+
+class BalancedOrder(Sampler[tuple[int, int, int]]):
+    """As many draws as clips, with replacement: (epoch, index, how often the clip was drawn before).
+
+    The third number lets a clip that is drawn again be augmented in another way.
+    """
+
+    def __init__(self, labels: Sequence[int], seed: int) -> None:
+        clips = Counter(labels)
+        self.weights = torch.tensor([1 / clips[label] for label in labels], dtype=torch.float64)
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        epoch, before = self.epoch, Counter[int]()
+        generator = torch.Generator().manual_seed(seeded(self.seed, "order", epoch))
+        for index in torch.multinomial(self.weights, len(self), replacement=True, generator=generator).tolist():
+            yield epoch, index, before[index]
+            before[index] += 1
+
+
+class SharedBatches(Sampler[list[tuple[Any, float]]]):
+    """What one process takes of every batch: keys with weights.
+
+    The gradients of the processes are averaged. A clip's weight is therefore processes / clips of the joint batch: then
+    the average of the weighted sums is the mean over the joint batch, also where the shares of the last batch differ.
+    Where none is left for a process, it takes another's clip with weight 0, since it must make the step too.
+    """
+
+    def __init__(self, order: Sampler[Any], batch_size: int, processes: Processes) -> None:
+        # Lightning tells a sampler of this name the epoch.
+        self.sampler, self.batch_size, self.processes = order, batch_size, processes
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch_size)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[list[tuple[Any, float]]]:
+        order = list(self.sampler)
+        for start in range(0, len(order), self.batch_size):
+            joint = order[start : start + self.batch_size]
+            weight = self.processes.count / len(joint)
+            share = joint[self.processes.rank :: self.processes.count]
+            yield [(key, weight) for key in share] or [(joint[0], 0.0)]
+
+
+def smallest_share(clips: int, batch_size: int, processes: Processes) -> int:
+    """The fewest clips of a step of one process."""
+    left = clips % batch_size or batch_size
+    return max(1, left // processes.count)
+
+
+class WeightedClips(Dataset[tuple[Any, ...]]):
+    """The clips of another data set with a weight each, looked up by what SharedBatches gives."""
+
+    def __init__(self, clips: Dataset[Any]) -> None:
+        self.clips = clips
+
+    def __getitem__(self, weighted: tuple[Hashable, float]) -> tuple[Tensor, ...]:
+        key, weight = weighted
+        return *self.clips[key], torch.tensor(weight)

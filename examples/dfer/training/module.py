@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from dfer.bad_input import BadInput
 from dfer.data.augmentation import prepare
 from dfer.data.clips import seeded
+from dfer.errors import BadInput
 from dfer.evaluation.scores import scores_of
 from dfer.training.optimisation import make_optimiser, make_schedule
 from dfer.training.settings import TrainingSettings

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from agdt_layers import ResNet18, WeightsReport, load_weights
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.models.narrow_agdtnet import NARROW, narrow_agdtnet
 from dfer.models.registry import AGDTNET_ROWS, MODEL_NAMES, build_model
 from dfer.models.wide_resnet18 import WIDER, wider_dtformer
@@ -40,10 +40,12 @@ MODELS: dict[str, Builder] = {**dict.fromkeys(MODEL_NAMES, registered), NARROW: 
 def check_model(settings: NetSettings, *, frames: int, size: int, batch: int | None = None) -> None:
     """Refuse a name, and clips that the model cannot take; with `batch`, also those that batch norm cannot train on.
 
-    The model is run on the meta device: without numbers, in a moment.
+    A model of this package is run on the meta device: without numbers, in a moment.
     """
     if settings.model not in MODELS:
         raise BadInput(f"--model: expected one of {', '.join(MODELS)}, got {settings.model}")
+    if settings.model not in (*MODEL_NAMES, NARROW, WIDER):
+        return
     with torch.device("meta"), torch.no_grad():
         net = MODELS[settings.model](settings, 2, frames, size).train(batch is not None)
         try:

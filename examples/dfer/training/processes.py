@@ -10,7 +10,7 @@ from typing import NoReturn
 import torch
 from torch import distributed
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 
 @dataclass(frozen=True)

@@ -16,23 +16,21 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
 from dfer.atomic_files import whole_file
+from dfer.data.checks import check_frames
 from dfer.data.contact_sheet import draw_contact_sheet
 from dfer.data.copies import copies
 from dfer.data.parts import RunData
-from dfer.data.questions import check_frames
 from dfer.evaluation.results import Results, write_results
 from dfer.training.checkpoints import BestAndLast, WholeFiles, epochs_done, read_checkpoint
-from dfer.training.clip_table import write_clip_table
 from dfer.training.device import check_compiler, choose_device, to_channels_last
 from dfer.training.identity import contents, identity, record, settings_file
 from dfer.training.load_data import load_data
-from dfer.training.loading import make_loaders, read_once
+from dfer.training.loading import make_loaders, read_once, smallest_share
 from dfer.training.module import Recognition
 from dfer.training.networks import build_net, check_model, load_pretrained
 from dfer.training.processes import Processes, check_processes, end_exchange, naming_lost_processes, this_process
-from dfer.training.run_folder import CHANGES, CHECKPOINT, CLIPS, SETTINGS, run_folder
+from dfer.training.run_folder import CHANGES, CHECKPOINT, CLIPS, SETTINGS, run_folder, write_clip_table
 from dfer.training.settings import Settings
-from dfer.training.shares import smallest_share
 
 # How long a process waits for another: longer than their disks differ, shorter than anyone would look at a hung run.
 PATIENCE = timedelta(minutes=10)

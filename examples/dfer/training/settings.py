@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from dfer.bad_input import BadInput
-from dfer.data.workers import default_workers
+from dfer.data.clips import default_workers
+from dfer.errors import BadInput
 from dfer.models.narrow_agdtnet import NARROW
 from dfer.models.registry import AGDTNET_ROWS, COMPARISON_SYSTEMS, MODEL_NAMES
 from dfer.models.wide_resnet18 import WIDER

@@ -11,7 +11,7 @@ from torch import nn
 
 from agdt_layers import load_weights
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training.networks import build_net, check_model
 from dfer.training.settings import NetSettings
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.notice import notice
 from dfer.video.pictures import open_reader
 from dfer.video.reading import Frame, Reader, open_file

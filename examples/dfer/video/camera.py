@@ -10,7 +10,7 @@ import av
 import torch
 from av.error import FFmpegError
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.reading import Frame
 from dfer.video.timeline import Row, label_of
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 
 class PNet(nn.Module):

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin  # noqa: F401
 
-from dfer.bad_input import BadInput
 from dfer.data.pictures import MOST_PIXELS, read_picture
+from dfer.errors import BadInput
 from dfer.video.reading import Frame, Reader, UnreadableVideo, VideoReader
 
 # Pillow finds a format that is named only if its plugin is imported.

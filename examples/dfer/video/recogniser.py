@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import AGDTNet, StreamStep, fold_batch_norms
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training.run_folder import WEIGHTS
 from dfer.training.trained_file import TrainedFacts, load_trained
 from dfer.video.faces import FaceDetector

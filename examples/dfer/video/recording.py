@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dfer.atomic_files import whole_file
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training.trained_file import TrainedFacts
 from dfer.video.camera import Camera, Live
 from dfer.video.reading import Reader, UnreadableVideo

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
 from dfer.data.acted import ACTED, CREMA_D_NAMES, RAVDESS_NAMES, crema_d_recording, ravdess_recording, read_acted
 from dfer.data.data_set import DataSet
 from dfer.data.packing import open_place, pack
 from dfer.data.parts import run_data
+from dfer.errors import BadInput
 from helpers.made_data import numbered, write_frames
 
 OPTIONS = {"size": 24, "frames": 2, "per_segment": 1, "select_on": "validation", "seed": 0}

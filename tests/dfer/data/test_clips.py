@@ -13,11 +13,12 @@ from dfer.data.clips import (
     EvaluationClips,
     PlainClips,
     TrainingClips,
+    default_workers,
+    usable_cores,
 )
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
 from dfer.data.rendered import render_clips
-from dfer.data.workers import default_workers, usable_cores
 from helpers.made_data import numbered, write_frames
 
 

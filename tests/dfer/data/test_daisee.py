@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from dfer.bad_input import BadInput
 from dfer.data import daisee
 from dfer.data.daisee import NAMES, clips_of, label_of, read_daisee, read_rows, undersample
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree, FrameFolder
 from dfer.data.packing import open_place, pack
+from dfer.errors import BadInput
 from dfer.training.command_line import parse
 from dfer.training.load_data import load_data
 from helpers.made_data import DAISEE_TRAIN, write_daisee

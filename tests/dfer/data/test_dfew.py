@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
 from dfer.data.dfew import FOLDS, read_dfew
 from dfer.data.folders import FolderTree
+from dfer.errors import BadInput
 from helpers.made_data import write_dfew
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
 from dfer.data.ferv39k import NAMES, read_ferv39k
+from dfer.errors import BadInput
 from helpers.made_data import write_ferv39k
 
 

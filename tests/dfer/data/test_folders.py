@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
 from dfer.data.folders import FolderTree, FrameFolder, frames_in_order, natural_order
+from dfer.errors import BadInput
 from helpers.made_data import numbered, write_frames
 
 

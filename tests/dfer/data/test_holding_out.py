@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfer.data.holding_out import split_by_label
+from dfer.data.parts import split_by_label
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.integers(0, 5))

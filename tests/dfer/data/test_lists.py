@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
 from dfer.data.folders import FolderTree
 from dfer.data.lists import read_clip_list, read_clip_lists
 from dfer.data.packing import open_place, pack
+from dfer.errors import BadInput
 from helpers.made_data import numbered, write_frames
 
 

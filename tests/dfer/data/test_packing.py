@@ -15,12 +15,12 @@ import torch
 
 import dfer.data.packing
 import pack_clips
-from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsOnDisk
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
 from dfer.data.lists import read_clip_list
 from dfer.data.packing import Store, open_place, pack
+from dfer.errors import BadInput
 from helpers.full_disk import full_disk
 from helpers.locks import held_elsewhere
 from helpers.made_data import numbered, write_frames
@@ -42,7 +42,7 @@ def source(place: object, size: int = 16) -> ClipsOnDisk:
 
 
 def test_a_store_gives_the_tensors_of_the_folders(folders: Path, tmp_path: Path) -> None:
-    assert pack(folders, tmp_path / "store", 16) == (3, 11, 0)
+    assert pack(folders, tmp_path / "store", 16) == (3, 11, 0, None)
     plain, packed = source(FolderTree(folders)), source(open_place(tmp_path / "store"))
     for index in range(3):
         for seed in (None, 1, 2):

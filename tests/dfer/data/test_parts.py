@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
 from dfer.data.daisee import read_daisee
 from dfer.data.dfew import read_dfew
 from dfer.data.ferv39k import read_ferv39k
 from dfer.data.folders import FolderTree
 from dfer.data.packing import open_place, pack
 from dfer.data.parts import RunData, run_data
+from dfer.errors import BadInput
 from helpers.made_data import listed_data, numbered, write_daisee, write_dfew, write_ferv39k, write_frames
 
 OPTIONS = {"size": 16, "frames": 4, "per_segment": 2, "seed": 0}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfer.bad_input import BadInput
 from dfer.data.pictures import load_frames, read_picture
+from dfer.errors import BadInput
 from helpers.made_data import faces
 
 FACES = faces()["happy"]

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfer.data.sampling import sample_frames
+from dfer.data.clips import sample_frames
 
 
 def test_testing_takes_the_middle_of_every_segment() -> None:

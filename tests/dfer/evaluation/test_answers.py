@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.evaluation.answers import Device, choose_device
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from agdt_layers import AdaptiveGlobalAttention, build_agdtnet
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.evaluation.gains import gains, has_gate, nets_by_gate, with_gate_at_half
 
 CLIPS = torch.randn(2, 3, 3, 32, 32)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.evaluation import comparable
 from dfer.evaluation.evaluated_clips import EvaluatedClips
 from dfer.evaluation.report import EvaluatedRun, make_report

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsInMemory
 from dfer.data.parts import RunData
+from dfer.errors import BadInput
 from dfer.evaluation.scores import scores_of
 from dfer.experiments import best_epoch
 from dfer.experiments.best_epoch import evaluate, train_best_epoch

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.experiments.campaign import Run, all_runs, finished_runs
 from dfer.experiments.hard_faces import HardFaces
 from dfer.experiments.protocol import Protocol

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.experiments.comparison import multiply_adds
 from dfer.experiments.eca import EfficientChannelAttention
 from dfer.experiments.fitting import Fit, accuracy, fit

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.experiments.protocol import Protocol
 
 LEAST = {

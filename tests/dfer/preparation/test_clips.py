@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.preparation.clips import find_clips
 
 

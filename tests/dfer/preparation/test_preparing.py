@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.preparation import preparing as preparation
 from dfer.preparation.clips import Clip, find_clips
 from dfer.preparation.preparing import prepare_clip, report_failure

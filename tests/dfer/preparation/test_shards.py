@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.preparation.clips import Shard, alone_in
 from helpers.locks import held_elsewhere
 

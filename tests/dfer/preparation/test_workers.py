@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.preparation.workers import WorkerDied, run_jobs
 from helpers.worker_jobs import refuse, start
 

@@ -3,7 +3,7 @@ from collections import Counter
 import torch
 
 from dfer.data.clips import TrainingClips
-from dfer.training.balanced_order import BalancedOrder
+from dfer.training.loading import BalancedOrder
 from helpers.tiny_runs import coloured_clips
 
 LABELS = [0] * 80 + [1] * 15 + [2] * 5

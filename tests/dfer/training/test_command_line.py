@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training.command_line import GROUPS, parse
 from dfer.training.device import choose_device
 from dfer.training.processes import Processes

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from dfer.data.clips import EpochOrder
-from dfer.training.balanced_order import BalancedOrder
-from dfer.training.loading import make_loaders
+from dfer.training.loading import BalancedOrder, make_loaders
 from dfer.training.processes import Processes
 from helpers.tiny_runs import tiny_data, tiny_settings
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training import device, module, networks
 from dfer.training.processes import Processes
 from dfer.training.run import run

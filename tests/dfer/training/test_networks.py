@@ -13,9 +13,9 @@ from torch import nn
 
 import train
 from agdt_layers import AGDTStream, ResNet18
-from dfer.bad_input import BadInput
 from dfer.data.clips import EvaluationClips
 from dfer.data.parts import RunData
+from dfer.errors import BadInput
 from dfer.evaluation import results
 from dfer.models import AGDTNET_ROWS, COMPARISON_SYSTEMS, MODEL_NAMES, build_model, c3d, vgg_lstm
 from dfer.training import networks, run

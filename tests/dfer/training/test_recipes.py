@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.training.optimisation import make_optimiser, make_schedule, parameter_groups
 from dfer.training.recipes import RECIPES
 from dfer.training.run import run

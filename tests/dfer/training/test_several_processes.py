@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dfer.bad_input import BadInput
 from dfer.data.clips import ClipsOnDisk, EvaluationClips
 from dfer.data.lists import read_clip_list
 from dfer.data.packing import open_place
+from dfer.errors import BadInput
 from dfer.training.processes import Processes, check_processes
 from helpers.tiny_runs import TinyNet, tiny_flags, write_coloured_list
 from helpers.train_processes import finished, start, start_together, wait_for

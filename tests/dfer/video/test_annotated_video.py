@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.annotated_video import draw_faces, write_annotated, write_annotated_picture
 from dfer.video.reading import VideoReader
 from dfer.video.timeline import Row, Timeline

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.camera import Camera, find_camera
 
 PICTURES = "testsrc=size=64x48:rate=50,realtime"

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.timeline_files import Stretch, stretches, write_eaf
 from helpers.made_rows import CLASSES, facts, row, timeline
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video import mtcnn
 from dfer.video.mtcnn import SHA256, ONet, PNet, RNet, load_nets, read_arrays
 

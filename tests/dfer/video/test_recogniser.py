@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import AGDTNet, AGDTStream, build_agdtnet
-from dfer.bad_input import BadInput
 from dfer.data.augmentation import prepare
+from dfer.errors import BadInput
 from dfer.video import recogniser
 from dfer.video.alignment import align
 from dfer.video.faces import Faces

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 from dfer.video.notice import LAW, WHAT_IT_IS
 from dfer.video.report import write_report
 from dfer.video.timeline import Row, Timeline

@@ -7,9 +7,9 @@ from typing import TextIO
 
 import pytest
 
-from dfer import one_at_a_time as locking
-from dfer.bad_input import BadInput
-from dfer.one_at_a_time import is_held, one_at_a_time
+from dfer import lock as locking
+from dfer.errors import BadInput
+from dfer.lock import is_held, one_at_a_time
 from helpers.locks import held_elsewhere
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")

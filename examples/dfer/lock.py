@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from dfer.bad_input import BadInput
+from dfer.errors import BadInput
 
 if sys.platform != "win32":
     import fcntl

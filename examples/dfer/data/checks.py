@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
 
-from dfer.bad_input import BadInput
-from dfer.data.clips import ClipSource
+from dfer.data.clips import ClipSource, usable_cores
 from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.folders import Checked
-from dfer.data.workers import usable_cores
+from dfer.errors import BadInput
 from dfer.progress import track
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dfer.bad_input import BadInput
+from dfer.data.checks import check_frames, each_once, not_scored, question
 from dfer.data.clips import ClipsInMemory, ClipsOnDisk
 from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.folders import FolderTree
-from dfer.data.questions import check_frames, each_once, not_scored, question
 from dfer.data.rendered import render_clips
+from dfer.errors import BadInput
 from helpers.made_data import numbered, write_frames
 
 
