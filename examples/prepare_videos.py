@@ -75,7 +75,7 @@ def prepare(args: argparse.Namespace) -> int:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise BadInput(f"--device {device}: {str(error).splitlines()[0]}") from error
-    load_nets()  # missing weights are told once, before anything starts
+    load_nets()  # reports missing weights once, before anything starts
     clips = args.shard.of(find_clips(args.source, args.out))
     with alone_in(args.out, args.shard):
         return prepare_all(clips, Settings(args.size, args.every, args.every_face), device, args.workers)

@@ -150,7 +150,7 @@ def read_report(clip: Clip, settings: Settings) -> Report | None:
 
 
 def file_size(path: Path) -> int:
-    """In bytes; 0 where that cannot be told, as behind a broken link: the video's own report says so."""
+    """In bytes; 0 where it is unknown, as behind a broken link: the report then says why the video is unreadable."""
     try:
         return path.stat().st_size
     except OSError:

@@ -149,7 +149,7 @@ def draw_faces(picture: Image.Image, rows: Sequence[Row], classes: Sequence[str]
         draw.rectangle((full[0], full[1], full[0] + share, full[3]), fill=colour)
 
 
-# What players play in an MP4, and what its format can hold without being told more.
+# What players play in an MP4, and what its format holds without further settings.
 KEPT = ("aac", "mp3", "opus", "flac", "ac3", "eac3")
 
 

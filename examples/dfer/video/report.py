@@ -1,4 +1,4 @@
-"""One HTML page that shows a timeline, alone: no script, font or picture is fetched, and no one is told of it."""
+"""One HTML page that shows a timeline, alone: it fetches no script, font or picture, and sends nothing."""
 
 import base64
 import hashlib

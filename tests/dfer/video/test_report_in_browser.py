@@ -4,15 +4,17 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from dfer.video.report import write_report
-from helpers.timelines import made_thumbnails, made_timeline
+from helpers.timelines import CLASSES, MadeRows, made_thumbnails, made_timeline
 from helpers.videos import write_video
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -223,3 +225,28 @@ def test_dark_and_print(browser: Any, page: Path) -> None:
     assert not browser.find_element("css selector", "video").is_displayed()
     assert browser.find_element("css selector", "section.face").is_displayed()
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+def test_on_a_telephone_the_plot_has_the_full_width(opened: Any) -> None:
+    section = opened.find_element("css selector", "section.face").rect["width"]
+    share = plot(opened, 0).rect["width"] / section
+    assert share > (0.9 if section < 400 else 0.6)
+    # Names and figures stand on it, and a click goes through them.
+    assert point_at(opened, 1, 0.1).startswith("Face 1, ")
+
+
+def test_a_still_shows_its_picture_and_bars_at_any_width(browser: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (320, 240), (90, 120, 150)).save(tmp_path / "still.png")
+    rows = list(MadeRows({1: [(0, 1)]}, 1, 1.0, len(CLASSES)))
+    made = replace(made_timeline({}, duration=0, still=True, video=tmp_path / "still.png"), rows=rows)
+    write_report(tmp_path / "still.html", made, video=None, pictures=True)
+    for width in (1280, 390):
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
+        browser.get((tmp_path / "still.html").as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        assert browser.find_element("css selector", "img.annotated").rect["width"] > 0.5 * width
+        assert len(browser.find_elements("css selector", ".bars rect")) == len(CLASSES)
+        assert not browser.find_element("css selector", ".now").is_displayed()
