@@ -40,32 +40,36 @@ NUMBERING = {
 }
 CHANNEL = "f_avg f_max A B w f_att Xc"
 CONVOLUTIONAL = "z_avg z_max z_att Xs z_gc Xt"
+MAP = CONVOLUTIONAL.replace("z_gc ", "")
 DIFFERENCE = "roll_forward roll_backward delta_f delta_b d"
 ENHANCER = f"{DIFFERENCE} d' G y"
 LAYER = "P PV residual_MLP"
 
 # What each function, class or module computes; who cites a number for the first time adds a line here.
 COMPUTES = {
-    "channel_attention.AdaptiveChannelAttention": CHANNEL,
-    "convolutional_attention.GlobalConvolutionalAttention": CONVOLUTIONAL,
+    "attention.ChannelWeights": "A B w f_att",
+    "attention.AdaptiveChannelAttention": CHANNEL,
+    "attention.SpatialAttention": MAP,
+    "attention.GlobalContext": "z_gc",
+    "attention.GlobalConvolutionalAttention": CONVOLUTIONAL,
     "attention.AdaptiveGlobalAttention": f"{CHANNEL} {CONVOLUTIONAL}",
-    "global_attention.SpatialAttention": "z_att Xs",
-    "global_attention.GlobalContext": "z_gc",
-    "functional.channel_weights": "A B w f_att Xc",
-    "functional.row_means": "A B",
-    "functional.mixed": "w f_att Xc",
-    "functional.spatial_weights": "z_att Xs",
-    "functional.context_weights": "z_gc",
+    "functional": MAP,
+    "functional.convolve_channels": "w",
+    "functional.correlation_means": "A B",
+    "functional.gated_sum": "w f_att Xc",
+    "functional.convolve_windows": "z_gc",
     "functional.clip_context": "Xt",
     "functional.temporal_difference": DIFFERENCE,
-    "functional.temporal_gate": "d' G",
+    "functional.pad_time": "d'",
     "functional.self_attention": "P PV",
     "functional.attention_probabilities": "P",
     "feature_maps.pool_windows": "f_avg f_max z_gc",
-    "feature_maps.pool_channels": "z_avg z_max",
-    "feature_maps.attend": f"Xc {CONVOLUTIONAL.replace('z_gc ', '')}",
-    "temporal_enhancer": "d'",
-    "temporal_enhancer.DifferentialTemporalEnhancer": ENHANCER,
+    "feature_maps.rescale": MAP,
+    "kernels.SpatialKernel": "z_att",
+    "kernels.WindowKernel": "z_gc",
+    "kernels.TemporalKernel": "d'",
+    "temporal": "d'",
+    "temporal.DifferentialTemporalEnhancer": ENHANCER,
     "temporal.EncoderLayer": LAYER,
     "temporal.DTFormer": f"{ENHANCER} Z {LAYER}",
     "reference.channel_attention": CHANNEL,

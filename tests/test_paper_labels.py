@@ -78,7 +78,7 @@ def is_the_papers(quotation: str) -> bool:
 def test_quotation_marks_hold_the_papers_words_exactly() -> None:
     wrong = [
         (path.name, quotation)
-        for path in [*pages(), *scripts("examples", "docs")]
+        for path in [*pages(), *scripts("src", "examples", "docs")]
         for paragraph in paragraphs(path)
         for quotation in (quoted(paragraph) if quotes_the_paper(path, paragraph) else ())
         if not is_the_papers(quotation) and quotation.rstrip(".,") not in NOT_THE_PAPERS
