@@ -62,6 +62,7 @@ compare("rank one", matrices, rank_one)
 # --------------------
 # Dense context convolution, as printed, against windowed sums.
 horizontal, vertical = torch.randn(C, C, 1, 7) / C, torch.randn(C, C, 7, 1) / C
+bias = torch.zeros(C)
 
 
 def convolution():
@@ -71,7 +72,8 @@ def convolution():
 
 def windows():
     across, down = pool_windows(x, 7)[0].chunk(2, dim=1)
-    return (functional.convolve_windows(across, horizontal) + functional.convolve_windows(down, vertical)).sigmoid()
+    pooled = functional.convolve_windows(across, horizontal) + functional.convolve_windows(down, vertical)
+    return (pooled + bias).sigmoid()
 
 
 compare("pooled convolution", convolution, windows)
