@@ -208,6 +208,18 @@ def test_clips_that_the_net_was_trained_on_are_refused(
     assert report_in(run)["runs"][0]["clips_trained_on"] == 0
 
 
+def test_test_clips_that_have_changed_are_not_those_of_the_run(
+    tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert train.main(tiny_flags(lists, run, epochs=1)) == 0
+    (lists / "test.txt").write_text("".join((lists / "test.txt").read_text().splitlines(keepends=True)[:6]))
+    assert main([str(run)]) == 0
+    assert "its test clips have changed since it was trained" in capsys.readouterr().out
+    assert not (run / "evaluation.json").exists()
+    assert len(list(run.glob("evaluation-on-test-*"))) == 1
+
+
 def test_a_file_without_its_run_is_held_against_the_list_that_is_named(
     tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

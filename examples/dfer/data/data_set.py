@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from dfer.data.folders import VIDEOS, Frames, Place
 from dfer.errors import BadInput
+from dfer.progress import track
 
 # So many names stand in one line of a message, and so many folders are looked into for one that was nested.
 MOST_NAMED, MOST_NESTED = 50, 20
@@ -158,7 +159,7 @@ def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: 
     nested = None if hits else one_folder_further(entries, place)
     clips: list[ListedClip] = []
     missing, videos, unprepared, empty, differing, others = (list[tuple[int, str]]() for _ in range(6))
-    for entry in entries:
+    for entry in track(entries, f"looking for the clips of {file.name}", len(entries)):
         path = path_of(entry, rank, nested)
         if not place.has(path):
             if why := place.left_out(path):

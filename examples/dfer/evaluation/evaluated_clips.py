@@ -118,11 +118,15 @@ def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) ->
             f"epoch, first {source.name(again[0])}; take them out, or give --allow-trained-on"
         )
     truths = in_the_nets_order(source.labels, data.names, facts.classes, settings)
-    remarks = data.remarks
+    remarks, own = data.remarks, not given
+    table = file.parent / CLIPS
+    if own and table.is_file() and set(keys) != keys_in(table, ("test",)):
+        own = False
+        remarks += (f"{file}: its test clips have changed since it was trained: {table} names others",)
     if seen is None and not named:
         remarks += (f"{file}: no {CLIPS} beside it says which clips it was trained on: not compared with these",)
     trained_on_these = None if seen is None and not named else len(again)
-    return EvaluatedClips(source, tuple(truths), tuple(keys), settings, not given, trained_on_these, remarks)
+    return EvaluatedClips(source, tuple(truths), tuple(keys), settings, own, trained_on_these, remarks)
 
 
 def trained_keys(file: Path, facts: TrainedFacts) -> set[str] | None:

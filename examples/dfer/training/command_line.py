@@ -49,7 +49,8 @@ class ShortHelp(DefaultHelpFormatter):
 
     def _get_help_string(self, action: Action) -> str:
         text, default = str(action.help), action.default
-        return text if text.endswith(")") or default in (None, SUPPRESS, False) else f"{text} ({plain(default)})"
+        unset = default is None or default is False or default in (SUPPRESS, [])
+        return text if unset or text.endswith(")") else f"{text} ({plain(default)})"
 
 
 def values_of(hint: Any) -> str:
@@ -107,7 +108,8 @@ def recipe_defaults(recipe: str) -> dict[str, Any]:
 def _defaults(name: str) -> str:
     """The defaults of a setting that depends on others."""
     if ON_DISK.get(name) is not None:
-        return f" ({RENDERED[name] or 1}; with clips on disk {ON_DISK[name]})"
+        rendered = 1 if RENDERED[name] is None else RENDERED[name]
+        return f" ({rendered}; with clips on disk {ON_DISK[name]})"
     if name in BY_RECIPE:
         owners: dict[Any, list[str]] = {}
         for recipe, values in RECIPES.items():

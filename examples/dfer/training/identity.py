@@ -3,14 +3,16 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import agdt_layers
-from dfer.data.clips import ClipSource, content_hash
+from dfer.data.clips import ClipSource, content_hash, usable_cores
 from dfer.data.folders import Checked
 from dfer.data.parts import RunData
 from dfer.progress import track
@@ -24,12 +26,13 @@ PACKAGES = ("einops", "lightning", "numpy", "pillow", "safetensors", "torch", "t
 
 def contents(data: RunData) -> dict[str, list[bytes]]:
     """What tells the clips of each part from others, short."""
-    return {part: [content_hash(source, index) for index in each(source, part)] for part, source in data.parts.items()}
+    return {part: of_each(source, part, partial(content_hash, source)) for part, source in data.parts.items()}
 
 
-def each(source: ClipSource, part: str) -> Iterator[int]:
+def of_each(source: ClipSource, part: str, look: Callable[[int], bytes]) -> list[bytes]:
     clips = len(source.labels)
-    return track(range(clips), f"reading {part} clips", clips)
+    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
+        return list(track(pool.map(look, range(clips)), f"reading {part} clips", clips))
 
 
 def identity(
@@ -51,8 +54,7 @@ def identity(
         "classes": list(data.names),
         "clips": {part: digest(source.labels, clips[part]) for part, source in data.parts.items()},
         "files": {
-            part: digest(source.labels, [source.stamp(index) for index in each(source, part)])
-            for part, source in data.parts.items()
+            part: digest(source.labels, of_each(source, part, source.stamp)) for part, source in data.parts.items()
         },
         "frames": {
             part: digest(data.parts[part].labels, [clip.pixels for clip in found]) for part, found in checked.items()
