@@ -134,7 +134,8 @@ class ResNet18(NotScriptable, nn.Module):
             (N, 512, H / 32, W / 32), rounded up.
         """
         if is_recorded(x):
-            return call_with_clip_axis(self._maps, x, ClipAxis(x.shape[0], num_frames, mask))
+            traced: Any = num_frames
+            return call_with_clip_axis(self._maps, x, ClipAxis(x.shape[0], traced, mask))
         name = type(self).__name__
         checks.images(name, x, 3)
         checks.module_dtype(name, x, self)
