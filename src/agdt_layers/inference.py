@@ -45,9 +45,7 @@ def fold_batch_norms(model: Model) -> FoldedModel[Model]:
 
     In eval mode a batch norm scales and shifts each channel by constants, which the convolution can take over:
 
-    .. math::
-        w' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} \, w, \quad
-        b' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} \, (b - \mu) + \beta
+    .. math:: w' = s w, \quad b' = s (b - \mu) + \beta, \quad s = \gamma / \sqrt{\sigma^2 + \epsilon}
 
     The copy gives the same results up to rounding. All names stay, so streams and :func:`capture_attention` work as
     before. A folded norm becomes an nn.Identity or, for timm's ``BatchNormAct2d``, its dropout and activation. A norm
@@ -82,7 +80,7 @@ def fold_batch_norms(model: Model) -> FoldedModel[Model]:
     # deepcopy puts the replacement wherever the model refers to the norm, even in a list.
     result = copy.deepcopy(model, {id(model.get_submodule(name)): rest[name] for name in rest}).eval()
     for name in rest:
-        conv = trace.called[trace.input_of(norms[name])]
+        conv = trace.called[trace.input_of[norms[name]]]
         target, wide = result.get_submodule(trace.names[conv]), promoted_dtype(conv.weight.dtype)
         fused = fuse_conv_bn_eval(conv.to(wide), norms[name].to(wide)).to(target.weight.dtype)
         target.weight, target.bias = fused.weight, fused.bias
@@ -107,7 +105,7 @@ class _Trace(fx.Tracer):
                 "Fold those of its submodules that can be traced, one by one."
             ) from error
         self.called: dict[Any, Any] = {n: model.get_submodule(n.target) for n in nodes if n.op == "call_module"}
-        self._node = {module: node for node, module in self.called.items()}
+        self.input_of = {module: next(iter(node.all_input_nodes), None) for node, module in self.called.items()}
         self._uses = Counter(part for module in self.called.values() for part in module.modules())
         self._read = {id(attrgetter(node.target)(model)) for node in nodes if node.op == "get_attr"}
         # Outputs that the model keeps as attributes, also in lists and dicts.
@@ -124,14 +122,11 @@ class _Trace(fx.Tracer):
         required = [name for name, each in signature(forward).parameters.items() if each.default is Parameter.empty]
         return forward, [self.create_proxy("placeholder", name, (), {}) for name in required]
 
-    def input_of(self, norm: nn.Module) -> Any:
-        return next(iter(self._node[norm].all_input_nodes), None)
-
     def obstacle(self, norm: _BatchNorm) -> str | None:
         """Say why the norm cannot be folded."""
-        if norm not in self._node:
+        if norm not in self.input_of:
             return "is not called, or only inside a module that is not traced"
-        output = self.input_of(norm)
+        output: Any = self.input_of[norm]
         conv = self.called.get(output)
         if not isinstance(conv, _CONVOLUTIONS):
             return "does not follow a convolution"

@@ -31,7 +31,6 @@ from agdt_layers.hosts.plan import (
     chosen_places,
     costs,
     made,
-    nearest_parameter,
     refuse_shared,
     warnings_of_replacement,
 )
@@ -106,9 +105,8 @@ def insert_attention(
         placements, layers = [], {}
         for name, factory in factories.items():
             output = trial.feature_map(name, last.get(name))
-            like = nearest_parameter(model, name)
-            layer = layers[name] = made(factory, name, output.channels, like, num_frames)
-            cost, way = costs(layer, name, output, like), _way_to_call(trial, name)
+            layers[name] = made(factory, model, name, output.channels, num_frames)
+            cost, way = costs(layers[name], name, output), _way_to_call(trial, name)
             placements.append(Placement(name, output.channels, output.sizes, *cost, output.channels_last, *way))
     refuse_shared(model, layers)
     plan = InsertionPlan(tuple(placements), warnings_of_replacement(model, factories))

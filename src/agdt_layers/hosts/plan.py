@@ -88,12 +88,8 @@ class InsertionPlan:
 
 def chosen_places(model: nn.Module, attention: Mapping[str, Factory] | Sequence[str]) -> dict[str, Factory]:
     """Return the factory of every submodule that a name or pattern means."""
-    if (
-        isinstance(attention, str)
-        or not isinstance(attention, (Mapping, Sequence))
-        or not attention
-        or not all(isinstance(name, str) for name in attention)
-    ):
+    names = attention if isinstance(attention, (Mapping, Sequence)) else ()
+    if isinstance(attention, str) or not names or not all(isinstance(name, str) for name in names):
         raise TypeError(
             "insert_attention expects a list of submodule names, or a dict of attention classes by submodule name; "
             f"got {attention!r}."
@@ -120,10 +116,7 @@ def chosen_axes(channels_last: bool | Mapping[str, bool] | None, names: Collecti
         return {}
     if not isinstance(channels_last, Mapping):
         return dict.fromkeys(names, checks.flag("insert_attention", "channels_last", channels_last))
-    flags = {
-        pattern: checks.flag("insert_attention", f"channels_last[{pattern!r}]", value)
-        for pattern, value in channels_last.items()
-    }
+    flags = {key: checks.flag("insert_attention", f"channels_last[{key!r}]", on) for key, on in channels_last.items()}
     return _by_name(flags, names, "place for channels_last")
 
 
@@ -132,11 +125,7 @@ def _by_name(values: Mapping[str, Value], names: Collection[str], what: str) -> 
     chosen: dict[str, Value] = {}
     for pattern, value in values.items():
         parts = str(pattern).split(".")
-        matching = [
-            name
-            for name in names
-            if len(parts) == len(name.split(".")) and all(map(fnmatchcase, name.split("."), parts))
-        ]
+        matching = [n for n in names if len(n.split(".")) == len(parts) and all(map(fnmatchcase, n.split("."), parts))]
         if not matching:
             near = difflib.get_close_matches(str(pattern), names, n=4, cutoff=0)
             raise ValueError(f"No {what} is named {pattern!r}. The nearest: {', '.join(near)}.")
@@ -169,7 +158,10 @@ def _refuse_place(model: nn.Module, name: str) -> None:
 
 def warnings_of_replacement(model: nn.Module, names: Collection[str]) -> tuple[str, ...]:
     """Warn of single layers, which tools find by their class and replace; blocks stay what they are."""
-    single = [repr(name) for name in names if _is_single_layer(model.get_submodule(name))]
+    # Norms are replaced whatever they hold: timm's hold their activation.
+    norms = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm)
+    modules = {name: model.get_submodule(name) for name in names}
+    single = [repr(name) for name, each in modules.items() if isinstance(each, norms) or not any(each.children())]
     if not single:
         return ()
     return (
@@ -179,14 +171,9 @@ def warnings_of_replacement(model: nn.Module, names: Collection[str]) -> tuple[s
     )
 
 
-def _is_single_layer(module: nn.Module) -> bool:
-    # Norms are replaced whatever they hold: timm's hold their activation.
-    norms = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm)
-    return isinstance(module, norms) or not any(module.children())
-
-
-def made(factory: Factory, name: str, channels: int, like: Tensor, num_frames: int | None) -> nn.Module:
-    """Make a layer for a number of channels, on the device of ``like`` and in its dtype."""
+def made(factory: Factory, model: nn.Module, name: str, channels: int, num_frames: int | None) -> nn.Module:
+    """Make a layer for a number of channels, on the device of the submodule and in its dtype."""
+    like = _first_parameter(*_around(model, name))
     with _naming(name, f"make a layer for {channels} channels"):
         with torch.device(like.device):
             layer = factory(channels)
@@ -204,20 +191,19 @@ def made(factory: Factory, name: str, channels: int, like: Tensor, num_frames: i
     return layer
 
 
-def nearest_parameter(model: nn.Module, name: str) -> Tensor:
-    """Return the first floating-point parameter of a submodule, or of the nearest around it that has one."""
-    parameters = (p for each in _around(model, name) for p in each.parameters() if p.is_floating_point())
+def _first_parameter(*modules: nn.Module) -> Tensor:
+    parameters = (p for module in modules for p in module.parameters() if p.is_floating_point())
     return next(parameters, torch.empty(0))
 
 
-def costs(layer: nn.Module, name: str, output: FeatureMap, like: Tensor) -> tuple[int, int]:
+def costs(layer: nn.Module, name: str, output: FeatureMap) -> tuple[int, int]:
     """Count parameters, and multiply-adds per image; refuse a layer that does not keep the shape of the map."""
     # Not above: with torch's CUDA builds it imports triton, which takes longer than the rest of this package.
     from torch.utils.flop_counter import FlopCounterMode
 
     # A layer made for clips of T frames takes that many.
     frames = math.lcm(*(getattr(part, "num_frames", None) or 1 for part in layer.modules()))
-    flops = []
+    flops, like = [], _first_parameter(layer)
     sizes = list(output.sizes)
     if any(output.channels in size for size in sizes):
         # A layer on the last axis, such as nn.Linear, keeps this shape too.

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from agdt_layers.torch_compat import uncompiled
 
@@ -78,21 +79,21 @@ class ModelCopy:
         shapes, grown = self._shapes(name)
         if not shapes:
             reason = (
-                f"{name!r} itself is not run, although its parts may be: it only holds them, or the model is a graph of "
-                "torch.fx or uses activation checkpointing. Insert attention before tracing or checkpointing, or after "
-                f"a part. {self._nearest_feature_maps(name)}"
+                f"{name!r} itself is not run, although its parts may be: it only holds them, or the model is a graph "
+                "of torch.fx or uses activation checkpointing. Insert attention before tracing or checkpointing, or "
+                f"after a part. {self._nearest_feature_maps(name)}"
             )
         elif not possible:
             others = (f", and {_listed(each)} at twice the {side}" for side, each in grown.items() if each != shapes)
             reason = (
                 f"The output of {name!r} is {_listed(shapes)}{''.join(others)}; attention follows a feature map, "
-                "(N, C, H, W) or (N, H, W, C), with one C, rows that grow with the height of the image only, and columns "
-                f"that grow with its width only. {self._nearest_feature_maps(name)}"
+                "(N, C, H, W) or (N, H, W, C), with one C, H that grows with the height of the image only, and W that "
+                f"grows with its width only. {self._nearest_feature_maps(name)}"
             )
         elif chosen:
             reason = (
-                f"The output of {name!r} is {shapes[0]}; trial runs at other sizes do not tell whether axis 1 or 3 holds "
-                f"the channels. Pass channels_last={{{name!r}: False}} for axis 1, True for axis 3."
+                f"The output of {name!r} is {shapes[0]}; trial runs at other sizes do not tell if the channels are "
+                f"on axis 1 or 3. Pass channels_last={{{name!r}: False}} for axis 1, True for axis 3."
             )
         else:
             reason = (
@@ -184,16 +185,7 @@ def _same_but_for(axis: int, maps: Sequence[tuple[int, ...]], others: list[Shape
 
 def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Copy an input with each tensor changed, also those in lists, tuples and dicts."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, dict):
-        mapped = copy.copy(value)
-        mapped.update((key, _mapped(each, change)) for key, each in value.items())
-        return mapped
-    if isinstance(value, (list, tuple)):
-        parts = [_mapped(each, change) for each in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return copy.deepcopy(value)
+    return tree_map(lambda leaf: change(leaf) if isinstance(leaf, Tensor) else copy.deepcopy(leaf), value)
 
 
 def _without_values(model: nn.Module) -> nn.Module:
