@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections import Counter, OrderedDict
 from inspect import Parameter, signature
-from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -72,19 +71,16 @@ def fold_batch_norms(model: Model) -> FoldedModel[Model]:
     trace = _Trace(copy.deepcopy(model).eval())  # a copy, because tracing may set attributes
     norms = {name: norm for norm, name in trace.names.items() if isinstance(norm, _BatchNorm)}
     left = {name: reason for name, norm in norms.items() if (reason := trace.obstacle(norm)) is not None}
-    rest = {
-        name: nn.Sequential(OrderedDict(norm.named_children())) or nn.Identity()
-        for name, norm in norms.items()
-        if name not in left
-    }
+    folded = [name for name in norms if name not in left]
+    rest = {name: nn.Sequential(OrderedDict(norms[name].named_children())) or nn.Identity() for name in folded}
     # deepcopy puts the replacement wherever the model refers to the norm, even in a list.
-    result = copy.deepcopy(model, {id(model.get_submodule(name)): rest[name] for name in rest}).eval()
-    for name in rest:
+    result = copy.deepcopy(model, {id(model.get_submodule(name)): rest[name] for name in folded}).eval()
+    for name in folded:
         conv = trace.called[trace.input_of[norms[name]]]
         target, wide = result.get_submodule(trace.names[conv]), promoted_dtype(conv.weight.dtype)
         fused = fuse_conv_bn_eval(conv.to(wide), norms[name].to(wide)).to(target.weight.dtype)
         target.weight, target.bias = fused.weight, fused.bias
-    return FoldedModel(result, tuple(rest), left)
+    return FoldedModel(result, tuple(folded), left)
 
 
 class _Trace(fx.Tracer):
@@ -107,13 +103,14 @@ class _Trace(fx.Tracer):
         self.called: dict[Any, Any] = {n: model.get_submodule(n.target) for n in nodes if n.op == "call_module"}
         self.input_of = {module: next(iter(node.all_input_nodes), None) for node, module in self.called.items()}
         self._uses = Counter(part for module in self.called.values() for part in module.modules())
-        self._read = {id(attrgetter(node.target)(model)) for node in nodes if node.op == "get_attr"}
-        # Outputs that the model keeps as attributes, also in lists and dicts.
+        # Reading a tensor of a module counts as a use of it too.
+        self._uses.update(model.get_submodule(n.target.rpartition(".")[0]) for n in nodes if n.op == "get_attr")
+        # Outputs that the model keeps in attributes, and in lists and dicts there.
         self._kept = {id(x.node) for m in self.names for x in tree_leaves(vars(m)) if isinstance(x, fx.Proxy)}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         # Hooks may not work on proxies, except the one of insert_attention.
-        is_hooked = _number_of_hooks(m) > (HANDLE in vars(m))
+        is_hooked = len(_hooks(m)) > (HANDLE in vars(m))
         return is_hooked or isinstance(m, (*_CONVOLUTIONS, _BatchNorm)) or super().is_leaf_module(m, "")
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
@@ -135,17 +132,15 @@ class _Trace(fx.Tracer):
         if norm.running_mean is None:
             return "does not use running statistics"
         for module in (conv, norm):
-            tensors = (*module.parameters(False), *module.buffers(False))
-            if self._uses[module] > 1 or not self._read.isdisjoint(map(id, tensors)):
-                return f"{self.names[module]} is shared or called more than once"
+            if self._uses[module] > 1:
+                return f"{self.names[module]} is used more than once"
             if not _is_plain(module):
                 return f"{self.names[module]} has hooks, is parametrised or is not as torch.nn defines it"
         return None
 
 
-def _number_of_hooks(module: nn.Module) -> int:
-    kinds = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
-    return sum(map(len, kinds))
+def _hooks(m: nn.Module) -> list[int]:
+    return [*m._forward_pre_hooks, *m._forward_hooks, *m._backward_pre_hooks, *m._backward_hooks]
 
 
 def _is_plain(layer: nn.Module) -> bool:
@@ -153,5 +148,5 @@ def _is_plain(layer: nn.Module) -> bool:
     module, name = type(layer).__module__, type(layer).__name__
     from_torch = module.startswith("torch.nn.modules.") and not layer._modules
     from_timm = module.startswith("timm.") and name in ("BatchNormAct2d", "SyncBatchNormAct")
-    unchanged = _number_of_hooks(layer) == 0 and "forward" not in vars(layer)
+    unchanged = not _hooks(layer) and "forward" not in vars(layer)
     return (from_torch or from_timm) and unchanged and all(type(p) is nn.Parameter for p in layer.parameters(False))

@@ -136,12 +136,12 @@ def test_the_model_inside_framewise_is_folded() -> None:
     result = fold_batch_norms(net)
     assert_same_outputs(net, result.model, random_tensor((2, 3, 3, 16, 24), 0))
     assert result.left == {
-        "model.twice.norm": "model.twice.conv is shared or called more than once",
+        "model.twice.norm": "model.twice.conv is used more than once",
         "model.unused.norm": "is not called, or only inside a module that is not traced",
     }
     assert str(result).splitlines() == [
         "7 of 9 batch norms folded",
-        "left model.twice.norm: model.twice.conv is shared or called more than once",
+        "left model.twice.norm: model.twice.conv is used more than once",
         "left model.unused.norm: is not called, or only inside a module that is not traced",
     ]
 
@@ -309,16 +309,16 @@ LEFT = [
     (KeepsOutputInList, "the output of conv is used elsewhere too"),
     (ChangesOutputInPlace, "does not follow a convolution"),
     (ActivatesInBetween, "does not follow a convolution"),
-    (ReadsWeight, "conv is shared or called more than once"),
-    (ReadsWeightOfList, "conv is shared or called more than once"),
-    (ReadsStatistics, "norm is shared or called more than once"),
-    (CallsConvTwice, "conv is shared or called more than once"),
-    (CallsNormTwice, "norm is shared or called more than once"),
+    (ReadsWeight, "conv is used more than once"),
+    (ReadsWeightOfList, "conv is used more than once"),
+    (ReadsStatistics, "norm is used more than once"),
+    (CallsConvTwice, "conv is used more than once"),
+    (CallsNormTwice, "norm is used more than once"),
     (NoStatistics, "does not use running statistics"),
     (OwnConv, f"conv {CHANGED}"),
     (OwnNorm, f"norm {CHANGED}"),
     (OtherOrder, f"norm {CHANGED}"),
-    (CallsPartOfHookedModule, "block.norm is shared or called more than once"),
+    (CallsPartOfHookedModule, "block.norm is used more than once"),
 ]
 
 

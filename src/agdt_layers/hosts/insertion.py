@@ -62,18 +62,16 @@ def insert_attention(
             is run on it and on larger ones, on the meta device where possible; the model itself is not run.
         num_frames: T of folded clips (B*T, C, H, W), for AGA and every other layer that has an attribute
             ``num_frames``. Not needed inside :class:`FrameWise`.
-        channels_last: whether the maps are (N, H, W, C), for all places or by name or pattern, as above. Needed only
-            where an error asks for it: in a model that takes images of one size or shape only, and after pooling to a
-            fixed size.
+        channels_last: whether the maps are (N, H, W, C), for all places or by name or pattern. Needed only where an
+            error asks for it: if the model takes images of one size or shape only, or pools to a fixed size.
         dry_run: if True, only plan, and change nothing.
 
     Returns:
         The plan; ``print`` it for a table of places, channels, map sizes, parameters and multiply-adds.
 
     Raises:
-        ValueError, TypeError: a name that matches nothing, a submodule that has attention already or does not output a
-            feature map, a map whose channels may be on axis 1 or 3, a layer that does not keep the shape of a map. The
-            model is then unchanged.
+        ValueError, TypeError: a name that matches nothing; a submodule that has attention already, or does not output
+            feature maps; a layer that does not keep the shape of a map. The model is then unchanged.
 
     Warns:
         UserWarning: attention after a single layer, such as a norm: tools that replace the layer drop the attention.
