@@ -355,7 +355,7 @@ CALLS: dict[str, list[Call]] = {
                     | {"()": lambda: (), "two inputs": lambda: (torch.zeros(1, 3, 8, 12), torch.zeros(1))},
                 ),
                 "num_frames": role.integer(2, optional=True, bounded=False),
-                "channels_last": role.flag(False),
+                "channels_last": role.flag(False).without("NoneType None"),
                 "dry_run": role.flag(False),
             },
         )
