@@ -65,6 +65,7 @@ def test_attention_after_a_compiled_part(in_place: bool) -> None:
             torch.manual_seed(1)
             insert_attention(net, [place, "walker"], example_input=IMAGES)
         torch.testing.assert_close(model(IMAGES), eager(IMAGES))
+        assert not torch.allclose(model(IMAGES), host()(IMAGES), atol=1e-5)
         remove_attention(model)
         torch.testing.assert_close(model(IMAGES), host()(IMAGES))
 
