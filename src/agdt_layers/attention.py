@@ -58,7 +58,7 @@ class ChannelWeights(nn.Module):
             part.reset_parameters()  # type: ignore[operator]
 
     def forward(self, average: Tensor, peak: Tensor) -> tuple[Tensor, Tensor | None]:
-        means = functional.correlation_means(self.local(average[None]), called(self.fc, peak))
+        means = functional.correlation_means(self.local(average[:, None]), called(self.fc, peak))
         return functional.gated_sum(means, None if self.gate is None else self.gate(means))
 
     def extra_repr(self) -> str:

@@ -109,7 +109,7 @@ class CBAM(NotScriptable, nn.Module):
         checks.module_dtype(type(self).__name__, x, self)
         channel = torch.sigmoid(self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3))))
         x = x * channel[:, :, None, None]
-        pooled = torch.stack([x.mean(dim=1), x.amax(dim=1)], dim=1)
+        pooled = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
         return x * torch.sigmoid(self.spatial(pooled))
 
     def extra_repr(self) -> str:

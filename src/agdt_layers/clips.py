@@ -80,8 +80,9 @@ class _Recalled:
 
 
 class _Call(threading.local):
-    axis: ClipAxis | None = None
-    recalled: _Recalled | None = None
+    def __init__(self) -> None:
+        self.axis: ClipAxis | None = None
+        self.recalled: _Recalled | None = None
 
 
 _call = _Call()

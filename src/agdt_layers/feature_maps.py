@@ -78,7 +78,7 @@ def rescale(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tupl
 def _rescale(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
     frames, context = promoted(x), context[..., None, None]
     weighted = frames * channel[..., None, None]
-    pooled = torch.stack([weighted.mean(dim=1), weighted.amax(dim=1)], dim=1)
+    pooled = torch.cat([weighted.mean(dim=1, keepdim=True), weighted.amax(dim=1, keepdim=True)], dim=1)
     # Twice, because an older torch.jit.trace loses a size that stands for both axes.
     padding = (weight.shape[2] // 2, weight.shape[3] // 2)
     position = torch.sigmoid(conv2d(pooled, weight, padding=padding))

@@ -24,17 +24,19 @@ def convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     """Convolve along the channel axis with zero padding (l1 and the logit of eq. 5).
 
     Args:
-        x: I vectors per frame, (I, N, C).
+        x: I vectors per frame, (N, I, C).
         weight: (1, I, k), k odd.
         bias: (1).
 
     Returns:
         (N, C).
     """
-    if x.shape[1] == 0:
-        return conv1d(x.transpose(0, 1), weight, bias, padding=weight.shape[2] // 2)[:, 0]
-    # As an image of N rows, which must not be empty: several times faster than N signals of one channel in a conv1d.
-    return conv2d(x[None], weight[:, :, None], bias, padding=(0, weight.shape[2] // 2))[0, 0]
+    # A compiler makes a graph for every N if N is the batch axis, and an image needs at least one row.
+    if torch.compiler.is_compiling() or x.shape[0] == 0:
+        return conv1d(x, weight, bias, padding=weight.shape[2] // 2)[:, 0]
+    # As one image of N rows: several times faster than N signals of one channel.
+    image = x.transpose(0, 1)[None]
+    return conv2d(image, weight[:, :, None], bias, padding=(0, weight.shape[2] // 2))[0, 0]
 
 
 def correlation_means(local: Tensor, broad: Tensor) -> Tensor:
@@ -46,10 +48,10 @@ def correlation_means(local: Tensor, broad: Tensor) -> Tensor:
         local, broad: l1 and l2, (N, C) each.
 
     Returns:
-        a and b stacked, (2, N, C).
+        a and b side by side, (N, 2, C).
     """
-    vectors = torch.stack([local, broad])
-    return vectors * vectors.mean(dim=2, keepdim=True).flip(0)
+    vectors = torch.stack([local, broad], dim=1)
+    return vectors * vectors.mean(dim=2, keepdim=True).flip(1)
 
 
 def gated_sum(means: Tensor, logit: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -58,13 +60,13 @@ def gated_sum(means: Tensor, logit: Tensor | None) -> tuple[Tensor, Tensor | Non
     .. math:: w = \sigma(\mathrm{logit}), \quad f_{att} = w a + (1 - w) b
 
     Args:
-        means: a and b, (2, N, C).
+        means: a and b, (N, 2, C).
         logit: the convolution of [a, b], (N, C); without it f_att = (a + b) / 2 and there is no gate.
 
     Returns:
         The weights in (0, 1), (N, C), and w, (N, C) or None.
     """
-    a, b = means.unbind()
+    a, b = means.unbind(1)
     if logit is None:
         return torch.sigmoid((a + b) / 2), None
     gate = torch.sigmoid(logit)

@@ -40,7 +40,7 @@ class Kernel(nn.Module):
 
 
 class ChannelKernel(Kernel):
-    """Convolution along the channel axis: I vectors per frame, (I, N, C) -> (N, C); weight (1, I, k)."""
+    """Convolution along the channel axis: I vectors per frame, (N, I, C) -> (N, C); weight (1, I, k)."""
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)

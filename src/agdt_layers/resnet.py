@@ -133,16 +133,17 @@ class ResNet18(NotScriptable, nn.Module):
         Returns:
             (N, 512, H / 32, W / 32), rounded up.
         """
+        if is_recorded(x):
+            traced: Any = num_frames
+            return call_with_clip_axis(self._maps, x, ClipAxis(x.shape[0], traced, mask))
         name = type(self).__name__
-        if not is_recorded(x):
-            checks.images(name, x, 3)
-            checks.module_dtype(name, x, self)
+        checks.images(name, x, 3)
+        checks.module_dtype(name, x, self)
         if num_frames is None:
             checks.no_mask(name, mask)
             return self._maps(x)
-        if not is_recorded(x):
-            checks.folded(name, x, checks.positive_integer(name, "num_frames", num_frames))
-            checks.frame_mask(name, mask, x.shape[0] // num_frames, num_frames, x.device)
+        checks.folded(name, x, checks.positive_integer(name, "num_frames", num_frames))
+        checks.frame_mask(name, mask, x.shape[0] // num_frames, num_frames, x.device)
         with checks.real_frames(name, mask):
             return call_with_clip_axis(self._maps, x, ClipAxis(x.shape[0], num_frames, mask))
 

@@ -85,8 +85,21 @@ def has_values(x: Tensor) -> bool:
 
 def saved_tensors_hooks() -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]] | None:
     """Return the pack and unpack hooks that autograd uses now, such as those of ``save_on_cpu``."""
-    hooks: Any = torch._C._autograd._top_saved_tensors_default_hooks(False)
-    return hooks
+    top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    if top is not None:
+        hooks: Any = top(False)
+        return hooks
+    # An older torch does not show them, but refuses hooks of our own on a tensor that was saved with others.
+    probe: Any = torch.ones((), requires_grad=True).exp().grad_fn
+    try:
+        probe._raw_saved_result.register_hooks(lambda x: x, lambda x: x)
+    except RuntimeError:
+        raise RuntimeError(
+            f"torch {torch.__version__} cannot combine the hooks on saved tensors that are active here, as inside "
+            "torch.utils.checkpoint or save_on_cpu, with those that clips need. Apply them to parts inside, or take a "
+            "newer torch."
+        ) from None
+    return None
 
 
 def sequence_number() -> int:

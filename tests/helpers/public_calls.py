@@ -197,7 +197,7 @@ def _streamed() -> nn.Module:
 IMAGE_CLIPS = {"clips": role.numbers((2, 5, 3, 8, 12), 2), "mask": role.frame_mask(2, 5)}
 PLACES = role.anything(
     ["0"],
-    *("0", None, 3, [], {}, ["nope"], [""], [3], [None], ["0", "0", "*"], {"0": None}, {"0": nn.Conv2d(4, 4, 1)}),
+    *("0", None, 3, [], {}, ["nope"], [""], [3], [None], {"0": None}, {"0": nn.Conv2d(4, 4, 1)}),
     *({"0": lambda channels: None}, {"0": lambda channels: nn.Conv2d(channels, 2, 1)}, {0: agdt.CBAM}, {"0"}, object()),
     odd={"a tuple": (lambda: ("0",), lambda: ["0"]), "a pattern": (lambda: ["[0]"], lambda: ["0"])},
 )
@@ -355,7 +355,7 @@ CALLS: dict[str, list[Call]] = {
                     | {"()": lambda: (), "two inputs": lambda: (torch.zeros(1, 3, 8, 12), torch.zeros(1))},
                 ),
                 "num_frames": role.integer(2, optional=True, bounded=False),
-                "channels_last": role.flag(False),
+                "channels_last": role.flag(False).without("NoneType None"),
                 "dry_run": role.flag(False),
             },
         )

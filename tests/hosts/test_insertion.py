@@ -157,6 +157,13 @@ def test_patterns_match_within_one_part_of_a_name() -> None:
     assert [place.name for place in plan.placements] == ["sequential.0", "sequential.1", "own"]
 
 
+def test_the_last_pattern_that_matches_a_submodule_counts() -> None:
+    model = host()
+    plan = insert_attention(model, {"ow*": AdaptiveGlobalAttention, "own": SqueezeExcitation}, example_input=IMAGES)
+    assert [place.name for place in plan.placements] == ["own"]
+    assert isinstance(model.own.agdt_attention, SqueezeExcitation)
+
+
 def test_a_submodule_with_two_names_gets_one_attention() -> None:
     model = host()
     model.alias = model.own

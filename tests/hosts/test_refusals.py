@@ -24,11 +24,10 @@ def assert_bare(model: Host) -> None:
         (["layer*"], ValueError, r"No submodule of Host is named 'layer\*'. The nearest: "),
         (["head"], ValueError, r"The output of 'head' is \(2, 3\); attention follows a feature map, \(N, C, H, W\) or"),
         (["pair"], ValueError, r"The output of 'pair' is tuple; .* The nearest that do: 'twice', 'dense'"),
-        (["unused"], ValueError, r"The example input does not run 'unused'"),
-        (["own", 3], ValueError, r"at least one name of a submodule, each a string; got \['own', 3\]"),
-        ([], ValueError, r"at least one name of a submodule, each a string; got \[\]"),
-        (["own", "ow*"], ValueError, r"'own' is named twice, by 'own' and by 'ow\*'"),
-        ("own", TypeError, r"got 'own'. One name is \['own'\]"),
+        (["unused"], ValueError, r"'unused' itself is not run, although its parts may be"),
+        (["own", 3], TypeError, r"expects a list of submodule names, or a dict .* got \['own', 3\]"),
+        ([], TypeError, r"expects a list of submodule names, .* got \[\]"),
+        ("own", TypeError, r"expects a list of submodule names, .* got 'own'"),
     ],
 )
 def test_names_that_mean_no_feature_map_are_refused_and_nothing_changed(
@@ -65,28 +64,6 @@ def test_no_module_is_refused() -> None:
             function(None)
 
 
-def test_a_failure_in_the_middle_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = host()
-    insert_attention(model, ["own"], example_input=IMAGES)
-    expected, keys = model(IMAGES), list(model.state_dict())
-
-    register = nn.Module.register_forward_hook
-
-    def fail_at_the_last(module: nn.Module, *hook: object) -> object:
-        if module is model.twice:
-            raise MemoryError
-        return register(module, *hook)
-
-    monkeypatch.setattr(nn.Module, "register_forward_hook", fail_at_the_last)
-    with pytest.raises(MemoryError):
-        insert_attention(model, ["sequential", "walker", "dense", "twice"], example_input=IMAGES)
-    assert list(model.state_dict()) == keys
-    assert torch.equal(model(IMAGES), expected)
-    assert sum(len(module._forward_hooks) for module in model.modules()) == 1
-    remove_attention(model)
-    assert torch.equal(model(IMAGES), host()(IMAGES))
-
-
 @pytest.mark.parametrize("name", EVERYWHERE)
 def test_inserting_twice_at_one_place_is_refused(name: str) -> None:
     model = inserted()
@@ -110,9 +87,9 @@ def test_a_model_that_does_not_run_is_refused_with_the_first_line_of_its_error()
         insert_attention(Stubborn(), ["conv"], example_input=IMAGES)
 
 
-def test_a_lazy_model_is_refused_until_it_was_called() -> None:
+def test_a_lazy_norm_is_refused_until_it_was_called() -> None:
     model = nn.Sequential(nn.LazyConv2d(5, 3), nn.LazyBatchNorm2d())
-    with pytest.raises(ValueError, match=r"Sequential has parameters that have no shape yet. Call it once before."):
+    with pytest.raises(ValueError, match=r"Sequential cannot be run .*: ValueError: Attempted to use an uninitialized"):
         insert_attention(model, ["0"], example_input=IMAGES)
     model(IMAGES)
     insert_attention(model, ["0"], example_input=IMAGES)

@@ -45,21 +45,18 @@ def attended_norm(model: Host, x: Tensor) -> Tensor:
     return bare.head(bare.twice(nn.functional.max_pool2d(bare.twice(x), 2)).mean(dim=(2, 3)))
 
 
-@pytest.mark.parametrize(
-    ("name", "layer", "block"),
-    [("own.norm", "BatchNorm2d", "own"), ("sequential.0.conv", "Conv2d", "sequential.0")],
-)
-def test_attention_after_a_single_layer_warns_once(name: str, layer: str, block: str) -> None:
-    for names in ([name], [name, "walker.b1.norm", "walker.b2"]):
+@pytest.mark.parametrize("name", ["own.norm", "sequential.0.conv"])
+def test_attention_after_single_layers_warns_once(name: str) -> None:
+    for names, listed in (
+        ([name], f"{name!r}"),
+        ([name, "walker.b1.norm", "walker.b2"], f"{name!r}, 'walker.b1.norm'"),
+    ):
         with pytest.warns(UserWarning, match="is lost") as caught:
             plan = insert_attention(host(), names, example_input=IMAGES)
         (warning,) = caught
-        text = str(warning.message)
-        assert (text,) == plan.warnings
+        assert (str(warning.message),) == plan.warnings
         assert warning.filename == __file__, "it points to the call"
-        assert text.startswith(f"Attention after {name!r}{' (and 1 more)' * (len(names) > 1)} is lost")
-        assert f"this {layer}," in text
-        assert text.endswith(f"Use the tool first and insert_attention afterwards, or insert after {block!r}.")
+        assert str(warning.message).startswith(f"Attention after {listed} is lost")
 
 
 def test_a_norm_with_its_activation_inside_is_a_single_layer() -> None:
@@ -73,7 +70,7 @@ def test_a_norm_with_its_activation_inside_is_a_single_layer() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.act(super().forward(x))
 
-    with pytest.warns(UserWarning, match=r"Attention after '1' is lost, .* replaces this NormAct,"):
+    with pytest.warns(UserWarning, match=r"Attention after '1' is lost, .* replaces the layer,"):
         insert_attention(nn.Sequential(nn.Conv2d(3, 4, 3), NormAct(4)), ["1"], example_input=IMAGES)
 
 

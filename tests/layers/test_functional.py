@@ -16,7 +16,7 @@ from helpers.strategies import SIZES, end_padding, random_tensor
 def test_correlation_means_equal_the_row_means_of_both_matrices() -> None:
     l1, l2 = random_tensor((3, 5), 0), random_tensor((3, 5), 1)
     matrices = torch.einsum("ni,nj->nij", l1, l2)
-    a, b = functional.correlation_means(l1, l2)
+    a, b = functional.correlation_means(l1, l2).unbind(1)
     torch.testing.assert_close(a, matrices.mean(dim=2))
     torch.testing.assert_close(b, matrices.mT.mean(dim=2))
 
@@ -24,11 +24,11 @@ def test_correlation_means_equal_the_row_means_of_both_matrices() -> None:
 @given(st.sampled_from((1, 2)), st.sampled_from((0, 1, 3)), st.sampled_from((1, 2, 7)), st.sampled_from((1, 3, 5)))
 def test_channel_convolution_agrees_with_a_conv1d_per_frame(inputs: int, frames: int, channels: int, k: int) -> None:
     leaves = {
-        "x": random_tensor((inputs, frames, channels), 0).requires_grad_(),
+        "x": random_tensor((frames, inputs, channels), 0).requires_grad_(),
         "weight": random_tensor((1, inputs, k), 1).requires_grad_(),
         "bias": random_tensor((1,), 2).requires_grad_(),
     }
-    expected = conv1d(leaves["x"].transpose(0, 1), leaves["weight"], leaves["bias"], padding=k // 2)[:, 0]
+    expected = conv1d(leaves["x"], leaves["weight"], leaves["bias"], padding=k // 2)[:, 0]
     assert_agrees(functional.convolve_channels(*leaves.values()), expected, leaves)
 
 

@@ -83,8 +83,8 @@ def test_a_host_of_every_family(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "place", "size", "message"),
     [
-        ("vit_tiny_patch16_224", "blocks.3", 224, r"'blocks.3' is \(1, 197, 192\), tokens .* do: 'patch_embed.proj'\."),
-        ("levit_128s", "stages.1.blocks.0", 224, r"tokens without rows and columns; .* 'stem', "),
+        ("vit_tiny_patch16_224", "blocks.3", 224, r"'blocks.3' is \(1, 197, 192\).* do: 'patch_embed.proj'\."),
+        ("levit_128s", "stages.1.blocks.0", 224, r"attention follows a feature map, .* 'stem', "),
         ("hrnet_w18_small", "stage2", 64, r"The output of 'stage2' is list; .* nearest that do: 'stage2.0."),
     ],
 )

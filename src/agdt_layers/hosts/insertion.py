@@ -14,7 +14,6 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -30,13 +29,12 @@ from agdt_layers.hosts.plan import (
     Placement,
     chosen_axes,
     chosen_places,
+    costs,
     made,
-    multiply_adds,
-    nearest_parameter,
     refuse_shared,
     warnings_of_replacement,
 )
-from agdt_layers.hosts.trial import ModelCopy, NoFeatureMap
+from agdt_layers.hosts.trial import ModelCopy
 from agdt_layers.torch_compat import forget_compiled
 
 
@@ -57,36 +55,33 @@ def insert_attention(
     Args:
         model: any module with feature maps, (N, C, H, W) or (N, H, W, C).
         attention: attention classes, or anything that makes a layer from a number of channels, by the name of the
-            submodule that they follow; a list of names takes :class:`AdaptiveGlobalAttention` everywhere. ``*`` and
-            ``?`` match within one part of a dotted name: ``layer3.*`` is every block of layer3.
+            submodule that they follow; a list of names uses :class:`AdaptiveGlobalAttention` everywhere. ``*`` and
+            ``?`` match within one part of a dotted name: ``layer3.*`` is every block of layer3. If several patterns
+            match a submodule, the last one counts.
         example_input: an input of the model, or a tuple of its inputs; images are (..., C, H, W). A copy of the model
-            is run on it and on larger ones, on the meta device where it can be; the model itself is not run.
+            is run on it and on larger ones, on the meta device where possible; the model itself is not run.
         num_frames: T of folded clips (B*T, C, H, W), for AGA and every other layer that has an attribute
             ``num_frames``. Not needed inside :class:`FrameWise`.
-        channels_last: whether the maps are (N, H, W, C), for all places or by name or pattern; of several patterns the
-            last that matches counts. Needed only where the trial runs cannot tell, which is an error: in a model that
-            takes images of one size only, and after pooling to a fixed size.
-        dry_run: True only plans, and changes nothing.
+        channels_last: whether the maps are (N, H, W, C), for all places or by name or pattern. Needed only where an
+            error asks for it: if the model takes images of one size or shape only, or pools to a fixed size.
+        dry_run: if True, only plan, and change nothing.
 
     Returns:
         The plan; ``print`` it for a table of places, channels, map sizes, parameters and multiply-adds.
 
     Raises:
-        ValueError, TypeError: a name that matches nothing, a submodule that has attention already or that gives no
-            feature map, a map whose channels may be on axis 1 or 3, a layer that does not keep the shape of a map. The
-            model is then unchanged.
+        ValueError, TypeError: a name that matches nothing; a submodule that has attention already, or does not output
+            feature maps; a layer that does not keep the shape of a map. The model is then unchanged.
 
     Warns:
         UserWarning: attention after a single layer, such as a norm: tools that replace the layer drop the attention.
             ``plan.warnings`` has the same.
 
     Note:
-        What torch.compile compiled before is compiled again at its next call, so that it includes the attention.
+        Compiled models are compiled again at their next call, so that they include the attention.
 
-        Freshly made, AGA multiplies its input by about 1 + 1/16, for s_c * s_hw * g is a product of four sigmoids near
-        0: measured on rectified normal maps, 10 draws each, 1.075, 1.062 and 1.057 on average at C = 64, 256 and
-        1024 (nine in ten values between 1.02 and 1.12). ``functools.partial(AdaptiveGlobalAttention,
-        residual_scale=True)`` starts as the identity, bit for bit.
+        A new AGA multiplies its input by about 1 + 1/16: s_c * s_hw * g is a product of four sigmoids near 0.
+        ``functools.partial(AdaptiveGlobalAttention, residual_scale=True)`` starts as the identity, bit for bit.
 
     Example:
         >>> from agdt_layers import ResNet18
@@ -102,33 +97,23 @@ def insert_attention(
     checks.example("insert_attention", example_input)
     factories = chosen_places(model, attention)
     last = chosen_axes(channels_last, factories)
-    # What torch draws next stays the same if nothing is changed.
+    # A dry run leaves torch's random state as it was.
     with torch.random.fork_rng({p.device for p in model.parameters() if p.is_cuda}, enabled=dry_run):
         trial = ModelCopy(model, example_input if isinstance(example_input, tuple) else (example_input,))
-        placements, layers = [], []
-        carriers: set[nn.Module] = set()
+        placements, layers = [], {}
         for name, factory in factories.items():
-            try:
-                output = trial.feature_map(name, last.get(name))
-            except NoFeatureMap as reason:
-                raise ValueError(f"{reason} {trial.nearest_feature_maps(name)}") from None
-            like = nearest_parameter(model, name)
-            layer = made(factory, name, output.channels, like, num_frames)
-            operations = multiply_adds(layer, name, output, like)
-            cost = sum(p.numel() for p in layer.parameters()), operations
-            way = _way_to_call(trial.model.get_submodule(name), trial, carriers)
+            output = trial.feature_map(name, last.get(name))
+            layers[name] = made(factory, model, name, output.channels, num_frames)
+            cost, way = costs(layers[name], name, output), _way_to_call(trial, name)
             placements.append(Placement(name, output.channels, output.sizes, *cost, output.channels_last, *way))
-            layers.append(layer)
-    refuse_shared(model, dict(zip(factories, layers, strict=True)))
-    plan = InsertionPlan(tuple(placements), warnings_of_replacement(trial, factories))
+    refuse_shared(model, layers)
+    plan = InsertionPlan(tuple(placements), warnings_of_replacement(model, factories))
     if dry_run:
         return plan
     for warning in plan.warnings:
         warnings.warn(warning, stacklevel=2)
-    with ExitStack() as undo:
-        for place, layer in zip(placements, layers, strict=True):
-            _put_in(model, place, layer, undo)
-        undo.pop_all()
+    for place in placements:
+        _put_in(model.get_submodule(place.name), place, layers[place.name])
     forget_compiled()
     return plan
 
@@ -195,14 +180,14 @@ class _Attend:
         return attention(output)
 
 
-def _way_to_call(module: nn.Module, trial: ModelCopy, carriers: set[nn.Module]) -> tuple[str, bool]:
-    """Return the path below the copy's module at which attention can be, and whether a hook has to call it there.
+def _way_to_call(trial: ModelCopy, name: str) -> tuple[str, bool]:
+    """Return the path below a submodule at which attention can be, and whether a hook has to call it there.
 
-    A stand-in for the attention shows who calls it. ``carriers`` are the modules that hold the attention of one further
-    up; a new one is added.
+    A stand-in for the attention shows who calls it.
     """
+    module = trial.model.get_submodule(name)
     for path, carrier in module.named_modules():
-        if path and (carrier in carriers or FURTHER_UP in carrier._modules):
+        if path and FURTHER_UP in carrier._modules:
             continue
         calls: list[tuple[Any, ...]] = []
         returned: list[object] = []
@@ -213,30 +198,24 @@ def _way_to_call(module: nn.Module, trial: ModelCopy, carriers: set[nn.Module]) 
         try:
             trial.run()
         except Exception:
-            # A module that iterates over its children in its own way may fail with one more; only the calls count.
-            continue
+            continue  # a module that iterates over its children in its own way may fail with one more
         finally:
             hook.remove()
             del carrier._modules["stand_in"]
         if not calls:
             if path:
-                carriers.add(carrier)
+                carrier.add_module(FURTHER_UP, None)  # taken
             return (f"{path}.{FURTHER_UP}" if path else OWN), True
         attended = [args[0] for args in calls if len(args) == 1]
         if not path and len(attended) == len(returned) and all(map(operator.is_, attended, returned)):
             return OWN, False
-    raise ValueError(f"{type(module).__name__} runs all its descendants by itself; no place for attention was found.")
+    raise ValueError(f"No place for attention after {name!r}: it and all that it contains run their own children.")
 
 
-def _put_in(model: nn.Module, place: Placement, layer: nn.Module, undo: ExitStack) -> None:
-    module = model.get_submodule(place.name)
+def _put_in(module: nn.Module, place: Placement, layer: nn.Module) -> None:
     path, _, child = place.path.rpartition(".")
-    carrier = module.get_submodule(path)
-    carrier.add_module(child, (ChannelsLast(layer) if place.channels_last else layer).train(module.training))
-    undo.callback(delattr, carrier, child)
+    layer = ChannelsLast(layer) if place.channels_last else layer
+    module.get_submodule(path).add_module(child, layer.train(module.training))
     if place.hooked:
-        handle = module.register_forward_hook(_Attend(place.path))
-        undo.callback(handle.remove)
         # The handle travels with the module: unpickled, it keeps the number of its hook from being given again.
-        setattr(module, HANDLE, handle)
-        undo.callback(delattr, module, HANDLE)
+        setattr(module, HANDLE, module.register_forward_hook(_Attend(place.path)))

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from operator import attrgetter
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +22,11 @@ from agdt_layers.hosts.trial import FeatureMap, ModelCopy, first_line, shape_of
 OWN, FURTHER_UP = "agdt_attention", "agdt_attention_further_up"
 # The attribute of a hooked submodule that holds the handle of its hook.
 HANDLE = "_agdt_handle"
-# They handle only the parameters, or the code, that they found when they were made. By name, because importing them
-# takes longer than the rest of this package.
+# They handle only the parameters, or the code, that they were made with. By name, because importing them takes longer
+# than the rest of this package.
 _CLOSED_WRAPPERS = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule", "ScriptModule"}
 Factory = Callable[[int], nn.Module]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,11 @@ class InsertionPlan:
 
 def chosen_places(model: nn.Module, attention: Mapping[str, Factory] | Sequence[str]) -> dict[str, Factory]:
     """Return the factory of every submodule that a name or pattern means."""
-    if isinstance(attention, str) or not isinstance(attention, (Mapping, Sequence)):
+    names = attention if isinstance(attention, (Mapping, Sequence)) else ()
+    if isinstance(attention, str) or not names or not all(isinstance(name, str) for name in names):
         raise TypeError(
-            "insert_attention expects names of submodules as a list, or attention classes by name as a dict; "
-            f"got {attention!r}. One name is [{attention!r}]."
-        )
-    if not attention or not all(isinstance(name, str) for name in attention):
-        raise ValueError(
-            f"insert_attention expects at least one name of a submodule, each a string; got {attention!r}."
+            "insert_attention expects a list of submodule names, or a dict of attention classes by submodule name; "
+            f"got {attention!r}."
         )
     if not isinstance(attention, Mapping):
         attention = dict.fromkeys(attention, AdaptiveGlobalAttention)
@@ -102,32 +102,11 @@ def chosen_places(model: nn.Module, attention: Mapping[str, Factory] | Sequence[
         if name and not {OWN, FURTHER_UP} & set(name.split("."))
     }
     chosen: dict[str, Factory] = {}
-    pattern_of: dict[nn.Module, str] = {}
-    for pattern, factory in attention.items():
-        if isinstance(factory, nn.Module) or not callable(factory):
-            raise TypeError(
-                f"insert_attention expects a class or another maker of layers for {pattern!r}, got "
-                f"{type(factory).__name__}: every place needs a layer of its own. Give the class, or a "
-                "functools.partial of it."
-            )
-        names = [name for name in modules if _matches(name, pattern)]
-        if not names:
-            near = difflib.get_close_matches(pattern, modules, n=4, cutoff=0.4)
-            near = near or [name for name in modules if "." not in name][:4]
-            raise ValueError(
-                f"No submodule of {type(model).__name__} is named {pattern!r}. The nearest: {', '.join(near)}."
-            )
-        for name in names:
-            module = modules[name]
-            if module in pattern_of and pattern_of[module] != pattern:
-                raise ValueError(
-                    f"{name!r} is named twice, by {pattern_of[module]!r} and by {pattern!r}. Leave one out."
-                )
-            if OWN in module._modules or HANDLE in module.__dict__:
-                raise ValueError(f"{name!r} has attention already. Take it out first: remove_attention(model).")
-            if module not in pattern_of:
-                _refuse_wrapper(model, name)
-                pattern_of[module], chosen[name] = pattern, factory
+    first_names: dict[nn.Module, str] = {}
+    for name, factory in _by_name(attention, modules, f"submodule of {type(model).__name__}").items():
+        chosen[first_names.setdefault(modules[name], name)] = factory
+    for name in chosen:
+        _refuse_place(model, name)
     return chosen
 
 
@@ -137,70 +116,69 @@ def chosen_axes(channels_last: bool | Mapping[str, bool] | None, names: Collecti
         return {}
     if not isinstance(channels_last, Mapping):
         return dict.fromkeys(names, checks.flag("insert_attention", "channels_last", channels_last))
-    chosen: dict[str, bool] = {}
-    for pattern, value in channels_last.items():
-        value = checks.flag("insert_attention", f"channels_last[{pattern!r}]", value)
-        matching = [name for name in names if _matches(name, str(pattern))]
+    flags = {key: checks.flag("insert_attention", f"channels_last[{key!r}]", on) for key, on in channels_last.items()}
+    return _by_name(flags, names, "place for channels_last")
+
+
+def _by_name(values: Mapping[str, Value], names: Collection[str], what: str) -> dict[str, Value]:
+    """Give each name the value of the last pattern that matches it, ``*`` and ``?`` within one part of the name."""
+    chosen: dict[str, Value] = {}
+    for pattern, value in values.items():
+        parts = str(pattern).split(".")
+        matching = [n for n in names if len(n.split(".")) == len(parts) and all(map(fnmatchcase, n.split("."), parts))]
         if not matching:
-            raise ValueError(
-                f"insert_attention got channels_last for {pattern!r}, which is none of the places {', '.join(names)}."
-            )
+            near = difflib.get_close_matches(str(pattern), names, n=4, cutoff=0)
+            raise ValueError(f"No {what} is named {pattern!r}. The nearest: {', '.join(near)}.")
         chosen.update(dict.fromkeys(matching, value))
     return chosen
 
 
-def _matches(name: str, pattern: str) -> bool:
-    parts, patterns = name.split("."), pattern.split(".")
-    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+def _around(model: nn.Module, name: str) -> Iterator[nn.Module]:
+    """Yield a submodule and all that contain it, from the inside out."""
+    while name:
+        yield attrgetter(name)(model)  # a ScriptModule has no get_submodule
+        name = name.rpartition(".")[0]
+    yield model
 
 
-def _refuse_wrapper(model: nn.Module, name: str) -> None:
-    """Refuse a submodule in, or that is, a wrapper which would not take a new layer in."""
-    for around, module in model.named_modules(remove_duplicate=False):
-        if around and not f"{name}.".startswith(f"{around}."):
-            continue
-        if around == name and "_orig_mod" in module._modules:
-            raise ValueError(
-                f"{name!r} is the wrapper that torch.compile put around a module. Name the module: '{name}._orig_mod'."
-            )
-        wrappers = {base.__name__ for base in type(module).__mro__} & _CLOSED_WRAPPERS
-        if wrappers:
-            raise ValueError(
-                f"{name!r} is in a {wrappers.pop()}, which takes no new layers once it is made. Insert attention into "
-                "the model first, then wrap or compile it."
-            )
+def _refuse_place(model: nn.Module, name: str) -> None:
+    """Refuse a submodule that has attention, and one that a wrapper keeps from taking in a new layer."""
+    module = next(_around(model, name))
+    if OWN in module._modules or HANDLE in vars(module):
+        raise ValueError(f"{name!r} has attention already. Call remove_attention(model) first.")
+    if "_orig_mod" in module._modules:
+        raise ValueError(f"{name!r} is the wrapper of torch.compile. Name the module: '{name}._orig_mod'.")
+    closed = {base.__name__ for each in _around(model, name) for base in type(each).__mro__} & _CLOSED_WRAPPERS
+    if closed:
+        raise ValueError(
+            f"{name!r} is in a {closed.pop()}, which takes no new layers once it is made. Insert attention into the "
+            "model first, then wrap or compile it."
+        )
 
 
-def warnings_of_replacement(copy: ModelCopy, names: Collection[str]) -> tuple[str, ...]:
+def warnings_of_replacement(model: nn.Module, names: Collection[str]) -> tuple[str, ...]:
     """Warn of single layers, which tools find by their class and replace; blocks stay what they are."""
-    single = [name for name in names if _is_single_layer(copy.model.get_submodule(name))]
+    # Norms are replaced whatever they hold: timm's hold their activation.
+    norms = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm)
+    modules = {name: model.get_submodule(name) for name in names}
+    single = [repr(name) for name, each in modules.items() if isinstance(each, norms) or not any(each.children())]
     if not single:
         return ()
-    name, block = single[0], copy.enclosing_block(single[0])
-    others = f" (and {len(single) - 1} more)" if len(single) > 1 else ""
-    layer = type(copy.model.get_submodule(name)).__name__
     return (
-        f"Attention after {name!r}{others} is lost, though its keys may stay, when a tool replaces this {layer}, as "
+        f"Attention after {', '.join(single)} is lost, though its keys may stay, when a tool replaces the layer, as "
         "SyncBatchNorm conversion, conv-bn fusion and quantisation do. Use the tool first and insert_attention "
-        f"afterwards{'' if block is None else f', or insert after {block!r}'}.",
+        "afterwards, or insert after the block around the layer.",
     )
 
 
-def _is_single_layer(module: nn.Module) -> bool:
-    if any(module.children()):
-        # Norms are replaced whatever they hold: timm's hold their activation.
-        return isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm))
-    bases = set(type(module).__mro__) - {nn.Module}
-    return any(base.__module__.startswith("torch.nn.modules.") for base in bases)
-
-
-def made(factory: Factory, name: str, channels: int, like: Tensor, num_frames: int | None) -> nn.Module:
-    """Make a layer for a number of channels, where ``like`` is and in its dtype."""
-    with _naming(name, f"be made for {channels} channels"), torch.device(like.device):
-        layer = factory(channels)
-    if not isinstance(layer, nn.Module):
-        raise TypeError(f"The attention for {name!r} made {type(layer).__name__}, expected a torch.nn.Module.")
-    with _naming(name, f"be moved to {like.device}"):
+def made(factory: Factory, model: nn.Module, name: str, channels: int, num_frames: int | None) -> nn.Module:
+    """Make a layer for a number of channels, on the device of the submodule and in its dtype."""
+    like = _first_parameter(*_around(model, name))
+    with _naming(name, f"make a layer for {channels} channels"):
+        with torch.device(like.device):
+            layer = factory(channels)
+        if not isinstance(layer, nn.Module):
+            raise TypeError(f"a class or function must make a torch.nn.Module, got {type(layer).__name__}")
         layer.to(device=like.device, dtype=like.dtype)
     for part in layer.modules() if num_frames is not None else ():
         if hasattr(part, "num_frames"):
@@ -213,29 +191,25 @@ def made(factory: Factory, name: str, channels: int, like: Tensor, num_frames: i
     return layer
 
 
-def nearest_parameter(model: nn.Module, name: str) -> Tensor:
-    parts = name.split(".")
-    for number in range(len(parts), -1, -1):
-        for parameter in model.get_submodule(".".join(parts[:number])).parameters():
-            if parameter.is_floating_point():
-                return parameter
-    return torch.empty(0)
+def _first_parameter(*modules: nn.Module) -> Tensor:
+    parameters = (p for module in modules for p in module.parameters() if p.is_floating_point())
+    return next(parameters, torch.empty(0))
 
 
-def multiply_adds(layer: nn.Module, name: str, output: FeatureMap, like: Tensor) -> int:
-    """Count the multiply-adds of an image or frame, and check that the layer keeps the shape of the map."""
+def costs(layer: nn.Module, name: str, output: FeatureMap) -> tuple[int, int]:
+    """Count parameters, and multiply-adds per image; refuse a layer that does not keep the shape of the map."""
     # Not above: with torch's CUDA builds it imports triton, which takes longer than the rest of this package.
     from torch.utils.flop_counter import FlopCounterMode
 
     # A layer made for clips of T frames takes that many.
     frames = math.lcm(*(getattr(part, "num_frames", None) or 1 for part in layer.modules()))
-    flops = []
+    flops, like = [], _first_parameter(layer)
     sizes = list(output.sizes)
     if any(output.channels in size for size in sizes):
         # A layer on the last axis, such as nn.Linear, keeps this shape too.
         sizes.append((sizes[0][0] + 1, sizes[0][1] + 1))
     for size in sizes:
-        x = like.new_zeros(frames, output.channels, *size)
+        x = torch.zeros(frames, output.channels, *size, device=like.device, dtype=like.dtype)
         with _naming(name, f"be called with a map (N, C, H, W) = {tuple(x.shape)}"):
             trial = ModelCopy(layer, (x,))
             with FlopCounterMode(display=False) as counter:
@@ -245,7 +219,8 @@ def multiply_adds(layer: nn.Module, name: str, output: FeatureMap, like: Tensor)
                 f"The attention for {name!r} turns {tuple(x.shape)} into {shape}; it must keep the shape of a map."
             )
         flops.append(counter.get_total_flops())
-    return sum(flops[: len(output.sizes)]) // (2 * frames)
+    parameters = sum(p.numel() for p in trial.model.parameters())
+    return parameters, sum(flops[: len(output.sizes)]) // (2 * frames)
 
 
 @contextmanager
@@ -260,12 +235,13 @@ def _naming(name: str, what: str) -> Iterator[None]:
 
 
 def refuse_shared(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
-    owner: dict[object, str] = dict.fromkeys((*model.modules(), *model.parameters()), "a part of the model")
+    """Refuse a layer that is, or has a parameter of, a part of the model or another layer."""
+    known: set[object] = {*model.modules(), *model.parameters()}
     for name, layer in layers.items():
-        for part in (layer, *layer.parameters()):
-            if part in owner:
-                raise ValueError(
-                    f"The attention for {name!r} is, or shares parameters with, {owner[part]}. Every place needs a "
-                    "layer of its own: make a new one at every call."
-                )
-            owner[part] = f"that for {name!r}"
+        parts = {layer, *layer.parameters()}
+        if parts & known:
+            raise ValueError(
+                f"The attention for {name!r} is, or shares parameters with, a part of the model or the attention "
+                "elsewhere. Make a new layer at every call."
+            )
+        known |= parts
