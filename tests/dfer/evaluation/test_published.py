@@ -104,7 +104,7 @@ def clips(count: int, *, fold: int = 1, parts: str = "official", **source: Path 
     place = {"frames_root": Path("x")} if "daisee" in source else {}
     settings = ClipSettings(**{**values, **source, **place})  # type: ignore[arg-type]
     no_frames: ClipSource = coloured_clips([0])
-    return EvaluatedClips(no_frames, (0,) * count, ("x",) * count, settings, own=True, remarks=())
+    return EvaluatedClips(no_frames, (0,) * count, ("x",) * count, settings, own=True, trained_on=0, remarks=())
 
 
 def test_the_published_test_clips_are_comparable() -> None:

@@ -202,8 +202,8 @@ def test_a_run_starts_from_the_pretrained_file_and_writes_down_which(
     assert torch.equal(net.get_parameter("backbone.conv1.weight"), saved["conv1.weight"])
     written = json.loads((out / "settings.json").read_text())
     assert written["pretrained_sha256"] == hashlib.sha256(resnet18_file.read_bytes()).hexdigest()
-    # What is resumed does not start again: the file may be gone.
-    again = [*flags(out, "--model", "resnet18-lstm", *tiny[:2]), "--resume", "--epochs", "2"]
+    # What is resumed does not start from the file again.
+    again = [*flags(out, "--model", "resnet18-lstm", *tiny), "--resume", "--epochs", "2"]
     assert train.main(again) == 0
     assert "tensors loaded" not in capsys.readouterr().out
 
