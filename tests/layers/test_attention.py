@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reference
 from agdt_layers import AdaptiveChannelAttention, AdaptiveGlobalAttention, GlobalConvolutionalAttention
-from helpers import reference
 from helpers.agreement import (
     assert_agrees,
     assert_clips_are_independent,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+import reference
 from agdt_layers import AdaptiveChannelAttention, AdaptiveGlobalAttention, DifferentialTemporalEnhancer, DTFormer
-from helpers import reference
 from helpers.strategies import random_tensor
 
 HALVES = [torch.float16, torch.bfloat16]

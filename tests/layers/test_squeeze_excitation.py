@@ -3,8 +3,8 @@
 import torch
 from hypothesis import given
 
+import reference
 from agdt_layers import SqueezeExcitation
-from helpers import reference
 from helpers.agreement import assert_agrees, assert_clips_are_independent, assert_drawn_alike, leaves_of, randomised
 from helpers.strategies import AttentionCase, attention_cases, random_tensor
 

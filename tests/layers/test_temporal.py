@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reference
 from agdt_layers import DifferentialTemporalEnhancer, DTFormer, TemporalMean
-from helpers import reference
 from helpers.agreement import assert_agrees, assert_clips_are_independent, assert_drawn_alike, leaves_of, randomised
 from helpers.strategies import SequenceCase, end_padding, masks, random_tensor, sequence_cases
 

@@ -13,7 +13,7 @@ import torch
 
 import agdt_layers
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 sys.path.append(str(DOCS))
 from module_table import module_table  # noqa: E402
 from places import place_of_line, place_of_test  # noqa: E402
