@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agdt_layers import CBAM, AdaptiveGlobalAttention, AGDTNet, build_agdtnet
-from helpers import reference
+import reference
+from agdt_layers import CBAM, AdaptiveGlobalAttention, AGDTNet, DTFormer, build_agdtnet
 from helpers.agreement import assert_agrees, assert_clips_are_independent, leaves_of, settled
 from helpers.strategies import end_padding, random_tensor
 
@@ -218,9 +218,14 @@ def test_attention_is_a_class_or_a_callable_too(make: Callable[[int], nn.Module]
         ({"backbone": nn.Conv2d(4, 8, 3)}, "cannot run the backbone on an image"),
     ],
 )
-def test_what_does_not_fit_is_refused_when_a_net_is_built(settings: dict[str, object], message: str) -> None:
+def test_parts_that_do_not_fit_are_refused_when_a_net_is_built(settings: dict[str, object], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         build_agdtnet(3, **settings)
+
+
+def test_an_encoder_of_other_channels_than_the_backbones_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"gives 4 channels .* takes 6. Make the encoder with channels=4"):
+        AGDTNet(nn.Conv2d(3, 4, 3), DTFormer(6, heads=2), num_classes=3)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """FrameWise: an image model on clips; every attention is told the frames of the current call, and nothing is kept."""
 
-import re
 import threading
 from collections import OrderedDict, defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -241,56 +240,19 @@ def test_agdtnet_on_a_backbone_of_ones_own() -> None:
     net.reset_parameters()
 
 
-class Cut(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention = AdaptiveGlobalAttention(3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.attention(x[::3])
-
-
 @pytest.mark.parametrize(
-    ("act", "error", "message"),
+    ("act", "message"),
     [
-        (
-            lambda: FrameWise(len),
-            TypeError,
-            "FrameWise expects model to be a torch.nn.Module, got <built-in function len>",
-        ),
-        (lambda: FrameWise(nn.DataParallel(nn.Identity())), ValueError, r"nn.DataParallel\(FrameWise\(\.\.\.\)\)"),
-        (lambda: encoder()(clips(1, 2)[0]), ValueError, r"got 4 axes.*One clip is x.unsqueeze\(0\)"),
-        (
-            lambda: FrameWise(Cut())(clips(2, 3)),
-            ValueError,
-            r"expects the 6 frames of the clips, 3 per clip, on axis 0; got \(2,",
-        ),
-        (
-            lambda: FrameWise(nn.Flatten(0))(clips(2, 3)),
-            ValueError,
-            r"FrameWise expects outputs with the B\*T = 6 frames",
-        ),
-        (lambda: build_agdtnet(backbone=host(), attention="se"), ValueError, "leave attention out"),
-        (
-            lambda: build_agdtnet(backbone=host()),
-            ValueError,
-            r"expects a backbone that gives feature maps \(N, C, H, W\); this one gives \(1, 3\)",
-        ),
+        (lambda: FrameWise(nn.DataParallel(nn.Identity())), r"nn.DataParallel\(FrameWise\(\.\.\.\)\)"),
+        (lambda: FrameWise(nn.Flatten(0))(clips(2, 3)), r"FrameWise expects outputs with the B\*T = 6 frames"),
     ],
 )
-def test_what_does_not_fit_is_refused(act, error: type, message: str) -> None:
-    with pytest.raises(error, match=message):
+def test_models_that_lose_the_frames_are_refused(act, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         act()
 
 
-@pytest.mark.parametrize(
-    ("turn", "fix"),
-    [
-        (lambda clips: clips.transpose(1, 2), "Is it (B, C, T, H, W)? Then x.transpose(1, 2)."),
-        (lambda clips: clips.permute(0, 1, 3, 4, 2), "Is it (B, T, H, W, C)? Then x.permute(0, 1, 4, 2, 3)."),
-    ],
-)
 @pytest.mark.parametrize("model", [ResNet18, lambda: nn.Sequential(nn.Conv2d(3, 5, 3))])
-def test_clips_of_another_layout_are_told_their_axis(model, turn, fix: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"axis 2 should be the 3 channels. {fix}")):
-        FrameWise(model())(turn(clips(2, 4)))
+def test_channels_on_another_axis_are_refused_whatever_the_model(model) -> None:
+    with pytest.raises(ValueError, match="axis 2 should be the 3 channels"):
+        FrameWise(model())(clips(2, 4).transpose(1, 2))

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
+import reference
 from agdt_layers import ResNet18
-from helpers import reference
 from helpers.agreement import assert_agrees, leaves_of, settled
 from helpers.strategies import random_tensor
 
@@ -54,7 +54,6 @@ def test_features_and_gradients_agree_with_the_architecture() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mask": torch.ones(2, 3, dtype=torch.bool)}, "got a mask without num_frames"),
         ({"num_frames": "junk"}, "expects num_frames to be an integer, got 'junk'"),
         ({"num_frames": 4}, "axis 0, 6, is not a multiple of 4"),
         ({"num_frames": 3, "mask": torch.ones(3, 2, dtype=torch.bool)}, r"expects mask \(B, T\) = \(2, 3\)"),
