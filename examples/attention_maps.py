@@ -1,9 +1,10 @@
 """Show where a trained net looks, and test what its maps are good for.
 
-Draws clips of the run's test data, or a video: the frames, AGA's gain with the gate of its channel attention taken
-out, and with it, as in the paper's Figures 5 to 8. With --curves also deletion and insertion curves of these maps,
-against random maps and a centre prior. The weights are the same with the gate and without; a net trained without
-one would be a different net.
+Two runs, one of train.py --attention aga-without-gate and one with the gate, draw the paper's Figure 8: the frames of
+clips of the runs' test data, AGA's gain in the model trained without the gate, and in the complete model. One run
+draws its gain with the gate, and with the gate fixed at 1/2 and the same weights, which is another thing than a model
+trained without it. With --curves, also the deletion and insertion curves of one run's maps, against random maps and a
+centre prior.
 """
 
 import json
@@ -16,19 +17,20 @@ import av
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
 from dfer.data.augmentation import to_unit
 from dfer.evaluation.answers import normalised
 from dfer.evaluation.attention_pictures import draw_explanation, draw_maps
-from dfer.evaluation.evaluated_clips import CLIP_FLAGS, EvaluatedClips, add_clip_flags, evaluated_clips, trained_file_of
+from dfer.evaluation.drawn_nets import TrainedNet, answers, clips_of, load_nets, rows_of
+from dfer.evaluation.evaluated_clips import CLIP_FLAGS, EvaluatedClips, add_clip_flags, trained_file_of
 from dfer.evaluation.explanation import explain, in_words, markdown
-from dfer.evaluation.gains import gains, nets_by_gate
+from dfer.evaluation.gains import gains
 from dfer.training.command_line import OneLineParser
 from dfer.training.settings import at_least
-from dfer.training.trained_file import TrainedFacts, load_trained
+from dfer.training.trained_file import TrainedFacts
 
 
 def read_video(video: Path, facts: TrainedFacts) -> Tensor:
@@ -63,22 +65,21 @@ def load(clips: EvaluatedClips, chosen: Sequence[int]) -> Tensor:
     return to_unit(torch.stack([clips.source.frames(index, None) for index in chosen]))
 
 
-def look(args: Any, out: Path, net: nn.Module, facts: TrainedFacts, file: Path) -> None:
+def look(args: Any, out: Path, nets: Sequence[TrainedNet]) -> None:
+    facts = nets[0].facts
     if args.video is not None:
         shown, truths = read_video(args.video, facts), [args.video.name]
     else:
-        clips = evaluated_clips(file, facts, args)
+        clips = clips_of(nets, args)
         chosen = spread_over_classes(clips.truths, args.clips)
         shown, truths = load(clips, chosen), [facts.classes[clips.truths[index]] for index in chosen]
     unit = normalised(shown, facts)
-    rows = {gate: gains(one, unit) for gate, one in nets_by_gate(net).items()}
-    with torch.inference_mode():
-        answers = [facts.classes[answer] for answer in net(unit).argmax(dim=1).tolist()]
-    captions = [f"{truth}, recognised as {answer}" for truth, answer in zip(truths, answers, strict=True)]
+    rows = {name: gains(net, unit) for name, net in rows_of(nets).items()}
+    captions = [f"{truth}, recognised as {answer}" for truth, answer in zip(truths, answers(nets, unit), strict=True)]
     report = None
     if args.curves:
         tested = normalised(load(clips, spread_over_classes(clips.truths, args.curves)), facts)
-        report, _ = explain(net, tested, fill=args.fill, seed=args.seed, batch_size=args.batch_size)
+        report, _ = explain(nets[0].net, tested, fill=args.fill, seed=args.seed, batch_size=args.batch_size)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -92,24 +93,27 @@ def look(args: Any, out: Path, net: nn.Module, facts: TrainedFacts, file: Path) 
             path.write_text(text, encoding="utf-8")
         draw_explanation(out / "explanation.png", report)
         print(text)
+    print(out.resolve())
 
 
 def parse(argv: Sequence[str] | None) -> Any:
     parser = OneLineParser(prog="attention_maps.py", description=__doc__, allow_abbrev=False)
-    parser.add_argument("run", type=Path, help="the folder of a run of train.py, or its weights.safetensors")
+    parser.add_argument("runs", type=Path, nargs="+", help="a run of train.py, or two: folders or weights.safetensors")
     parser.add_argument("--video", type=Path | None, help="draw this video instead of test clips")
     parser.add_argument("--clips", type=int, default=3, help="how many test clips are drawn")
     parser.add_argument("--curves", type=int, default=0, help="how many test clips the curves are measured on; 0: none")
     parser.add_argument("--fill", type=str, default="blur", help="what replaces pixels: blur or grey")
     parser.add_argument("--seed", type=int, default=0, help="of the random maps and of the intervals")
     parser.add_argument("--batch-size", type=int, default=8, help="clips at once")
-    parser.add_argument("--out", type=Path | None, help="folder for results (default: attention, in the run's)")
+    parser.add_argument("--out", type=Path | None, help="folder for results (default: attention, in the gated run's)")
     add_clip_flags(parser)
     args = parser.parse_args(argv)
     at_least(1, clips=args.clips, batch_size=args.batch_size)
     at_least(0, seed=args.seed, curves=args.curves)
     if args.fill not in ("blur", "grey"):
         raise BadInput(f"--fill: expected blur or grey, got {args.fill}")
+    if args.curves and len(args.runs) > 1:
+        raise BadInput("--curves: measured on the maps of one run; give one")
     if args.video is not None and (args.curves or any(args[name] is not None for name in CLIP_FLAGS)):
         raise BadInput("--video is drawn alone; leave out --curves and the flags that name test clips")
     return args
@@ -118,14 +122,11 @@ def parse(argv: Sequence[str] | None) -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parse(argv)
-        file = trained_file_of(args.run)
-        net, facts = load_trained(file)
-        out = args.out or file.parent / "attention"
-        look(args, out, net, facts, file)
+        nets = load_nets([trained_file_of(run) for run in args.runs])
+        look(args, args.out or nets[-1].file.parent / "attention", nets)
     except BadInput as error:
         print(f"attention_maps.py: {error}", file=sys.stderr)
         return 2
-    print(out.resolve())
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Count and time every model on one clip: the paper's Table 6, with the published figures beside ours.
+"""Count and time every model on one clip, beside the paper's Table 6.
 
-Writes a table (Markdown), the numbers (JSON) and a picture of cost against published score into a folder. What is
-published is quoted and marked; everything else is counted and measured in this process.
+Writes a table (Markdown), the numbers (JSON) and a picture of cost against published score into a folder. The columns
+of Table 6 are copied from the paper; everything else is counted and measured in this process.
 """
 
 import argparse
@@ -21,12 +21,12 @@ import agdt_layers
 from dfer.atomic_files import whole_file
 from dfer.evaluation.complexity import complexity
 from dfer.evaluation.complexity_plot import draw_cost_against_score
-from dfer.evaluation.published import COSTS, PublishedCost, published_war_on_dfew
+from dfer.evaluation.published import COSTS, cost_of, is_in_the_paper, published_war_on_dfew
 from dfer.models import AGDTNET_ROWS, MODEL_NAMES, build_model
 
 CLASSES = 7
-HEADER = ["model", "parameters, M", "published", "multiply-adds, G", "published", "launches", "ms a clip", "peak, MB",
-          "DFEW WAR, published"]  # fmt: skip
+HEADER = ["model", "parameters, M", "Table 6", "multiply-adds, G", "Table 6, GFLOPs", "ms a clip", "Table 6, ms",
+          "launches", "peak, MB", "WAR on DFEW, paper"]  # fmt: skip
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -46,31 +46,44 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def published(name: str) -> dict[str, Any]:
-    return {**asdict(COSTS.get(name, PublishedCost())), "war": published_war_on_dfew(name)}
+def published(name: str) -> dict[str, float | None]:
+    """The paper's figures of a model."""
+    cost = cost_of(name)
+    kinds = ("parameters", "gflops", "milliseconds")
+    return {kind: getattr(cost, kind, None) for kind in kinds} | {"war": published_war_on_dfew(name)}
 
 
 def markdown(report: dict[str, Any]) -> str:
+    """The measured models, then the systems of Table 6 that are not built here."""
     lines = [HEADER, ["---"] + ["--:"] * (len(HEADER) - 1)]
     notes: list[str] = []
+
+    def marked(name: str, note: str) -> str:
+        if note:
+            notes.append(f"[{len(notes) + 1}] {name}: {note}")
+        return f"{name} [{len(notes)}]" if note else name
+
     for row in report["rows"]:
-        published = row["published"]
-        mark = ""
-        if published["note"]:
-            notes.append(f"{row['model']}: {published['note']}")
-            mark = f" [{len(notes)}]"
-        quoted = [_number(published[key], 2) for key in ("parameters", "multiply_adds", "war")]
-        ours = (_number(row[key] / scale, 2) for key, scale in (("parameters", 1e6), ("multiply_adds", 1e9)))
-        parameters, giga = ours
-        measured = [str(row["launches"]), _number(row["milliseconds"], 1), _number(row["peak_bytes"] / 1e6, 0)]
-        lines.append([row["model"] + mark, parameters, quoted[0], giga, quoted[1], *measured, quoted[2]])
+        name, paper, cost = row["model"], row["published"], cost_of(row["model"])
+        note = "not in the paper" if not is_in_the_paper(name) else cost.note if cost else ""
+        parameters, giga = row["parameters"] / 1e6, row["multiply_adds"] / 1e9
+        own = [_number(parameters, 2), _number(giga, 2), _number(row["milliseconds"], 1)]
+        theirs = [_number(paper[key], 0) for key in ("parameters", "gflops", "milliseconds")]
+        pairs = [cell for both in zip(own, theirs, strict=True) for cell in both]
+        peak = _number(row["peak_bytes"] / 1e6, 0)
+        lines.append([marked(name, note), *pairs, str(row["launches"]), peak, _number(paper["war"], 2)])
+    for cost in COSTS:
+        if cost.model is None:
+            theirs = [_number(value, 0) for value in (cost.parameters, cost.gflops, cost.milliseconds)]
+            pairs = [cell for value in theirs for cell in ("-", value)]
+            lines.append([marked(cost.system, "not built here"), *pairs, "-", "-", "-"])
     clip, versions = report["clip"], report["versions"]
-    footer = [f"[{index}] {note}" for index, note in enumerate(notes, 1)]
-    footer.append(
+    notes.append(
         f"One clip of {clip['frames']} frames of {clip['size']} x {clip['size']}, float32, {report['machine']}, "
-        f"{report['threads']} threads, torch {versions['torch']}. Published columns are quoted, not measured."
+        f"{report['threads']} threads, torch {versions['torch']}. The columns of Table 6 are the paper's, rounded as "
+        "printed; its milliseconds are those of its GPU."
     )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + "  \n".join(footer) + "\n"
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + "  \n".join(notes) + "\n"
 
 
 def _number(value: float | None, digits: int) -> str:

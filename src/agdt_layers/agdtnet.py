@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -21,9 +22,12 @@ from agdt_layers.torch_compat import full_precision, promoted, uncompiled
 from agdt_layers.tracing import NotScriptable, one_fx_node, refuse_fx
 from agdt_layers.weights import load_weights
 
-Factory = Callable[[int], nn.Module]
-
-ATTENTIONS = ("aga", "aga-without-gate", "cbam", "se", "none")
+ATTENTIONS: Mapping[str, Callable[..., nn.Module]] = {
+    "aga": AdaptiveGlobalAttention,
+    "aga-without-gate": partial(AdaptiveGlobalAttention, gate=False),
+    "cbam": CBAM,
+    "se": SqueezeExcitation,
+}
 TEMPORALS = ("dtformer", "tformer", "mean")
 _ATTENDED = {"layer2": 128, "layer3": 256}
 
@@ -167,24 +171,16 @@ def _output_channels(backbone: nn.Module) -> int:
 
 
 def _output_shape(backbone: nn.Module, size: int) -> tuple[int, ...] | str:
-    """Run a copy on an image; on the meta device, where that costs nothing, if it can run there."""
     own = next((p for p in backbone.parameters() if p.is_floating_point()), torch.empty(0))
     image = torch.zeros(1, 3, size, size, device=own.device, dtype=own.dtype)
-
-    def run(device: str | torch.device) -> Any:
-        with torch.no_grad(), uncompiled():
-            return copy.deepcopy(backbone).eval().to(device)(image.to(device))
-
     try:
-        output = run("meta")
-    except Exception:  # values that steer the forward pass, or quantised weights, do not exist there
-        try:
-            output = run(own.device)
-        except Exception as error:
-            reason = str(error).partition("\n")[0]
-            raise ValueError(
-                f"AGDTNet cannot run the backbone on an image {tuple(image.shape)}: {type(error).__name__}: {reason}"
-            ) from error
+        with torch.no_grad(), uncompiled():
+            output = copy.deepcopy(backbone).eval()(image)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"AGDTNet cannot run the backbone on an image {tuple(image.shape)}: {type(error).__name__}: {reason}"
+        ) from error
     return tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
 
 
@@ -193,7 +189,7 @@ def build_agdtnet(
     *,
     num_frames: int = 16,
     backbone: nn.Module | None = None,
-    attention: str | Factory | None = None,
+    attention: str | Callable[[int], nn.Module] | None = None,
     temporal: str = "dtformer",
     weights: str | PathLike[str] | Mapping[str, Tensor] | None = None,
     dropout: float = 0.0,
@@ -208,8 +204,8 @@ def build_agdtnet(
         num_frames: length of the longest clip in frames.
         backbone: any module that turns images (N, 3, H, W) into feature maps (N, C, h, w), with whatever attention
             :func:`insert_attention` put into it; by default a new ResNet18.
-        attention: "aga" (the default), "aga-without-gate", "cbam", "se" or "none", after the second and third stage
-            of the ResNet18.
+        attention: after the second and third stage of the ResNet18: "aga" (the default), "aga-without-gate", "cbam",
+            "se", "none", or a class or other callable that makes a layer from its number of channels.
         temporal: "dtformer", "tformer" (without the differential enhancement) or "mean" (plain averaging).
         weights: a file (.safetensors, .pt, .pth) or a state dict, for the ResNet18 or for the whole net; see
             :func:`load_weights`, which also reports what matched.
@@ -235,8 +231,13 @@ def build_agdtnet(
         )
     if attention is None:
         attention = "aga" if backbone is None else "none"
+    if isinstance(attention, nn.Module):
+        raise TypeError(
+            f"build_agdtnet expects attention to make a layer for each stage, got a {type(attention).__name__}. "
+            "Give the class, or a functools.partial of it."
+        )
     if not callable(attention):
-        checks.one_of("build_agdtnet", "attention", attention, ATTENTIONS)
+        checks.one_of("build_agdtnet", "attention", attention, (*ATTENTIONS, "none"))
     checks.one_of("build_agdtnet", "temporal", temporal, TEMPORALS)
     num_frames = checks.size("build_agdtnet", "num_frames", num_frames)
     dropout = checks.probability("build_agdtnet", "dropout", dropout)
@@ -254,16 +255,12 @@ def build_agdtnet(
         factory = {key: getattr(own, key) if value is None else value for key, value in factory.items()}
 
     def attention_layer(channels: int) -> nn.Module:
-        if callable(attention):
-            layer = attention(channels)
-            checks.module("build_agdtnet", "what attention makes", layer)
-            return layer.to(**factory)
-        if attention == "cbam":
-            return CBAM(channels, **factory)
-        if attention == "se":
-            return SqueezeExcitation(channels, **factory)
-        window = num_frames if causal else None
-        return AdaptiveGlobalAttention(channels, gate=attention == "aga", context_window=window, **factory)
+        if not callable(attention):
+            window = {"context_window": num_frames} if causal and attention.startswith("aga") else {}
+            return ATTENTIONS[attention](channels, **window, **factory)
+        layer = attention(channels)
+        checks.module("build_agdtnet", "what attention makes", layer)
+        return layer.to(**factory)
 
     if backbone is None:
         attended = {} if attention == "none" else {stage: attention_layer(c) for stage, c in _ATTENDED.items()}

@@ -87,7 +87,7 @@ class AdaptiveChannelAttention(NotScriptable, ChannelWeights):
         channels: C, the number of channels.
         kernel_size: k of both convolutions along the channel axis, odd; by default ECA's
             t = floor((log2 C + 1) / 2), made odd: 3 at C = 64, 5 at 128 to 512.
-        gate: False gives f_att = (a + b) / 2 (the row "w/o gate" of the paper's Table 2).
+        gate: False gives f_att = (a + b) / 2, our reading of the row "without gated fusion strategy" of Table 2.
         device, dtype: of the parameters.
 
     Raises:
@@ -184,7 +184,7 @@ class GlobalConvolutionalAttention(NotScriptable, nn.Module):
             a 4-D input is a batch of images, each a clip of one frame.
         spatial_kernel_size: of the 2-D convolution, odd.
         context_kernel_size: k of the global convolution, odd.
-        context_groups: groups of the global convolution; by default C (depthwise), 1 is dense.
+        context_groups: groups of the global convolution; by default C (depthwise, which mixes no channels), 1 is dense.
         context_window: for each frame, GAP_t averages over this many frames, the frame itself the last, as a live
             camera requires; by default over all frames of the clip, as in the paper. See :class:`AGDTStream`.
         residual_scale: True multiplies what is added to X by a learnable scalar that starts at 0, so that the layer
@@ -345,7 +345,7 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
 
     Args:
         channels: C, the number of channels.
-        gate: False is the row "w/o gate" of the paper's Table 2.
+        gate: False gives f_att = (a + b) / 2, our reading of the row "without gated fusion strategy" of Table 2.
         local_kernel_size: k along the channel axis, odd; by default ECA's: 3 at C = 64, 5 at 128 to 512.
         num_frames, spatial_kernel_size, context_kernel_size, context_groups, context_window, residual_scale, device,
             dtype: as of :class:`GlobalConvolutionalAttention`.

@@ -1,9 +1,8 @@
-"""Equations 1 to 25 of AGDTNet as pure functions of tensors.
+"""The equations of AGDTNet as pure functions of tensors, one for each group of equations.
 
 Axes: B clips, T frames, C channels, H height, W width, N = B*T frames of all clips. The equation numbers are those of
 Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and Differential Temporal
-Transformer", CAAI Transactions on Intelligence Technology, 2026. Equations 8 to 11 and 13 read the whole map; they are
-in
+Transformer", CAAI Transactions on Intelligence Technology, 2026. What reads the whole map (eqs. 8-11 and 13) is in
 :mod:`agdt_layers.feature_maps`.
 """
 

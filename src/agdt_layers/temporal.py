@@ -31,8 +31,9 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 14-21. The paper's Roll(X, +s) means the frame s later, as its
-    text says; torch.roll's sign is the opposite. The printed ranges leave out the wrapped frames, so differences that
-    reach beyond the clip are zero by default; the paper's text argues for the cyclic roll, ``boundary="wrap"``.
+    text says; a literal torch.roll gives the same functions with (alpha_f, alpha_b) replaced by (-alpha_b, -alpha_f).
+    The printed ranges leave out the wrapped frames, so differences that reach beyond the clip are zero by default; the
+    paper's text argues for the cyclic roll, ``boundary="wrap"``.
 
     Args:
         channels: C, the number of channels.
@@ -200,7 +201,7 @@ class DTFormer(NotScriptable, nn.Module):
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 14-25. The paper prints no sizes; the defaults are those of the
-    T-Former of Former-DFER, whose design it extends.
+    T-Former of Former-DFER; that the paper extends its design is our inference.
 
     Args:
         channels: C, the number of channels.

@@ -82,7 +82,10 @@ DAISEE_TRAIN = (
 
 
 def write_daisee(root: Path) -> None:
-    """Labels as published, frames as prepare_videos.py leaves them; the last training clip is labelled and missing."""
+    """Labels as published, frames as prepare_videos.py leaves them; the last training clip is labelled and missing.
+
+    AllLabels.csv has one clip a part more than the tables of the parts, and other ids in it end in .mp4.
+    """
     labels = root / "Labels"
     labels.mkdir(parents=True)
     rows = {
@@ -90,11 +93,16 @@ def write_daisee(root: Path) -> None:
         "Validation": [(f"33000{n}1001.avi", int(n == 1), 2, int(n == 2) * 3, int(n == 3) * 3) for n in range(1, 5)],
         "Test": [(f"50000{n}1001.avi", int(n == 1) * 3, 2, int(n == 2) * 3, int(n == 3) * 3) for n in range(1, 6)],
     }
-    for part, clips in rows.items():
-        lines = ["ClipID,Boredom,Engagement,Confusion,Frustration "]
-        for number, (clip, *levels) in enumerate(clips):
-            lines.append(",".join([clip, *map(str, levels)]))
+    header = "ClipID,Boredom,Engagement,Confusion,Frustration \n"
+    every = []
+    for place, (part, clips) in enumerate(rows.items()):
+        lines = []
+        for number, (clip, *levels) in enumerate([*clips, (f"{700 + place}0011001.avi", 0, 3, 0, 0)]):
+            lines.append(",".join([clip, *map(str, levels)]) + "\n")
             stem = clip.split(".")[0]
             if stem != "2100552061":
                 write_frames(root / f"faces/{part}/{stem[:6]}/{stem}/{stem}", numbered(9, "{:05}.jpg"), first=number)
-        (labels / f"{part}Labels.csv").write_text("\n".join(lines) + "\n")
+        (labels / f"{part}Labels.csv").write_text(header + "".join(lines[:-1]))
+        every += lines
+    every[::3] = [line.replace(".avi", ".mp4") for line in every[::3]]
+    (labels / "AllLabels.csv").write_text(header + "".join(every))

@@ -210,6 +210,7 @@ def test_attention_is_a_class_or_a_callable_too(make: Callable[[int], nn.Module]
     ("settings", "message"),
     [
         ({"attention": lambda channels: SHARED}, "makes one layer for two stages"),
+        ({"attention": SHARED}, "got a CBAM. Give the class"),
         ({"attention": lambda channels: channels}, "what attention makes to be a torch.nn.Module, got 128"),
         ({"attention": AdaptiveGlobalAttention, "causal": True}, "context_window=16"),
         ({"attention": AdaptiveGlobalAttention, "backbone": nn.Conv2d(3, 4, 3)}, "in its own ResNet18 only"),

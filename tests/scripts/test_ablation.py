@@ -7,15 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ablation
+from dfer.experiments import trained_runs
 from dfer.experiments.one_run import train_and_test
 from dfer.experiments.protocol import Protocol
+from dfer.training.identity import plain
 from dfer.training.module import Recognition
+from dfer.training.settings import Settings
+from helpers.made_data import write_dfew
 from helpers.tiny_runs import write_coloured_lists
 
 SCRIPT = Path(ablation.__file__)
@@ -206,11 +211,60 @@ def test_on_clips_on_disk_every_run_is_one_of_train_py(
     table = (out / "ablation.md").read_text()
     assert table in printed
     assert "| UAR, % | sd | WAR, % | minus agdtnet |" in table
-    assert f"Each run is one of train.py with `--list {tmp_path / 'train.txt'}`, recipe rendered: 2 epochs" in table
+    assert f"Each run is one of train.py with `--list {tmp_path / 'train.txt'}`. Recipe rendered: 2 epochs" in table
     assert not (out / "clips.png").exists()
 
     assert ablation.main([*command, "--select-on", "test"]) == 2
     assert "was made with --select-on validation, not test; give the same" in capsys.readouterr().err
+
+
+DFEW = ["--frames", "2", "--size", "32", "--workers", "0", "--recipe", "rendered", "--batch-size", "8", "--epochs", "1"]
+
+
+def test_on_dfew_one_call_runs_all_five_folds_beside_table_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The trainings are replaced: each leaves scores from which fold and seed can be told."""
+    clips = [2341, 2341, 2340, 2339, 2336]
+
+    def train(settings: Settings) -> None:
+        fold, seed = settings.clips.fold, settings.training.seed
+        metrics = {"uar": fold / 10 + seed / 100, "war": fold / 20, "recall": dict.fromkeys("abcdefg"), "history": []}
+        metrics["confusion"] = [[clips[fold - 1] - 1, 0], [0, 1]]
+        settings.out.mkdir()
+        groups = {name: plain(asdict(getattr(settings, name))) for name in ("clips", "net", "training")}
+        made = {**groups, "device": "cpu", "versions": {}, "commit": None}
+        (settings.out / "metrics.json").write_text(json.dumps({**metrics, "settings": made}))
+
+    monkeypatch.setattr(trained_runs, "train", train)
+    out, rows = tmp_path / "out", ["aga+mean", "agdtnet"]
+    command, trainer = ["--rows", *rows, "--seeds", "2", "--out"], ["--", "--dfew", "DFEW", *DFEW]
+    assert ablation.main([*command, str(out), *trainer]) == 0
+    assert "agdtnet  seed 1  fold 5  UAR  51.0 %" in capsys.readouterr().out
+    names = [f"{row}-seed{seed}-fold{fold}.json" for row in rows for seed in (0, 1) for fold in range(1, 6)]
+    assert runs_in(out) == sorted(names)
+    for row in json.loads((out / "ablation.json").read_text())["rows"]:
+        assert row["uar"] == pytest.approx([0.30, 0.31])
+        assert row["columns"]["WAR, %"] == pytest.approx(0.15)
+    table = (out / "ablation.md").read_text()
+    assert "| WAR, % | UAR, Table 2 | WAR, Table 2 | minus agdtnet |" in table
+    assert "| 30.5 | 0.7 | 15.0 | 55.63 | 69.30 |" in table
+    assert "| 30.5 | 0.7 | 15.0 | - | - | +0.0 |" in table
+    assert "The columns of Table 2 are the paper's, not measured here." in table
+    assert "`--dfew DFEW`, once for each fold; a seed's score is the mean over the five folds. Recipe" in table
+
+    # Of a part of DFEW the paper's scores are not shown.
+    clips[4] -= 1
+    assert ablation.main([*command, str(tmp_path / "other"), *trainer]) == 0
+    assert "Table 2" not in (tmp_path / "other/ablation.md").read_text()
+
+
+def test_a_fold_that_is_named_is_run_alone(tmp_path: Path) -> None:
+    write_dfew(tmp_path / "DFEW")
+    trainer = ["--dfew", str(tmp_path / "DFEW"), "--fold=2", *DFEW]
+    assert ablation.main(["--rows", "aga+mean", "--seeds", "2", "--out", str(tmp_path / "out"), "--", *trainer]) == 0
+    assert runs_in(tmp_path / "out") == ["aga+mean-seed0.json", "aga+mean-seed1.json"]
+    assert f"--dfew {tmp_path / 'DFEW'} --fold 2`." in (tmp_path / "out/ablation.md").read_text()
 
 
 def test_a_broken_frame_is_one_line_and_the_runs_before_it_stay(

@@ -2,14 +2,19 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
+import attention_maps
 from agdt_layers import build_agdtnet
 from attention_maps import main, spread_over_classes
-from dfer.training.trained_file import TrainedFacts, write_trained
+from dfer.training.trained_file import write_trained
+from helpers.made_rows import facts
 from helpers.tiny_runs import NAMES, write_coloured_lists
 
 
@@ -20,28 +25,14 @@ def talking_face_file() -> Path:
     return Path(spec.origin).parent / "datasets" / "data" / "carphone_pristine.mp4"
 
 
-def write_run(folder: Path, lists: Path, attention: str = "aga") -> Path:
+def write_run(folder: Path, lists: Path, attention: str = "aga", test: str = "test", **changes: Any) -> Path:
     """The folder of a run of train.py, without the training."""
     folder.mkdir(parents=True)
     net = {"model": "agdtnet", "attention": attention, "temporal": "mean", "dropout": 0.0}
-    facts = TrainedFacts(
-        classes=NAMES,
-        mean=(0.5,) * 3,
-        std=(0.25,) * 3,
-        size=32,
-        frames=2,
-        frames_per_segment=1,
-        net=net,
-        trained_on="a list",
-        epoch=1,
-        epoch_selected_on="validation",
-        uar=0.5,
-        war=0.5,
-        recall=(None,) * 3,
-    )
+    seen = {"classes": NAMES, "frames": 2, "net": net} | changes
     trained = build_agdtnet(3, num_frames=2, attention=attention, temporal="mean")
-    write_trained(folder / "weights.safetensors", trained, facts)
-    saved = {"clips": {"test_list": str(lists / "test.txt")}, "training": {"seed": 0}}
+    write_trained(folder / "weights.safetensors", trained, facts(**seen))
+    saved = {"clips": {"test_list": str(lists / f"{test}.txt")}, "training": {"seed": 0}}
     (folder / "settings.json").write_text(json.dumps(saved))
     return folder
 
@@ -64,7 +55,7 @@ def test_maps_and_curves_of_test_clips(run: Path, capsys: pytest.CaptureFixture[
     assert report["clips"] == 2
     maps = [row["map"] for row in report["maps"]]
     assert maps == [
-        *(f"{stage}, {gate}" for gate in ("without gate", "with gate") for stage in ("layer2", "layer3")),
+        *(f"{stage}, {gate}" for gate in ("gate at 1/2", "with gate") for stage in ("layer2", "layer3")),
         *("centre prior", "random as layer2", "random as layer3"),
     ]
     for row in report["maps"]:
@@ -74,6 +65,43 @@ def test_maps_and_curves_of_test_clips(run: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert (out / "explanation.md").read_text() in printed
     assert "layer2, with gate, against random maps: " in printed
+
+
+def drawn_rows(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is drawn from now on: of each picture the rows and the captions."""
+    drawn: list[Any] = []
+    monkeypatch.setattr(attention_maps, "draw_maps", lambda path, clips, *shown: drawn.append(shown))
+    return drawn
+
+
+def test_of_two_runs_both_models_are_drawn_in_the_order_of_figure_8(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = write_run(tmp_path / "plain", run.parent / "clips", attention="aga-without-gate")
+    drawn = drawn_rows(monkeypatch)
+    for runs in ([run, plain], [plain, run]):
+        assert main([*map(str, runs), "--clips", "2"]) == 0
+    assert main([str(run), "--clips", "2"]) == 0
+    assert main([str(plain), "--clips", "2"]) == 0
+    (both, captions), (again, _), (alone, _), (of_plain, _) = drawn
+    assert (list(both), list(alone), list(of_plain)) == (
+        ["without gate", "with gate"],
+        ["gate at 1/2", "with gate"],
+        ["without gate"],
+    )
+    for stage in ("layer2", "layer3"):
+        assert torch.equal(both["with gate"][stage], alone["with gate"][stage])
+        assert torch.equal(both["without gate"][stage], of_plain["without gate"][stage])
+        assert not torch.equal(both["without gate"][stage], alone["gate at 1/2"][stage])
+        assert torch.equal(both["without gate"][stage], again["without gate"][stage])
+    assert re.fullmatch(r"dark, recognised as \w+ without gate, \w+ with gate", captions[0])
+
+
+def test_two_runs_and_a_video(run: Path, tmp_path: Path) -> None:
+    plain = write_run(tmp_path / "plain", run.parent / "clips", attention="aga-without-gate")
+    assert main([str(plain), str(run), "--video", str(talking_face_file()), "--out", str(tmp_path / "maps")]) == 0
+    with Image.open(tmp_path / "maps/attention_maps.png") as picture:
+        assert min(picture.size) > 200
 
 
 def test_a_video(run: Path, tmp_path: Path) -> None:
@@ -91,6 +119,9 @@ def test_clips_of_every_class_are_taken_in_turn() -> None:
 
 def test_bad_input(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     se = write_run(tmp_path / "se", run.parent / "clips", attention="se")
+    plain = write_run(tmp_path / "plain", run.parent / "clips", attention="aga-without-gate")
+    elsewhere = write_run(tmp_path / "elsewhere", run.parent / "clips", attention="aga-without-gate", test="train")
+    larger = write_run(tmp_path / "larger", run.parent / "clips", attention="aga-without-gate", size=48)
     none, video = tmp_path / "none", str(talking_face_file())
     (tmp_path / "file").touch()
     for arguments, message in (
@@ -99,6 +130,13 @@ def test_bad_input(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ([none], f"{none}: no such file"),
         ([tmp_path], "holds no weights.safetensors"),
         ([se], "the net holds no AGA"),
+        ([run, run], "expected one run, or two: one trained with --attention aga-without-gate and one with the gate"),
+        ([plain, plain], "expected one run, or two"),
+        ([plain, run, run], "expected one run, or two"),
+        ([se, run], "the net holds no AGA"),
+        ([run, elsewhere], "are tested on different clips; train both with the same flags and --seed"),
+        ([run, larger], "weights.safetensors has size 48"),
+        ([run, plain, "--curves", "2"], "--curves: measured on the maps of one run; give one"),
         ([run, "--video", video, "--curves", "2"], "--video is drawn alone; leave out --curves"),
         ([run, "--video", video, "--test-list", "x"], "--video is drawn alone"),
         ([run, "--clips", "0"], "--clips: expected a whole number from 1, got 0"),

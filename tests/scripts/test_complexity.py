@@ -7,26 +7,34 @@ import pytest
 import torch
 
 import complexity
+from helpers.papers_tables import TABLE_6, rows
 
 SMALL = ["--frames", "2", "--size", "32", "--seconds", "0"]
 
 
 def test_table_numbers_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    models = ["former-dfer", "resnet18-lstm", "agdtnet"]
+    models = ["former-dfer", "vgg16-lstm", "agdtnet"]
     assert complexity.main(["--models", *models, *SMALL, "--device", "cpu", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "complexity.json").read_text())
     assert [row["model"] for row in report["rows"]] == models
     assert report["clip"] == {"frames": 2, "size": 32}
     table = (tmp_path / "complexity.md").read_text()
     assert table in capsys.readouterr().out
-    agdtnet = next(line for line in table.splitlines() if line.startswith("| agdtnet"))
-    cells = [cell.strip() for cell in agdtnet.strip("|").split("|")]
-    row = report["rows"][2]
-    assert cells[1] == f"{row['parameters'] / 1e6:.2f}"
-    assert cells[3] == f"{row['multiply_adds'] / 1e9:.2f}"
-    assert cells[5] == str(row["launches"])
-    assert (cells[2], cells[4], cells[8]) == ("19.10", "5.98", "69.30"), "published, in columns that say so"
-    assert "Published columns are quoted, not measured" in table
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    cells = {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines[2:7]}
+    assert list(cells) == ["former-dfer", "vgg16-lstm [1]", "agdtnet [2]", "NR-DFERNet [3]", "MAE-DFER [4]"]
+    for row, shown in zip(report["rows"], cells.values(), strict=False):
+        assert shown["parameters, M"] == f"{row['parameters'] / 1e6:.2f}"
+        assert shown["multiply-adds, G"] == f"{row['multiply_adds'] / 1e9:.2f}"
+        assert shown["launches"] == str(row["launches"])
+    printed = {name: [row[head] for head in lines[0] if "Table 6" in head] for name, row in cells.items()}
+    paper = rows(TABLE_6) | {"none": ["-"] * 3}
+    named = ("Former-DFER", "none", "AGDTNet", "NR-DFERNet", "MAE-DFER")
+    assert list(printed.values()) == [paper[name] for name in named]
+    assert [row["WAR on DFEW, paper"] for row in cells.values()] == ["65.70", "-", "69.30", "-", "-"]
+    assert "[1] vgg16-lstm: not in the paper" in table
+    assert "[2] agdtnet: the text prints 19.10 M, 5.98 GFLOPs and 11.71 ms" in table
+    assert "[4] MAE-DFER: not built here" in table
     assert (tmp_path / "complexity.png").read_bytes().startswith(b"\x89PNG")
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -58,3 +66,12 @@ def test_an_unknown_model_is_refused_with_the_known_ones(capsys: pytest.CaptureF
         complexity.main(["--models", "r3d"])
     assert stopped.value.code == 2
     assert "former-dfer" in capsys.readouterr().err
+
+
+def test_the_committed_table_is_that_of_the_committed_numbers() -> None:
+    folder = Path(__file__).parents[2] / "docs/complexity"
+    report = json.loads((folder / "complexity.json").read_text())
+    assert [row["published"] for row in report["rows"]] == [
+        complexity.published(row["model"]) for row in report["rows"]
+    ]
+    assert (folder / "complexity.md").read_text() == complexity.markdown(report)

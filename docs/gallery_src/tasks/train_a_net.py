@@ -79,10 +79,11 @@ show(out / "footage" / "confusion.png", 3.6)
 # %%
 # What the settings mean
 # ----------------------
-# What clips of your own are trained with unless you say otherwise. The recipes ``dfew``, ``ferv39k`` and ``daisee`` are
-# the paper's; ``dfew`` is SGD with learning rate 1e-3, momentum 0.9 and weight decay 1e-4, halved every 7 epochs, for
-# 100 epochs with batches of 40. A pretrained backbone, ``--pretrained resnet18.pth``, is this package's choice, not the
-# paper's; ``rendered`` is the recipe for training from scratch.
+# What clips of your own are trained with unless you say otherwise. The recipes ``dfew`` and ``ferv39k`` are those of
+# the paper: SGD with learning rate 1e-3, momentum 0.9 and weight decay 1e-4, halved every 7 epochs, for 100 epochs with
+# batches of 40. Of ``daisee`` the cosine schedule with warm restarts, the balanced order and the batches are the
+# paper's, and the rest is this package's choice. So are the number of frames, two from each of eight segments, and a
+# pretrained backbone, ``--pretrained resnet18.pth``. ``rendered`` is the recipe for training from scratch.
 for name, value in ON_DISK.items():
     print(f"{name:18} {value}")
 

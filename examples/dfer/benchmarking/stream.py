@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from agdt_layers import AGDTStream, ResNet18, build_agdtnet, fold_batch_norms
+from agdt_layers import AGDTStream, ResNet18, build_agdtnet
 from dfer.benchmarking.rows import Row, Settings, forward
 
 RUN = 16
@@ -18,19 +18,16 @@ def stream(settings: Settings) -> Iterator[Row]:
     """
     net = build_agdtnet(causal=True).to(settings.device).eval()
     alone = ResNet18().to(settings.device).eval()
-    folded = fold_batch_norms(net).model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    camera, prepared, file = AGDTStream(net), AGDTStream(folded), AGDTStream(net)
+    camera, file = AGDTStream(net), AGDTStream(net)
     frames = camera.step.num_frames
     clip = torch.randn(1, RUN, 3, 112, 112, device=settings.device)
     frame = clip[:, 0].contiguous()
     camera.push(clip)
-    prepared.push(clip)
     file.push(clip)
     vectors = torch.randn(1, frames, 512, device=settings.device)
     medians = settings.medians(
         {
             "frame": lambda: camera.push(frame),
-            "prepared": lambda: prepared.push(frame),
             "run": lambda: file.push(clip),
             "alone": forward(alone, frame),
             "clip": forward(net, clip),
@@ -40,9 +37,6 @@ def stream(settings: Settings) -> Iterator[Row]:
     )
     yield Row("AGDTStream, one push, against a frame of ResNet18 alone", "AGDTStream, one push", "ResNet18, a frame",
               "ms", medians["frame"], medians["alone"], 1.3)  # fmt: skip
-    yield Row("AGDTStream of a prepared net, one push, against a frame of ResNet18 alone",
-              "AGDTStream of a prepared net, one push", "ResNet18, a frame", "ms",
-              medians["prepared"], medians["alone"], 1.3)  # fmt: skip
     yield Row(
         f"AGDTStream, a frame in a run of {RUN}, against a frame's share of the clip and of the temporal encoder",
         f"AGDTStream, a frame in a run of {RUN}",

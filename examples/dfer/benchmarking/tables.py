@@ -13,7 +13,7 @@ HEADLINE = (
     "AGA with dense context",
     "AGDTNet, forward, batch",
     "AGDTNet, training step, batch 1, against",
-    "AGDTNet, forward, prepared",
+    "AGDTNet, forward, folded",
     "AGDTNet, forward, onnxruntime",
     "AGDTNet, forward, bfloat16",
     "AGDTStream",

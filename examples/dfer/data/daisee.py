@@ -1,10 +1,10 @@
 """DAiSEE: 9,068 clips of learners, four states with levels from 0 to 3, made one label as in the paper."""
 
-import random
+import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dfer.bad_input import BadInput
 from dfer.data.data_set import ClipList, DataSet, Entry, ListedClip, best_shortening, find_clips, read_table
@@ -12,9 +12,15 @@ from dfer.data.folders import Place
 
 NAMES = ("boredom", "engagement", "confusion", "frustration")
 COLUMNS = ("ClipID", "Boredom", "Engagement", "Confusion", "Frustration")
-# Table 1 of the paper: so many clips of boredom and engagement are kept, at random. Its "validation" has the counts
-# of DAiSEE's folder Test, its "test" those of Validation.
-KEPT = {"Train": (259, 582), "Validation": (139, 312), "Test": (91, 204)}
+# The paper's Table 1 by DAiSEE's own folders: clips found of each state, and how many of boredom and engagement are
+# kept at random. The paper's validation part has the counts of the folder Test, its test part those of Validation.
+TABLE_1 = {
+    "Train": ((849, 4163, 275, 194), (259, 582)),
+    "Validation": ((470, 1040, 106, 104), (139, 312)),
+    "Test": ((264, 1301, 90, 68), (91, 204)),
+}
+# Of the draw of those clips. It is no setting: every run has the same clips, so that runs can be compared and pooled.
+DRAW_SEED = 0
 
 
 class Row(NamedTuple):
@@ -29,29 +35,28 @@ class Row(NamedTuple):
         return self.stem[:6]
 
 
-def read_daisee(labels: Path, place: Place, *, seed: int, parts: str = "official") -> DataSet:
+def read_daisee(labels: Path, place: Place, *, parts: Literal["official", "paper"] = "official") -> DataSet:
     """Read the tables in DAiSEE's folder, or in its folder `Labels`; `place` has what prepare_videos.py makes.
 
-    `parts="paper"` exchanges validation and test, as the paper's Table 1 does.
+    `official` reads the tables of the three parts. `paper` gives the clips of the paper's Table 1: those of
+    AllLabels.csv, which lists more, by the folder that holds each, with validation and test exchanged.
     """
-    before = read_parts(labels / "Labels" if (labels / "Labels").is_dir() else labels, place)
-    after = {part: undersample(clips.clips, KEPT[part], f"{seed} {part}") for part, clips in before.items()}
-    validation, test = ("Validation", "Test") if parts == "official" else ("Test", "Validation")
+    folder = labels / "Labels" if (labels / "Labels").is_dir() else labels
+    if parts == "paper":
+        before, validation, test = split_by_folder(folder / "AllLabels.csv", place), "Test", "Validation"
+    else:
+        before, validation, test = read_parts(folder, place), "Validation", "Test"
+    after = {part: undersample(clips.clips, TABLE_1[part][1]) for part, clips in before.items()}
     remarks = [remark for part in before.values() for remark in part.remarks]
     remarks.append(table_1({part: clips.clips for part, clips in before.items()}, after))
     if parts == "paper":
-        remarks.append(
-            "DAiSEE: as in the paper's Table 1, the folder Test chooses the epoch and Validation is reported"
-        )
+        remarks.append("DAiSEE: as in the paper, the folder Test chooses the epoch and the folder Validation is tested")
     changes = [change for part in before.values() for change in part.changes]
     return DataSet(NAMES, after["Train"], after[test], after[validation], tuple(remarks), tuple(changes))
 
 
 def read_parts(labels: Path, place: Place) -> dict[str, ClipList]:
-    """From the tables of the three parts; where none of them is there, from AllLabels.csv."""
-    files, every = {part: labels / f"{part}Labels.csv" for part in KEPT}, labels / "AllLabels.csv"
-    if every.is_file() and not any(file.exists() for file in files.values()):
-        return split_by_folder(every, place)
+    files = {part: labels / f"{part}Labels.csv" for part in TABLE_1}
     return {part: clips_of(file, read_rows(file), part, place) for part, file in files.items()}
 
 
@@ -68,19 +73,19 @@ def read_rows(file: Path) -> list[Row]:
 def split_by_folder(file: Path, place: Place) -> dict[str, ClipList]:
     """AllLabels.csv names no parts: a clip belongs to the one whose folder holds it."""
     rows = read_rows(file)
-    by_part: dict[str | None, list[Row]] = {part: [] for part in (*KEPT, None)}
+    by_part: dict[str | None, list[Row]] = {part: [] for part in (*TABLE_1, None)}
     for row in rows:
         by_part[part_of(row, place)].append(row)
-    for part in KEPT:
+    for part in TABLE_1:
         if not by_part[part]:
             raise BadInput(
                 f"{file}: none of its {len(rows)} clips is in a folder {part}; point --frames-root to what "
                 "prepare_videos.py made of DAiSEE's folder DataSet, with Train, Validation and Test in it"
             )
-    clips = {part: clips_of(file, by_part[part], part, place) for part in KEPT}
+    clips = {part: clips_of(file, by_part[part], part, place) for part in TABLE_1}
     if nowhere := by_part[None]:
         clips["Train"].remarks.append(
-            f"{file}: {len(nowhere)} of {len(rows)} clips have no folder in {', '.join(KEPT)}, first at line "
+            f"{file}: {len(nowhere)} of {len(rows)} clips have no folder in {', '.join(TABLE_1)}, first at line "
             f"{nowhere[0].line}: {nowhere[0].stem}; left out"
         )
         clips["Train"].changes.extend(f"{file}:{row.line}: {row.stem}: no folder; left out" for row in nowhere)
@@ -88,7 +93,7 @@ def split_by_folder(file: Path, place: Place) -> dict[str, ClipList]:
 
 
 def part_of(row: Row, place: Place) -> str | None:
-    for part in KEPT:
+    for part in TABLE_1:
         for path in (f"DataSet/{part}/{row.user}/{row.stem}", f"{part}/{row.user}/{row.stem}"):
             if any(place.has(own) or place.left_out(own) for own in (f"{path}/{row.stem}", path)):
                 return part
@@ -120,23 +125,31 @@ def label_of(levels: Sequence[int]) -> int:
     return max((3, 2, 0, 1), key=lambda state: levels[state])
 
 
-def undersample(clips: Sequence[ListedClip], kept: tuple[int, int], seed: str) -> list[ListedClip]:
-    """Keep all of confusion and frustration, and at most so many of boredom and engagement; order stays."""
+def undersample(clips: Sequence[ListedClip], kept: tuple[int, int]) -> list[ListedClip]:
+    """Keep all of confusion and frustration, and at most so many of boredom and engagement; order stays.
+
+    Every clip has a number drawn for its own id, and the smallest are kept: a missing clip changes one other.
+    """
+
+    def drawn(index: int) -> bytes:
+        return hashlib.sha256(f"{DRAW_SEED} {Path(str(clips[index].frames)).name}".encode()).digest()
+
     chosen: set[int] = set()
     for label in range(len(NAMES)):
         places = [i for i, clip in enumerate(clips) if clip.label == label]
-        if label < len(kept) and kept[label] < len(places):
-            places = random.Random(f"{seed} {label}").sample(places, kept[label])
-        chosen.update(places)
+        chosen.update(sorted(places, key=drawn)[: kept[label]] if label < len(kept) else places)
     return [clips[i] for i in sorted(chosen)]
 
 
-def table_1(before: dict[str, list[ListedClip]], after: dict[str, list[ListedClip]]) -> str:
-    """The clips of every state, as found and as kept."""
-    lines = ["DAiSEE's clips, as found -> kept at random:"]
+def table_1(before: Mapping[str, Sequence[ListedClip]], after: Mapping[str, Sequence[ListedClip]]) -> str:
+    """The clips of every state, found and kept, and below them what the paper's Table 1 has."""
+    lines = ["DAiSEE's clips, found -> kept at random, and those of the paper's Table 1:"]
     lines.append(f"  {'folder':10}" + "".join(f"{name:>14}" for name in NAMES))
-    for part, clips in before.items():
-        found, kept = Counter(clip.label for clip in clips), Counter(clip.label for clip in after[part])
-        cells = (f"{found[label]} -> {kept[label]}" for label in range(len(NAMES)))
-        lines.append(f"  {part:10}" + "".join(f"{cell:>14}" for cell in cells))
+    for part, (found, drawn) in TABLE_1.items():
+        ours, left = Counter(clip.label for clip in before[part]), Counter(clip.label for clip in after[part])
+        counts = {part: [(ours[label], left[label]) for label in range(len(NAMES))]}
+        counts["  paper"] = list(zip(found, (*drawn, *found[len(drawn) :]), strict=True))
+        for name, pairs in counts.items():
+            cells = (f"{first} -> {second}" for first, second in pairs)
+            lines.append(f"  {name:10}" + "".join(f"{cell:>14}" for cell in cells))
     return "\n".join(lines)

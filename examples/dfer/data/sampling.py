@@ -1,4 +1,4 @@
-"""Which frames of a clip the net sees: U segments of V frames (Section 3.1 of the paper)."""
+"""Which frames of a clip the net sees: U segments of V frames (section 3.1 of the paper, which prints neither)."""
 
 import torch
 

@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from dfer.chart_style import BLUE, GREEN, MUTED, ORANGE, PURPLE, STYLE, WIDTH, save
+from dfer.evaluation.gains import AT_HALF, WITHOUT
 
 
 def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], captions: Sequence[str]) -> None:
-    """For each clip its frames, then for every stage a row of maps without the gate and one with it.
+    """For each clip its frames, then for every stage a row of maps for each of `rows`.
 
-    `clips` (B, T, 3, H, W) from 0 to 1; `rows` the gains by gate, then by stage. One colour scale for each clip and
-    stage, so that its rows and frames can be compared.
+    `clips` (B, T, 3, H, W) from 0 to 1; `rows` the gains by the row's name, then by stage. One colour scale for each
+    clip and stage, so that its rows and frames can be compared.
     """
     B, T = clips.shape[:2]
     stages = list(next(iter(rows.values())))
@@ -64,12 +65,12 @@ def draw_explanation(path: Path, report: dict[str, Any]) -> None:
     with plt.rc_context(STYLE):
         figure, both = plt.subplots(2, 1, figsize=(WIDTH, 7.6), layout="constrained")
         shares = [100 * share for share in report["shares"]]
-        stages = list(dict.fromkeys(name.partition(",")[0] for name in report["curves"] if ", with" in name))
+        stages = list(dict.fromkeys(name.partition(",")[0] for name in report["curves"] if "," in name))
         for kind, axes in zip(("deletion", "insertion"), both, strict=True):
             for name, curve in report["curves"].items():
                 stage = name.removeprefix("random as ").partition(",")[0]
                 colour = colours[stages.index(stage)] if stage in stages else MUTED
-                random, plain = name.startswith("random"), "without" in name
+                random, plain = name.startswith("random"), name.endswith((AT_HALF, WITHOUT))
                 dash = ":" if random else "--" if plain else "-"
                 axes.plot(shares, curve[kind], color=colour, linestyle=dash, linewidth=1.6, label=name)
             done = "removed" if kind == "deletion" else "given back"

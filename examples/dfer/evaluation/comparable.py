@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dfer.evaluation.evaluated_clips import EvaluatedClips
 from dfer.evaluation.published import SCORES
 
-# Test clips as published: DFEW's by fold; DAiSEE's are those that the paper's Table 1 keeps of its test part.
+# DFEW's, by fold; FERV39k's; those that the paper's Table 1 keeps of DAiSEE for its test.
 TEST_CLIPS = {"dfew": (2341, 2341, 2340, 2339, 2336), "ferv39k": (7847,), "daisee": (661,)}
-NAMES = {"dfew": "DFEW", "ferv39k": "FERV39k", "daisee": "DAiSEE"}
 PUBLISHED = "published scores are of DFEW, FERV39k and DAiSEE"
 
 
@@ -24,8 +23,8 @@ def why_not_comparable(runs: Sequence[EvaluatedClips]) -> str | None:
         source = settings.source
         if source == "daisee" and settings.daisee_parts == "official":
             return (
-                "No published table: the paper's test part is DAiSEE's folder Validation (--daisee-parts paper), "
-                "these clips are of the folder Test."
+                "No published table: the paper's test clips are those of --daisee-parts paper, "
+                "these are of DAiSEE's official test part."
             )
         expected = TEST_CLIPS[source][settings.fold - 1 if source == "dfew" else 0]
         if count != expected:
@@ -34,11 +33,9 @@ def why_not_comparable(runs: Sequence[EvaluatedClips]) -> str | None:
 
 
 def folds_in_words(runs: Sequence[EvaluatedClips]) -> str:
-    """What ours and the published figure are means of."""
+    """On which of DFEW's folds ours were measured; empty for other data sets."""
     if runs[0].settings.source != "dfew":
         return ""
     folds = sorted({clips.settings.fold for clips in runs})
-    if folds == [1, 2, 3, 4, 5]:
-        return "Published and measured rows are means over the five folds."
-    told = ", ".join(map(str, folds))
-    return f"Published rows are means over the five folds; measured here: fold {told} alone."
+    measured = f"fold {', '.join(map(str, folds))}" if folds != [1, 2, 3, 4, 5] else "the mean over folds 1 to 5"
+    return f"Measured here: {measured}; the paper does not say on which of DFEW's folds its figures were measured."

@@ -29,7 +29,7 @@ def draw_cost_against_score(path: Path, rows: Sequence[dict[str, Any]], own: Seq
             cost, war = row["multiply_adds"] / 1e9, row["published"]["war"]
             colour = BLUE if row["model"] in own else ORANGE
             axes.scatter(cost, war, s=_area(row), color=colour, alpha=0.6, linewidths=0)
-            printed = row["published"]["multiply_adds"]
+            printed = row["published"]["gflops"]
             if printed is not None and abs(printed / cost - 1) > DIFFERS:
                 axes.plot([printed, cost], [war, war], color=colour, linewidth=0.8, linestyle=":")
                 axes.scatter(printed, war, s=30, facecolors="none", edgecolors=colour)
@@ -39,12 +39,14 @@ def draw_cost_against_score(path: Path, rows: Sequence[dict[str, Any]], own: Seq
         if scored:
             costs = [row["multiply_adds"] / 1e9 for row in scored]
             axes.set_xlim(0.65 * min(costs), max(1.6 * max(costs), 6 * min(costs)))
-        axes.set_ylim(52, 71.5)
+        axes.set_ylim(51.5, 71.5)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
-        axes.set_xlabel("giga multiply-adds per clip, counted here\n(open circle: the printed count, where it differs)")
-        axes.set_ylabel("WAR on DFEW in %, as published")
+        axes.set_xlabel(
+            "giga multiply-adds per clip, counted here\n(open circle: GFLOPs as Table 6 prints them, where they differ)"
+        )
+        axes.set_ylabel("WAR on DFEW in %, as the paper prints it")
         save(figure, path)
 
 
@@ -65,9 +67,9 @@ def _label_own(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _label_peers(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
-    """Above and below in turn, so that neighbours' labels miss each other."""
+    """Below and above in turn, so that labels of neighbours do not overlap."""
     for place, row in enumerate(sorted(rows, key=lambda row: row["multiply_adds"])):
-        side = 1 if place % 2 == 0 else -1
+        side = -1 if place % 2 == 0 else 1
         axes.annotate(
             _text(row),
             (row["multiply_adds"] / 1e9, row["published"]["war"]),

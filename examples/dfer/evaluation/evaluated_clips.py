@@ -140,7 +140,7 @@ def reported_part(settings: ClipSettings, seed: int) -> ReportedPart:
             str(settings.labels), frames=settings.frames, size=settings.size, seed=seed, select_on="validation"
         )
         return ReportedPart(run.test, run.names)
-    data = each_once(listed(settings) if settings.test_list is not None else read(settings, seed))
+    data = each_once(listed(settings) if settings.test_list is not None else read(settings))
     source = ClipsOnDisk(
         data.test,
         size=settings.size,

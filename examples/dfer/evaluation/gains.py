@@ -1,4 +1,4 @@
-"""Where AGA looks: by how much it amplifies each position, with the gate of its channel attention and without."""
+"""Where AGA looks: by how much it amplifies each position, by the gate of its channel attention."""
 
 import copy
 
@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from agdt_layers import AdaptiveChannelAttention, AttentionWeights, capture_attention
 from dfer.bad_input import BadInput
+
+# What a row of maps is called. Figure 8 of the paper has the rows WITHOUT and WITH: two trained models.
+WITHOUT, AT_HALF, WITH = "without gate", "gate at 1/2", "with gate"
 
 
 def gains(net: nn.Module, clips: Tensor) -> dict[str, Tensor]:
@@ -30,8 +33,8 @@ def has_gate(net: nn.Module) -> bool:
     return any(isinstance(part, AdaptiveChannelAttention) and part.gate is not None for part in net.modules())
 
 
-def without_gate(net: nn.Module) -> nn.Module:
-    """A copy whose gates are 1/2 everywhere: f_att = (a + b) / 2, as without a gate."""
+def with_gate_at_half(net: nn.Module) -> nn.Module:
+    """A copy with w = 1/2 everywhere: f_att = (a + b) / 2, with weights that were trained with the gate."""
     copied = copy.deepcopy(net)
     for part in copied.modules():
         if isinstance(part, AdaptiveChannelAttention) and part.gate is not None:
@@ -41,5 +44,5 @@ def without_gate(net: nn.Module) -> nn.Module:
 
 
 def nets_by_gate(net: nn.Module) -> dict[str, nn.Module]:
-    """The net under "with gate" and a copy under "without gate"; a net that has no gate under the second alone."""
-    return {"without gate": without_gate(net), "with gate": net} if has_gate(net) else {"without gate": net}
+    """The net under its own name, after a copy with the gate at 1/2 where it has one."""
+    return {AT_HALF: with_gate_at_half(net), WITH: net} if has_gate(net) else {WITHOUT: net}

@@ -151,5 +151,9 @@ def published(runs: Sequence[EvaluatedRun]) -> dict[str, Any]:
     clips = [run.clips for run in runs]
     if why := why_not_comparable(clips):
         return {"why_not": why}
-    rows = [asdict(row) for row in SCORES[clips[0].settings.source]]
-    return {"rows": rows, "means": folds_in_words(clips)}
+    table = SCORES[clips[0].settings.source]
+    rows = []
+    for row in table.rows:
+        recall = dict(zip(table.classes, row.recall, strict=True)) if row.recall else {}
+        rows.append(asdict(row) | {"source": table.source(row), "recall": recall})
+    return {"table": table.number, "figure": table.figure, "rows": rows, "folds": folds_in_words(clips)}

@@ -22,24 +22,28 @@ def summarise(
     """Numbers for a JSON file: each row by seed, its mean and spread, and its difference from `reference` and others.
 
     Args:
-        results: of every row with every seed.
+        results: of every row with every seed, and in every fold where the experiment has folds.
         rows: their names, in the order of the table.
         reference: the row that the others are tested with; those p values also come corrected by Holm.
         experiment: what they were made on; it says what else stands in the table.
     """
     seeds = sorted({run.seed for run in results})
-    uar = {row: [results[Run(row, seed)]["uar"] for seed in seeds] for row in rows}
+
+    def of_seed(row: str, seed: int) -> list[Result]:
+        return [results[Run(row, seed, fold)] for fold in experiment.folds]
+
+    uar = {row: [float(np.mean([result["uar"] for result in of_seed(row, seed)])) for seed in seeds] for row in rows}
     table = [
         {
             "row": row,
-            "parameters": results[Run(row, seeds[0])]["parameters"],
-            "multiply_adds": results[Run(row, seeds[0])]["multiply_adds"],
+            "parameters": of_seed(row, seeds[0])[0]["parameters"],
+            "multiply_adds": of_seed(row, seeds[0])[0]["multiply_adds"],
             "uar": uar[row],
             "mean": float(np.mean(uar[row])),
             "sd": standard_deviation(uar[row]),
             "interval": mean_interval(uar[row]),
             "columns": {
-                name: float(np.mean([column(results[Run(row, seed)]) for seed in seeds]))
+                name: float(np.mean([column(result) for seed in seeds for result in of_seed(row, seed)]))
                 for name, column in experiment.columns().items()
             },
         }
@@ -54,6 +58,9 @@ def summarise(
         "reference": reference,
         "smallest_possible_p": least_p(len(seeds)),
         "rows": table,
+        "published": {
+            row: {"uar": score.uar, "war": score.war} for row, score in experiment.published(results.values()).items()
+        },
         "against_reference": [
             {"row": row, **asdict(test), "p_holm": p} for row, test, p in zip(others, tests, corrected, strict=True)
         ],
@@ -70,11 +77,16 @@ def markdown(summary: dict[str, Any]) -> str:
     tests = {test["row"]: test for test in summary["against_reference"]}
     corrected = {row: test["p_holm"] for row, test in tests.items()}
     head = ["row", "parameters, M", "M multiply-adds", "UAR, %", "sd", *summary["rows"][0]["columns"]]
+    published = summary["published"]
+    head += ["UAR, Table 2", "WAR, Table 2"] if published else []
     head += [f"minus {reference}", "95 % interval", "p", "p, Holm"]
     lines = [head, ["---", *["--:"] * (len(head) - 1)]]
     for row in summary["rows"]:
         cells = [row["row"], f"{row['parameters'] / 1e6:.3f}", f"{row['multiply_adds'] / 1e6:.2f}"]
         cells += [f"{100 * value:.1f}" for value in (row["mean"], row["sd"], *row["columns"].values())]
+        if published:
+            printed = published.get(row["row"], {})
+            cells += [f"{printed[kind]:.2f}" if printed else "-" for kind in ("uar", "war")]
         test = tests.get(row["row"])
         if test is None:
             cells += [""] * 4
@@ -84,6 +96,11 @@ def markdown(summary: dict[str, Any]) -> str:
             cells += [f"{test['p']:.3f}", f"{test['p_holm']:.3f}"]
         lines.append(cells)
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    if published:
+        table += (
+            "\nThe columns of Table 2 are the paper's, not measured here. "
+            "The paper does not say on which of DFEW's folds they were measured.\n"
+        )
     parts = [table, verdict(corrected, reference, seeds) + "\n", pairs_table(summary), method(summary) + "\n"]
     return "\n".join(parts)
 

@@ -1,12 +1,13 @@
 """Runs of rows with seeds, each with a file for its result: a second start makes only what is missing."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from dfer.atomic_files import whole_file
 from dfer.bad_input import BadInput
+from dfer.evaluation.published import PublishedScore
 
 Result = dict[str, Any]
 """Of a run: row, seed, settings, uar, war, recall, parameters, multiply_adds, versions, seconds, and more to read."""
@@ -15,14 +16,25 @@ Result = dict[str, Any]
 class Run(NamedTuple):
     row: str
     seed: int
+    fold: int | None = None
+    """Of DFEW, in an experiment on all five."""
 
     @property
     def name(self) -> str:
-        return f"{self.row}-seed{self.seed}"
+        return f"{self.row}-seed{self.seed}" + ("" if self.fold is None else f"-fold{self.fold}")
 
 
 class Experiment(Protocol):
     """What a row is trained and tested on."""
+
+    @property
+    def folds(self) -> Sequence[int | None]:
+        """A row with a seed is run once for each; None where there is one run."""
+        ...
+
+    def published(self, results: Iterable[Result]) -> Mapping[str, PublishedScore]:
+        """The paper's scores by row, where `results` are of the same test clips."""
+        ...
 
     def columns(self) -> Mapping[str, Callable[[Result], float]]:
         """Of the table, beside UAR: fractions of a run by the heading of their column."""
@@ -41,9 +53,9 @@ class Experiment(Protocol):
         ...
 
 
-def all_runs(rows: Sequence[str], seeds: int) -> list[Run]:
+def all_runs(rows: Sequence[str], seeds: int, folds: Sequence[int | None] = (None,)) -> list[Run]:
     """Seed by seed: if the time ends early, whole seeds are there to be compared."""
-    return [Run(row, seed) for seed in range(seeds) for row in rows]
+    return [Run(row, seed, fold) for seed in range(seeds) for fold in folds for row in rows]
 
 
 def finished_runs(folder: Path, runs: Sequence[Run], experiment: Experiment) -> dict[Run, Result]:
@@ -55,7 +67,7 @@ def finished_runs(folder: Path, runs: Sequence[Run], experiment: Experiment) -> 
             continue
         try:
             result = json.loads(path.read_text())
-            settings, made = dict(result["settings"]), Run(result["row"], result["seed"])
+            settings, made = dict(result["settings"]), Run(result["row"], result["seed"], result.get("fold"))
         except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"{path} is not the result of a run; delete it, and the run is made again") from None
         other = difference(settings, experiment.settings(run))

@@ -10,7 +10,7 @@ class EfficientChannelAttention(nn.Module):
     r"""X times the sigmoid of a convolution of GAP(X) along the channels, zero padded and without a bias.
 
     Reference: Wang et al., "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks", 2020. The
-    kernel is the paper's: the odd number at or above (log2(C) + 1) / 2.
+    kernel is that of the reference: the odd number at or above (log2(C) + 1) / 2.
     """
 
     def __init__(self, channels: int) -> None:

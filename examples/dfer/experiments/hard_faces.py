@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stdout
@@ -16,6 +16,7 @@ from typing import Any
 from dfer.atomic_files import remove_partial_files
 from dfer.bad_input import BadInput
 from dfer.data.hard_rendered import CLASSES
+from dfer.evaluation.published import PublishedScore
 from dfer.experiments.campaign import Result, Run, write_result
 from dfer.experiments.protocol import Protocol
 from dfer.stopping import signals_delayed
@@ -32,6 +33,13 @@ def mean_recall(classes: Collection[str], result: Result) -> float:
 class HardFaces:
     protocol: Protocol
     workers: int
+
+    @property
+    def folds(self) -> Sequence[int | None]:
+        return (None,)
+
+    def published(self, results: Iterable[Result]) -> Mapping[str, PublishedScore]:
+        return {}
 
     def columns(self) -> Mapping[str, Callable[[Result], float]]:
         return {"directed": partial(mean_recall, DIRECTED), "others": partial(mean_recall, OTHERS)}

@@ -1,20 +1,12 @@
 """The rows of the ablation as nets on a ResNet18 of any width."""
 
-from collections.abc import Callable, Mapping
-
 import torch
 from torch import nn
 
-from agdt_layers import CBAM, AdaptiveGlobalAttention, SqueezeExcitation, build_agdtnet, insert_attention
+from agdt_layers import build_agdtnet, insert_attention
+from agdt_layers.agdtnet import ATTENTIONS
 from dfer.experiments.rows import ROWS
 from dfer.models.wide_resnet18 import WIDER, ResNet18OfWidths, usual_widths, wider_dtformer
-
-ATTENTIONS: Mapping[str, Callable[[int], nn.Module]] = {
-    "aga": AdaptiveGlobalAttention,
-    "aga-without-gate": lambda channels: AdaptiveGlobalAttention(channels, gate=False),
-    "cbam": CBAM,
-    "se": SqueezeExcitation,
-}
 
 
 def build_row(row: str, classes: int, *, frames: int, width: int, dropout: float) -> nn.Module:
@@ -24,7 +16,7 @@ def build_row(row: str, classes: int, *, frames: int, width: int, dropout: float
         row: its name.
         classes: number of classes.
         frames: T.
-        width: channels of the first stage; 64 is the paper's ResNet18.
+        width: channels of the first stage; 64 for a ResNet18.
         dropout: of the temporal encoder.
     """
     if row == WIDER:

@@ -21,7 +21,7 @@ class Protocol:
     takes: int = described(3, "clips of each class by each person", 1)
     frames: int = described(4, "frames of a clip", 2)
     size: int = described(40, "side of a frame in pixels", 32)
-    width: int = described(16, "channels of the backbone's first stage; the paper's has 64", 8)
+    width: int = described(16, "channels of the backbone's first stage; a ResNet18 has 64", 8)
     epochs: int = described(5, "passes over the training clips", 1)
     batch_size: int = described(16, "clips of a step", 2)
 

@@ -1,7 +1,7 @@
 """The ablation on clips of any data set: each run is one of train.py, with its flags, in a folder of its own."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,7 +9,9 @@ from typing import Any
 
 from dfer.atomic_files import remove_partial_files
 from dfer.bad_input import BadInput
+from dfer.evaluation.comparable import TEST_CLIPS
 from dfer.evaluation.complexity import count_multiply_adds
+from dfer.evaluation.published import ABLATION, PublishedScore
 from dfer.experiments.campaign import Result, Run, write_result
 from dfer.models.wide_resnet18 import WIDER, parameters
 from dfer.training.command_line import parse
@@ -21,6 +23,7 @@ from dfer.training.settings import Settings
 
 # What differs from run to run, and how a row is told to train.py where it is no name of --model.
 OURS = ("--model", "--attention", "--temporal", "--seed", "--out", "--resume")
+FOLDS = (1, 2, 3, 4, 5)
 FLAGS = {"aga+mean": ("--model", "agdtnet", "--temporal", "mean")}
 
 
@@ -34,6 +37,18 @@ class TrainedRuns:
         for given in self.flags:
             if given.partition("=")[0] in OURS:
                 raise BadInput(f"{given}: ablation.py gives it to each run; leave it out")
+
+    @property
+    def folds(self) -> Sequence[int | None]:
+        """All five of DFEW, unless the flags name one."""
+        one = any(given.partition("=")[0] == "--fold" for given in self.flags)
+        return FOLDS if self._on_dfew() and not one else (None,)
+
+    def published(self, results: Iterable[Result]) -> Mapping[str, PublishedScore]:
+        """Of DFEW with all the test clips of its folds, not of a part of them or of other clips in its layout."""
+        counts = TEST_CLIPS["dfew"]
+        whole = (sum(map(sum, made["confusion"])) == counts[made["settings"]["fold"] - 1] for made in results)
+        return ABLATION if self._on_dfew() and all(whole) else {}
 
     def columns(self) -> Mapping[str, Callable[[Result], float]]:
         return {"WAR, %": lambda result: float(result["war"])}
@@ -67,18 +82,23 @@ class TrainedRuns:
     def method(self, settings: Mapping[str, Any]) -> str:
         s = settings
         given = next(f"--{name} {s[name]}" for name in ("dfew", "ferv39k", "daisee", "list", "labels") if s[name])
-        fold = f" --fold {s['fold']}" if s["dfew"] else ""
+        fold = f" --fold {s['fold']}" if s["dfew"] and self.folds == (None,) else ""
+        every = ", once for each fold; a seed's score is the mean over the five folds" if self.folds == FOLDS else ""
         return (
-            f"Each run is one of train.py with `{given}{fold}`, recipe {s['recipe']}: {s['epochs']} epochs, "
+            f"Each run is one of train.py with `{given}{fold}`{every}. Recipe {s['recipe']}: {s['epochs']} epochs, "
             f"{s['frames']} frames of {s['size']} x {s['size']}, "
             f"{'from a pretrained file' if s['pretrained'] else 'from random weights'}. The epoch is chosen on the "
             f"{s['select_on']} clips."
         )
 
+    def _on_dfew(self) -> bool:
+        return parse(self.flags, prog="train.py", description=None).clips.source == "dfew"
+
     def _settings(self, run: Run, out: Path) -> Settings:
         resume = ("--resume",) if (out / CHECKPOINT).exists() else ()
         row = FLAGS.get(run.row, ("--model", run.row))
-        ours = (*row, "--seed", str(run.seed), "--out", str(out), *resume)
+        fold = () if run.fold is None else ("--fold", str(run.fold))
+        ours = (*row, *fold, "--seed", str(run.seed), "--out", str(out), *resume)
         return parse([*self.flags, *ours], prog="train.py", description=None)
 
 
@@ -99,6 +119,7 @@ def _result(run: Run, settings: Settings) -> Result:
     return {
         "row": run.row,
         "seed": run.seed,
+        "fold": run.fold,
         "settings": {name: value for name, value in recorded.items() if name != "workers"},
         **metrics,
         "parameters": parameters(net),

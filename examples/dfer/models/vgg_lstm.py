@@ -59,7 +59,7 @@ class VGGLSTM(nn.Module):
     Reference: Wang et al., "FERV39k: A Large-Scale Multi-Scene Dataset for Facial Expression Recognition in Videos",
     2022. Which layer of VGG feeds the LSTM, and how many layers that has, is taken from the printed sizes: VGG without
     batch norm up to its second linear layer and an LSTM of one layer give 133.4 M for VGG13 (printed: 133) and
-    138.7 M for VGG16 (138). VGG11, which other tables compare with, has 133.2 M.
+    138.7 M for VGG16 (138). VGG11, with which DFEW's authors compare, has 133.2 M.
 
     A clip of 16 frames of 112 x 112 takes 31.9 G (VGG11), 46.7 G (VGG13) and 63.4 G (VGG16) multiply-adds; the
     figures of 29.9 G and 44.7 G that go with the first two are those of the convolutions alone, 2.0 G less.

@@ -29,7 +29,7 @@ def load_data(settings: Settings) -> RunData:
             batch_size=training.batch_size,
         )
     return run_data(
-        read(clips, training.seed),
+        read(clips),
         size=clips.size,
         frames=clips.frames,
         per_segment=clips.per_segment,
@@ -39,7 +39,7 @@ def load_data(settings: Settings) -> RunData:
     )
 
 
-def read(clips: ClipSettings, seed: int) -> DataSet:
+def read(clips: ClipSettings) -> DataSet:
     place = None if clips.frames_root is None else open_place(clips.frames_root)
     if clips.dfew is not None:
         return read_dfew(clips.dfew, clips.fold, place)
@@ -47,4 +47,4 @@ def read(clips: ClipSettings, seed: int) -> DataSet:
         return read_ferv39k(clips.ferv39k, place)
     assert clips.daisee is not None
     assert place is not None
-    return read_daisee(clips.daisee, place, seed=seed, parts=clips.daisee_parts)
+    return read_daisee(clips.daisee, place, parts=clips.daisee_parts)

@@ -1,7 +1,8 @@
 """How a model is optimised, by name: the one place of these values, each of which a flag of its own overrides.
 
-`dfew`, `ferv39k` and `daisee` are the paper's; that the backbone is pretrained for them is this package's choice.
-`rendered` is for training from scratch.
+Of `dfew` and `ferv39k` the optimiser, schedule, epochs and batch size are the paper's. Of `daisee` the schedule, the
+balanced order and the batch size are, and the rest is this package's choice, as dropout is everywhere. `rendered` is
+for training from scratch.
 """
 
 from dataclasses import dataclass

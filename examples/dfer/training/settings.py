@@ -13,7 +13,8 @@ from dfer.models.registry import AGDTNET_ROWS, COMPARISON_SYSTEMS, MODEL_NAMES
 from dfer.models.wide_resnet18 import WIDER
 from dfer.training.recipes import RECIPES
 
-# What depends on the clips. Rendered faces: what two CPU cores learn in minutes. On disk: the paper's protocol.
+# What depends on the clips. Rendered faces: what two CPU cores learn in minutes. On disk: the size and the sampling of
+# the paper, with numbers of segments and frames that it does not print.
 RENDERED: dict[str, Any] = {
     "labels": "expressions",
     "frames": 4,
@@ -78,11 +79,12 @@ class ClipSettings:
     )
     test_list: Path | None = field(default=None, metadata=described("with --list: test clips", may_change=True))
     dfew: Path | None = field(default=None, metadata=described("DFEW's folder", may_change=True))
-    fold: int = field(default=1, metadata=described("with --dfew: of the five"))
+    fold: int = field(default=1, metadata=described("with --dfew: of its five"))
     ferv39k: Path | None = field(default=None, metadata=described("FERV39k's folder", may_change=True))
     daisee: Path | None = field(default=None, metadata=described("DAiSEE's folder Labels", may_change=True))
     daisee_parts: Literal["official", "paper"] = field(
-        default="official", metadata=described("paper: validation and test exchanged, as in its Table 1")
+        default="official",
+        metadata=described("official: its three tables; paper: AllLabels.csv, validation and test exchanged"),
     )
     frames_root: Path | None = field(
         default=None,
@@ -92,7 +94,7 @@ class ClipSettings:
     )
     class_names: str | None = field(default=None, metadata=described("names of labels 0,1,2,... with commas"))
     frames: int = field(metadata=described("frames of a clip that the net sees"))
-    frames_per_segment: int | None = field(metadata=described("V of the sampling protocol"))
+    frames_per_segment: int | None = field(metadata=described("V of the paper's sampling; U is --frames divided by it"))
     size: int = field(metadata=described("side of a frame in pixels"))
 
     def __post_init__(self) -> None:

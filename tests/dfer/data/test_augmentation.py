@@ -1,4 +1,6 @@
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -118,3 +120,19 @@ def test_prepare_goes_from_bytes_to_what_a_net_takes() -> None:
     torch.testing.assert_close(prepare(clips), normalise(clips / 255))
     draws = draws_of(0, 1)
     torch.testing.assert_close(prepare(clips, draws), normalise(augment(clips / 255, draws)))
+
+
+def test_the_page_has_the_numbers_that_are_drawn() -> None:
+    page = (Path(__file__).parents[3] / "docs/training.md").read_text(encoding="utf-8")
+    table = page.partition("## Augmentation")[2].partition("##")[0]
+    cells = {row.split(" | ")[0]: row.split(" | ")[-1] for row in re.findall(r"^\| (.*) \|$", table, re.MULTILINE)}
+    drawn = torch.stack([draw(torch.Generator().manual_seed(seed)) for seed in range(4000)])
+    for name, column in {"gamma": 0, "brightness": 1, "contrast": 2, "saturation": 3}.items():
+        (cell,) = (cell for kind, cell in cells.items() if kind.partition(",")[0] == name)
+        assert cell == f"{drawn[:, column].min():.2f} to {drawn[:, column].max():.2f}"
+    assert cells["size of the crop"] == ", ".join(f"{scale:g}" for scale in CROP_SCALES)
+    places = {float(value) for value in re.findall(r"\d[.\d]*", cells["place of the crop"])}
+    assert places == {value for place in CROP_PLACES for value in place}
+    assert f"one of {len(CROP_PLACES)}, " in table
+    assert drawn[:, 8].mean().item() == pytest.approx(0.5, abs=0.03)
+    assert cells["horizontal flip"] == "probability 1/2"

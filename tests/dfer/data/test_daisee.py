@@ -1,20 +1,26 @@
 import re
 import shutil
+from collections import Counter
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dfer.bad_input import BadInput
-from dfer.data.daisee import KEPT, NAMES, clips_of, label_of, read_daisee, read_rows, undersample
+from dfer.data import daisee
+from dfer.data.daisee import NAMES, clips_of, label_of, read_daisee, read_rows, undersample
 from dfer.data.data_set import ListedClip
-from dfer.data.folders import FolderTree
+from dfer.data.folders import FolderTree, FrameFolder
 from dfer.data.packing import open_place, pack
+from dfer.training.command_line import parse
+from dfer.training.load_data import load_data
 from helpers.made_data import write_daisee
+from helpers.papers_tables import TABLE_1, rows
 
 
-def read(root: Path, **options: str) -> tuple[dict[str, list[tuple[str, str, str | None]]], tuple[str, ...]]:
-    data = read_daisee(root / "Labels", FolderTree(root / "faces"), seed=0, **options)
+def read(root: Path, **options: Any) -> tuple[dict[str, list[tuple[str, str, str | None]]], tuple[str, ...]]:
+    data = read_daisee(root / "Labels", FolderTree(root / "faces"), **options)
     assert data.validation is not None
     parts = {"training": data.training, "validation": data.validation, "test": data.test}
     return {
@@ -38,7 +44,7 @@ def test_the_training_part(tmp_path: Path) -> None:
     text = "\n".join(remarks)
     assert "1 of 8 clips have no folder, first at line 9: DataSet/Train/210055/2100552061" in text
     assert "1 clips have all levels 0, first at line 7: the tie rule makes them frustration" in text
-    changes = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces"), seed=0).changes
+    changes = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces")).changes
     labels = tmp_path / "Labels/TrainLabels.csv"
     assert changes == (
         f"{labels}:9: DataSet/Train/210055/2100552061/2100552061: no folder; left out",
@@ -46,16 +52,20 @@ def test_the_training_part(tmp_path: Path) -> None:
     )
     table = remarks[[remark.startswith("DAiSEE's clips") for remark in remarks].index(True)]
     assert re.search(r"Train +2 -> 2 +2 -> 2 +1 -> 1 +2 -> 2\n", table)
+    assert re.search(r"paper +849 -> 259 +4163 -> 582 +275 -> 275 +194 -> 194\n", table)
 
 
-def test_parts_are_the_folders_and_the_papers_are_exchanged(tmp_path: Path) -> None:
+def test_the_papers_parts_are_those_of_all_labels_by_folder_with_two_exchanged(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     official, _ = read(tmp_path)
     paper, remarks = read(tmp_path, parts="paper")
-    assert (len(official["validation"]), len(official["test"])) == (4, 5)
+    assert {part: len(clips) for part, clips in official.items()} == {"training": 7, "validation": 4, "test": 5}
     assert official["test"][0][0].startswith("5000")
-    assert (paper["validation"], paper["test"]) == (official["test"], official["validation"])
-    assert "Test chooses the epoch and Validation is reported" in remarks[-1]
+    # AllLabels.csv lists one clip more in each part.
+    assert paper["training"] == [*official["training"], ("7000011001", "engagement", "700001")]
+    assert paper["test"] == [*official["validation"], ("7010011001", "engagement", "701001")]
+    assert paper["validation"] == [*official["test"], ("7020011001", "engagement", "702001")]
+    assert "the folder Test chooses the epoch and the folder Validation is tested" in remarks[-1]
 
 
 def test_frames_one_folder_higher_are_found(tmp_path: Path) -> None:
@@ -75,21 +85,84 @@ def test_the_label_is_the_highest_level_and_ties_follow_the_paper() -> None:
         assert NAMES[label_of(levels)] == next(name for name in order if name in tied)
 
 
-def test_undersampling_gives_the_table_of_the_paper() -> None:
-    """Table 1: the counts found in the real labels of a folder, and those of boredom and engagement that are kept."""
-    table = {
-        "Train": ((849, 4163, 275, 194), (259, 582)),
-        "Validation": ((470, 1040, 106, 104), (139, 312)),
-        "Test": ((264, 1301, 90, 68), (91, 204)),
-    }
-    for part, (counts, expected) in table.items():
-        clips = [ListedClip(None, label, str(i)) for label, count in enumerate(counts) for i in range(count)]  # type: ignore[arg-type]
-        kept = undersample(clips, KEPT[part], "0")
-        assert tuple(sum(clip.label == label for clip in kept) for label in range(4)) == (*expected, *counts[2:])
-        assert kept == undersample(clips, KEPT[part], "0")
-        assert kept != undersample(clips, KEPT[part], "1")
-        places = [clips.index(clip) for clip in kept[:20]]
-        assert places == sorted(places)
+class Everywhere:
+    """A place that has every clip in the folder that `part_of` gives for its stem."""
+
+    def __init__(self, part_of: dict[str, str]) -> None:
+        self.part_of = part_of
+
+    def has(self, path: str) -> bool:
+        part, _, stem = f"//{path.removeprefix('DataSet/')}".split("/")[-3:]
+        return self.part_of.get(stem) == part
+
+    def has_video(self, path: str) -> bool:
+        return False
+
+    def left_out(self, path: str) -> str | None:
+        return None
+
+    def frames(self, path: str) -> FrameFolder:
+        return FrameFolder(Path(path), ["1.jpg"])
+
+
+def test_the_papers_parts_give_table_1(tmp_path: Path) -> None:
+    """A made-up AllLabels.csv with the counts that the real one has in the three folders."""
+    part_of, lines = {}, ["ClipID,Boredom,Engagement,Confusion,Frustration "]
+    for part, numbers in rows(TABLE_1).items():
+        for label, count in enumerate(map(int, numbers[:4])):
+            for _ in range(count):
+                stem = f"{len(lines):010}"
+                part_of[stem] = part
+                lines.append(f"{stem}.avi,{','.join('2' if state == label else '1' for state in range(4))}")
+    (tmp_path / "AllLabels.csv").write_text("\n".join(lines) + "\n")
+    data = read_daisee(tmp_path, Everywhere(part_of), parts="paper")
+    parts = {"Train": data.training, "Test": data.validation, "Validation": data.test}
+    for part, numbers in rows(TABLE_1).items():
+        kept = Counter(clip.label for clip in parts[part] or ())
+        assert [str(kept[label]) for label in range(4)] == numbers[4:]
+        cells = (f"{found} -> {left}" for found, left in zip(numbers[:4], numbers[4:], strict=True))
+        line = " +".join(cells)
+        assert re.search(rf"  {part} +{line}\n +paper +{line}$", data.remarks[-2], re.MULTILINE)
+
+
+def labelled(*counts: int) -> list[ListedClip]:
+    """So many clips of each label, whose folders have names of their own."""
+    names = [(label, f"{label}{number:04}") for label, count in enumerate(counts) for number in range(count)]
+    return [ListedClip(FrameFolder(Path(name), ["1.jpg"]), label, "") for label, name in names]
+
+
+def test_the_draw_is_random_keeps_the_order_and_leaves_two_states_whole() -> None:
+    clips = labelled(90, 80, 7, 5)
+    kept = undersample(clips, (20, 30))
+    assert [sum(clip.label == label for clip in kept) for label in range(4)] == [20, 30, 7, 5]
+    places = [clips.index(clip) for clip in kept]
+    assert places == sorted(places)
+    assert 30 < sum(places[:20]) / 20 < 60, "not the first and not the last ones"
+    few = labelled(3, 2, 1, 1)
+    assert undersample(few, (20, 30)) == few
+
+
+def test_a_missing_clip_changes_one_other_of_the_draw() -> None:
+    clips = labelled(90, 80, 7, 5)
+    whole = undersample(clips, (20, 30))
+    names = {str(clip.frames) for clip in whole}
+    without = {str(clip.frames) for clip in undersample([clip for clip in clips if clip != whole[0]], (20, 30))}
+    assert names - without == {str(whole[0].frames)}
+    assert len(without - names) == 1
+    backwards = {str(clip.frames) for clip in undersample(clips[::-1], (20, 30))}
+    assert backwards == names
+
+
+def test_the_seed_of_training_does_not_change_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_daisee(tmp_path)
+    monkeypatch.setattr(daisee, "TABLE_1", {part: (found, (1, 1)) for part, (found, _) in daisee.TABLE_1.items()})
+    flags = ["--daisee", str(tmp_path), "--frames-root", str(tmp_path / "faces"), "--frames", "2", "--size", "16"]
+    drawn = set()
+    for seed in range(8):
+        data = load_data(parse([*flags, "--seed", str(seed)], prog="train.py", description=None))
+        parts = (data.training, data.validation, data.test)
+        drawn.add(tuple(tuple(part.name(i) for i in range(len(part.labels))) for part in parts))
+    assert len(drawn) == 1
 
 
 @pytest.mark.parametrize(
@@ -122,19 +195,9 @@ def test_raw_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
         clips_of(file, read_rows(file), "Test", FolderTree(tmp_path / "DataSet"))
 
 
-def to_all_labels(labels: Path) -> None:
-    """One table in place of three, in which other ids end in .mp4."""
-    tables = [labels / f"{part}Labels.csv" for part in KEPT]
-    rows = [row for table in tables for row in table.read_text().splitlines()[1:]]
-    rows = [row.replace(".avi", ".mp4") if number % 3 == 0 else row for number, row in enumerate(rows)]
-    (labels / "AllLabels.csv").write_text("\n".join([tables[0].read_text().splitlines()[0], *rows]) + "\n")
-    for table in tables:
-        table.unlink()
-
-
 @pytest.mark.parametrize("root", ["faces", "."])
 @pytest.mark.parametrize("packed", [False, True])
-def test_all_labels_alone_are_split_by_the_folders(tmp_path: Path, packed: bool, root: str) -> None:
+def test_all_labels_are_split_by_the_folders(tmp_path: Path, packed: bool, root: str) -> None:
     write_daisee(tmp_path)
     (tmp_path / "faces").rename(tmp_path / "DataSet")
     (tmp_path / "faces").mkdir()
@@ -146,43 +209,57 @@ def test_all_labels_alone_are_split_by_the_folders(tmp_path: Path, packed: bool,
     if packed:
         pack(place, tmp_path / "store", 16)
         place = tmp_path / "store"
-    of_parts = read_daisee(tmp_path / "Labels", open_place(place), seed=0)
-    to_all_labels(tmp_path / "Labels")
-    of_all = read_daisee(tmp_path / "Labels", open_place(place), seed=0)
-    for part in ("training", "validation", "test"):
-        one, other = (
-            [(str(clip.frames), clip.label, clip.subject) for clip in getattr(data, part)]
-            for data in (of_parts, of_all)
-        )
-        assert one == other
-        assert one
-    text = "\n".join(of_all.remarks)
-    assert "1 of 17 clips have no folder in Train, Validation, Test, first at line 9: 2100552061; left out" in text
-    assert "1 of 4 clips could not be made of their videos, first at line 10" in text
-    assert len(of_all.changes) == len(of_parts.changes) == 3
+    data = read_daisee(tmp_path / "Labels", open_place(place), parts="paper")
+    assert data.validation is not None
+    assert [len(clips) for clips in (data.training, data.validation, data.test)] == [8, 6, 4]
+    text = "\n".join(data.remarks)
+    assert "1 of 20 clips have no folder in Train, Validation, Test, first at line 9: 2100552061; left out" in text
+    assert "1 of 5 clips could not be made of their videos, first at line 11" in text
+    assert len(data.changes) == 3
 
 
-def test_the_tables_of_the_parts_are_asked_before_all_labels(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("parts", "table"), [("official", "TestLabels.csv"), ("paper", "AllLabels.csv")])
+def test_a_table_that_is_missing_is_named_whatever_the_others_hold(tmp_path: Path, parts: str, table: str) -> None:
     write_daisee(tmp_path)
-    before = read(tmp_path)
+    (tmp_path / "Labels" / table).unlink()
+    with pytest.raises(BadInput, match=rf"{table}: cannot be read as labels of DAiSEE"):
+        read(tmp_path, parts=parts)
+
+
+def test_the_tables_that_the_parts_do_not_ask_for_are_not_read(tmp_path: Path) -> None:
+    write_daisee(tmp_path)
+    official, paper = read(tmp_path), read(tmp_path, parts="paper")
+    saved = (tmp_path / "Labels/AllLabels.csv").read_text()
     (tmp_path / "Labels/AllLabels.csv").write_text("no table")
-    assert read(tmp_path) == before
-    (tmp_path / "Labels/TestLabels.csv").unlink()
-    with pytest.raises(BadInput, match=r"TestLabels\.csv: cannot be read as labels of DAiSEE"):
-        read(tmp_path)
+    assert read(tmp_path) == official
+    (tmp_path / "Labels/AllLabels.csv").write_text(saved)
+    for part in ("Train", "Validation", "Test"):
+        (tmp_path / f"Labels/{part}Labels.csv").write_text("no table")
+    assert read(tmp_path, parts="paper") == paper
 
 
 def test_all_labels_without_one_of_the_folders(tmp_path: Path) -> None:
     write_daisee(tmp_path)
-    to_all_labels(tmp_path / "Labels")
     (tmp_path / "faces/Test").rename(tmp_path / "faces/Other")
-    with pytest.raises(
-        BadInput, match=r"AllLabels\.csv: none of its 17 clips is in a folder Test; point --frames-root"
-    ):
-        read(tmp_path)
+    message = r"AllLabels\.csv: none of its 20 clips is in a folder Test; point --frames-root"
+    with pytest.raises(BadInput, match=message):
+        read(tmp_path, parts="paper")
 
 
 def test_the_folder_above_labels_may_be_given(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     place = FolderTree(tmp_path / "faces")
-    assert read_daisee(tmp_path, place, seed=0).remarks == read_daisee(tmp_path / "Labels", place, seed=0).remarks
+    assert read_daisee(tmp_path, place).remarks == read_daisee(tmp_path / "Labels", place).remarks
+
+
+def test_the_page_has_the_counts_of_both_kinds_of_parts() -> None:
+    page = (Path(__file__).parents[3] / "docs/data.md").read_text(encoding="utf-8")
+    official, paper = (line for line in page.splitlines() if line.startswith(("| `official`", "| `paper`")))
+    # As DAiSEE's three tables label them.
+    counts = "Train 848 / 4047 / 271 / 192, Validation 443 / 795 / 97 / 94, Test 266 / 1356 / 92 / 70"
+    assert counts in official
+    for clips, numbers in zip(("5,358", "1,429", "1,784"), counts.split(", "), strict=True):
+        assert f"{sum(map(int, re.findall(r'[0-9]+', numbers))):,}" == clips
+        assert clips in official
+    for part, cells in rows(TABLE_1).items():
+        assert f"{part} {' / '.join(cells[:4])}" in paper

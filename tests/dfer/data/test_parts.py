@@ -99,7 +99,7 @@ def test_dfew_and_ferv39k_make_runs(tmp_path: Path) -> None:
 
 def test_daisee_has_a_validation_part_of_its_own(tmp_path: Path) -> None:
     write_daisee(tmp_path)
-    data = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces"), seed=0)
+    data = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces"))
     run = run_data(data, select_on="validation", **OPTIONS)
     assert counts(run) == (7, 4, 5)
     assert loads(run)

@@ -1,12 +1,9 @@
 """Counting a model's cost: what is counted, what is not, and that the model is left as it was."""
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from dfer.evaluation.complexity import complexity, count_launches, count_multiply_adds
-from dfer.evaluation.published import COSTS, published_war_on_dfew
-from dfer.models import MODEL_NAMES
 
 
 class Net(nn.Module):
@@ -77,8 +74,3 @@ def test_the_model_is_left_in_eval_mode_with_its_weights() -> None:
     complexity(net, SHAPE, device="cpu", seconds=0.0)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert not net.training
-
-
-@pytest.mark.parametrize("name", MODEL_NAMES)
-def test_something_published_stands_beside_every_model(name: str) -> None:
-    assert name in COSTS or published_war_on_dfew(name) is not None

@@ -78,7 +78,7 @@ def test_a_map_that_follows_what_decides_is_better_than_random() -> None:
     assert told["clips"] == 6
     assert len(found["centre prior"].deletion) == 6
     words = in_words(told)
-    for gate in ("with gate", "without gate"):
+    for gate in ("with gate", "gate at 1/2"):
         for other in ("random maps", "the centre prior"):
             assert f"stage, {gate}, against {other}: better." in words
     assert "centre prior, against random maps: better." not in words

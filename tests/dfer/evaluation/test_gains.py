@@ -1,4 +1,4 @@
-"""AGA's gain is M / X - 1, and taking the gate out is the mean of both statistics."""
+"""AGA's gain is M / X - 1, and a gate of 1/2 is the mean of both statistics."""
 
 from collections import OrderedDict
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from agdt_layers import AdaptiveGlobalAttention, build_agdtnet
 from dfer.bad_input import BadInput
-from dfer.evaluation.gains import gains, has_gate, nets_by_gate, without_gate
+from dfer.evaluation.gains import gains, has_gate, nets_by_gate, with_gate_at_half
 
 CLIPS = torch.randn(2, 3, 3, 32, 32)
 
@@ -29,18 +29,18 @@ def test_the_stages_of_agdtnet_are_found() -> None:
     }
 
 
-def test_without_gate_is_the_mean_of_both_statistics() -> None:
+def test_a_gate_at_half_is_the_mean_of_both_statistics() -> None:
     gated = AdaptiveGlobalAttention(6)
     plain = AdaptiveGlobalAttention(6, gate=False)
     plain.load_state_dict({k: v for k, v in gated.state_dict().items() if ".gate." not in k})
     torch.nn.init.normal_(gated.channel.gate.weight, std=9.0)  # type: ignore[union-attr]
     x = 5 * torch.randn(2, 5, 6, 3, 7)
-    copied = without_gate(gated)
+    copied = with_gate_at_half(gated)
     torch.testing.assert_close(copied(x), plain(x))
     assert not torch.allclose(gated(x), plain(x), atol=1e-4), "the net itself keeps its gate"
     assert has_gate(gated)
     assert not has_gate(plain)
-    assert list(nets_by_gate(gated)) == ["without gate", "with gate"]
+    assert list(nets_by_gate(gated)) == ["gate at 1/2", "with gate"]
     assert nets_by_gate(plain) == {"without gate": plain}
 
 

@@ -1,5 +1,6 @@
 """The report on one trained net or several: by run, over runs, one against another."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from dfer.bad_input import BadInput
+from dfer.evaluation import comparable
 from dfer.evaluation.evaluated_clips import EvaluatedClips
 from dfer.evaluation.report import EvaluatedRun, make_report
 from dfer.evaluation.tables import markdown
@@ -109,3 +111,17 @@ def test_other_classes_are_refused() -> None:
         BadInput, match="two answers a, b, c, one dark, grey, bright; evaluate nets of the same classes"
     ):
         make_report([run("one", BAD), run("two", BAD, classes=("a", "b", "c"))], seed=0)
+
+
+def test_a_table_of_the_paper_stands_above_ours_with_the_digits_that_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(comparable.TEST_CLIPS, "daisee", (8,))
+    one = run("one", BAD, classes=("boredom", "engagement", "confusion"))
+    settings = replace(one.clips.settings, labels=None, daisee=Path("x"), frames_root=Path("y"), daisee_parts="paper")
+    report = make_report([replace(one, clips=replace(one.clips, settings=settings))], seed=0)
+    lines = markdown(report).splitlines()
+    first = lines.index("| system | --model | boredom | engagement | confusion | UAR, % | WAR, % | source |")
+    assert lines[first + 2] == "| I3D | i3d | - | - | - | - | 51.03 | Table 5, another system |"
+    assert lines[first + 3].startswith("| ResNet + LSTM [1] | - |")
+    assert lines[first + 6] == "| AGDTNet [2] | agdtnet | 65 | 56 | 63 | - | 62.56 | Table 5, its own result |"
+    assert lines[first + 7].startswith("| **one** |  | 50.0 | 50.0 | - | 50.00 [")
+    assert "[2] AGDTNet: the recalls are those of Figure 7, which prints whole numbers" in lines

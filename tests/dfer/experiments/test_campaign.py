@@ -22,7 +22,9 @@ def write(folder: Path, run: Run, **changed: Any) -> None:
 
 
 def test_runs_come_seed_by_seed() -> None:
-    assert RUNS == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+    assert RUNS == [("a", 0, None), ("b", 0, None), ("a", 1, None), ("b", 1, None)]
+    with_folds = [run.name for run in all_runs(["a", "b"], 1, (1, 2))]
+    assert with_folds == ["a-seed0-fold1", "b-seed0-fold1", "a-seed0-fold2", "b-seed0-fold2"]
 
 
 def test_only_what_is_there_is_finished(tmp_path: Path) -> None:

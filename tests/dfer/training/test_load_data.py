@@ -34,7 +34,7 @@ def _tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
             write_daisee,
             "--daisee {0}/Labels --frames-root {0}/faces --daisee-parts paper",
             daisee.NAMES,
-            4,
+            5,
             "DAiSEE, one label a clip",
         ),
     ],

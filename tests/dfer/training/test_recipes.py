@@ -1,6 +1,7 @@
 """Every recipe by value: what is optimised, how, and how the learning rate goes; in a run as in the paper."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from dfer.bad_input import BadInput
 from dfer.training.optimisation import make_optimiser, make_schedule, parameter_groups
 from dfer.training.recipes import RECIPES
 from dfer.training.run import run
-from dfer.training.settings import TrainingSettings
+from dfer.training.settings import ON_DISK, TrainingSettings
 from helpers.tiny_runs import TinyNet, tiny_settings, use_tiny_model
 
-PAPER = ("dfew", "ferv39k", "daisee")
+DATA_SETS = ("dfew", "ferv39k", "daisee")
 
 
 def of_recipe(name: str, *, epochs: int = 100, **overridden: Any) -> TrainingSettings:
@@ -35,8 +36,8 @@ def learning_rates(settings: TrainingSettings, *, steps: int) -> list[list[float
     return rates
 
 
-@pytest.mark.parametrize("name", PAPER)
-def test_the_papers_optimiser(name: str) -> None:
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_the_optimiser_of_a_data_set(name: str) -> None:
     recipe, net = RECIPES[name], TinyNet(3, 0.0)
     optimiser = make_optimiser(of_recipe(name), net)
     assert type(optimiser) is SGD
@@ -148,3 +149,24 @@ def test_a_run_moves_the_schedule_as_often_as_the_recipe_says(
     assert checkpoint["lr_schedulers"][0]["last_epoch"] == moves
     if rate is not None:
         assert checkpoint["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(rate)
+
+
+def test_the_page_has_the_values_of_the_recipes_and_says_which_are_ours() -> None:
+    page = (Path(__file__).parents[3] / "docs/training.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in row.split("|")] for row in re.findall(r"^\|(.*)\|$", page, re.MULTILINE)]
+    table = {row[0]: row[1:3] for row in rows if len(row) == 4}
+    for place, name in ((0, "dfew"), (0, "ferv39k"), (1, "daisee")):
+        recipe = RECIPES[name]
+        for label, value in {
+            "optimiser": recipe.optimiser.upper(),
+            "learning rate": str(recipe.learning_rate),
+            "momentum": str(recipe.momentum),
+            "weight decay": str(recipe.weight_decay),
+            "clips of a step": str(recipe.batch_size),
+            "epochs": str(recipe.epochs),
+            "dropout": f"{recipe.dropout:g}",
+        }.items():
+            ours = label == "dropout" or (name == "daisee" and label != "clips of a step")
+            assert table[label][place] == (f"*{value}*" if ours else value), (name, label)
+    assert table["frames of a clip"][0] == "*16: two from each of 8 segments*"
+    assert (ON_DISK["frames"], ON_DISK["frames_per_segment"]) == (16, 2)
