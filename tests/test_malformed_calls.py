@@ -58,7 +58,7 @@ WRONG: dict[str, list[Any]] = {
     "dropout": [None, "0.1", -0.1, 1, 1.5, float("nan"), [0.1], torch.tensor(0.1), True],
     "device": ["gpu", "cuda:999", "", 3.5, ["cpu"], b"cpu", torch.float32, True],
     "dtype": [torch.int64, torch.complex64, "float32", float, np.float32, 32, torch.float8_e4m3fn],
-    "backbone": [*MODULE, nn.Conv2d(4, 4, 1), nn.Linear(3, 3), nn.Flatten()],
+    "backbone": [*MODULE, nn.Sequential(nn.Conv2d(4, 4, 1)), nn.Linear(3, 3), nn.Flatten()],
     "encoder": [*MODULE, None, agdt.DTFormer(6, heads=1, depth=1)],
     "model": [*MODULE, None],
     "net": [*MODULE, None, nn.Conv2d(3, 3, 1)],
