@@ -64,7 +64,8 @@ def test_attention_after_a_compiled_part(in_place: bool) -> None:
         for net, place in ((model, name), (eager, "own")):
             torch.manual_seed(1)
             insert_attention(net, [place, "walker"], example_input=IMAGES)
-        assert torch.equal(model(IMAGES), eager(IMAGES))
+        # The compiled map is not rescaled in place, so its products are rounded in another order.
+        torch.testing.assert_close(model(IMAGES), eager(IMAGES))
         remove_attention(model)
         assert torch.equal(model(IMAGES), host()(IMAGES))
 

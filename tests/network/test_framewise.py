@@ -62,12 +62,12 @@ def test_the_frames_of_the_call_go_before_those_of_the_insertion() -> None:
     assert torch.equal(encoder(num_frames=4)(clips(2, 3)), encoder()(clips(2, 3)))
 
 
-def test_clips_do_not_see_each_other() -> None:
+def test_clips_of_a_batch_do_not_influence_each_other() -> None:
     net, x = encoder(), clips(2, 3)
     torch.testing.assert_close(net(x)[:1], net(x[:1]))
 
 
-def test_padded_frames_influence_nothing() -> None:
+def test_padded_frames_do_not_change_the_output() -> None:
     net, x = encoder(), clips(1, 4)
     padded = x.clone()
     padded[:, 3:] = float("nan")
@@ -75,7 +75,7 @@ def test_padded_frames_influence_nothing() -> None:
     torch.testing.assert_close(out[:, :3], net(x[:, :3]))
 
 
-def test_nothing_is_left_behind_after_an_error() -> None:
+def test_after_an_error_the_next_call_is_right() -> None:
     net, x = encoder(), clips(2, 3)
     with pytest.raises(ValueError, match="AdaptiveGlobalAttention expects"):
         FrameWise(nn.Sequential(net.model.sequential, AdaptiveGlobalAttention(7)))(x)
@@ -96,7 +96,7 @@ def test_a_clip_inside_a_clip_gives_the_outer_one_back() -> None:
     assert torch.equal(FrameWise(net)(x), net.attention(x))
 
 
-def test_threads_do_not_see_each_other() -> None:
+def test_threads_do_not_influence_each_other() -> None:
     net = encoder()
     inputs = {num_frames: clips(2, num_frames) for num_frames in (1, 2, 3, 4, 5, 6)}
     with torch.no_grad():
@@ -128,7 +128,7 @@ def test_attention_is_captured_as_clips() -> None:
 
 
 @pytest.mark.proves("FrameWise", "torch.compile")
-def test_one_graph_for_every_number_of_frames() -> None:
+def test_compile_makes_one_graph_for_every_number_of_frames() -> None:
     net = encoder()
     compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_one_graph_for_every_number_of_frames() -> None:
 
 
 @pytest.mark.proves("FrameWise", "torch.export")
-def test_export_with_dynamic_clips() -> None:
+def test_an_exported_model_takes_clips_of_every_size() -> None:
     net = encoder()
     auto = torch.export.Dim.AUTO
     with torch.no_grad():
@@ -224,7 +224,7 @@ def test_containers_of_every_kind_keep_their_class_and_content() -> None:
     assert torch.equal(out["torch's own"].values, x.flatten(2).amax(dim=2))
 
 
-def test_agdtnet_on_a_backbone_of_ones_own() -> None:
+def test_agdtnet_on_a_custom_backbone_is_the_chain_of_its_parts() -> None:
     backbone = nn.Sequential(host().sequential, host().own, nn.Conv2d(7, 8, 1))
     insert_attention(backbone, ["0", "1"], example_input=clips(1, 2)[0])
     net = build_agdtnet(3, num_frames=4, backbone=backbone, temporal="mean")

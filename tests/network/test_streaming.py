@@ -68,7 +68,7 @@ def test_without_aga_every_window_is_the_offline_clip(attention: str) -> None:
 
 
 @torch.no_grad()
-def test_the_plain_net_is_approximated() -> None:
+def test_a_stream_of_a_plain_net_stays_near_the_offline_scores() -> None:
     net, video = network(), random_tensor((2, 7, *SIZE), 2, torch.float32)
     answers = streamed(net, video)
     torch.testing.assert_close(answers[0], net(video[:, :1]), rtol=1e-5, atol=1e-5)
@@ -88,7 +88,7 @@ def of_ones_own() -> AGDTNet:
 
 
 @torch.no_grad()
-def test_a_backbone_of_ones_own_streams_exactly() -> None:
+def test_a_causal_custom_backbone_streams_exactly() -> None:
     net, video = of_ones_own(), random_tensor((2, 9, *SIZE), 0, torch.float32)
     for answer, expected in zip(streamed(net, video), offline(net, video), strict=True):
         torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-5)
@@ -109,7 +109,7 @@ def test_a_run_of_frames_gives_the_answers_of_its_frames(make: Callable[[], AGDT
 
 
 @torch.no_grad()
-def test_a_frame_that_is_no_number_is_forgotten_in_a_run_as_it_is_frame_by_frame() -> None:
+def test_a_nan_frame_is_forgotten_in_a_run_as_it_is_frame_by_frame() -> None:
     net, video = network(causal=True), random_tensor((2, 16, *SIZE), 3, torch.float32)
     video[0, 1] = torch.nan
     run, single = AGDTStream(net, num_frames=WINDOW).push(video), torch.stack(streamed(net, video), dim=1)
@@ -136,7 +136,7 @@ def test_a_state_in_another_dtype_is_converted(dtype: torch.dtype) -> None:
 
 
 @torch.no_grad()
-def test_a_stream_goes_on_elsewhere(tmp_path: Path) -> None:
+def test_a_saved_stream_continues_in_another_one(tmp_path: Path) -> None:
     net, video = network(causal=True), random_tensor((2, 9, *SIZE), 3, torch.float32)
     expected = streamed(net, video)
     first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(copy.deepcopy(net), num_frames=WINDOW)
@@ -153,7 +153,7 @@ def test_a_stream_goes_on_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("classifier", ["quantised", "a sequence", "none"])
 @torch.no_grad()
-def test_a_stream_goes_on_whatever_became_of_the_classifier(classifier: str) -> None:
+def test_a_saved_stream_continues_with_any_classifier(classifier: str) -> None:
     net, video = network(causal=True), random_tensor((2, 4, *SIZE), 3, torch.float32)
     if classifier == "quantised":
         net = torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
@@ -201,7 +201,7 @@ def test_a_push_that_fails_changes_nothing() -> None:
 
 
 @torch.no_grad()
-def test_what_a_stream_attends_to_is_captured() -> None:
+def test_capture_attention_gives_the_maps_of_a_stream() -> None:
     net, video = network(causal=True), random_tensor((2, 6, *SIZE), 5, torch.float32)
     with capture_attention(net) as maps:
         net(video[:, :4])
@@ -241,7 +241,7 @@ def test_the_window_is_the_mean_of_the_last_frames(window: int) -> None:
 
 
 @torch.no_grad()
-def test_reset_starts_anew() -> None:
+def test_reset_forgets_all_frames() -> None:
     net, video = network(causal=True), random_tensor((1, 3, *SIZE), 4, torch.float32)
     stream = AGDTStream(net, num_frames=WINDOW)
     first = [stream.push(frame) for frame in video.unbind(1)]
@@ -251,7 +251,7 @@ def test_reset_starts_anew() -> None:
     assert all(torch.equal(stream.push(frame), old) for frame, old in zip(video.unbind(1), first, strict=True))
 
 
-def test_an_answer_costs_one_frame() -> None:
+def test_a_push_runs_the_backbone_on_the_new_frame_alone() -> None:
     net, frame = network(), random_tensor((1, *SIZE), 5, torch.float32)
     seen: list[int] = []
     net.backbone.conv1.register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
@@ -336,7 +336,7 @@ def test_attention_that_never_runs_does_not_disturb_a_stream() -> None:
         (lambda: AGDTNet(ResNet18(), Mean(), num_classes=3).eval(), 4, ValueError, "that takes mask.*Mean does not"),
     ],
 )
-def test_what_does_not_fit_is_refused(net, num_frames: int, error: type, message: str) -> None:
+def test_nets_that_cannot_stream_are_refused(net, num_frames: int, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         AGDTStream(net(), num_frames=num_frames).push(torch.zeros(1, *SIZE))
 
