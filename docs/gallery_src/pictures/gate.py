@@ -19,9 +19,9 @@ Needs ``pip install matplotlib`` beside this package.
 import matplotlib.pyplot as plt
 import torch
 
-from agdt_layers import AdaptiveChannelAttention
+from agdt_layers import AdaptiveGlobalAttention
 
-layer = AdaptiveChannelAttention(64, kernel_size=1)
+layer = AdaptiveGlobalAttention(64, local_kernel_size=1).channel
 with torch.no_grad():
     layer.local.weight.fill_(1.0)
     layer.fc.weight.copy_(torch.eye(64))
@@ -36,7 +36,7 @@ channel = torch.arange(64)
 average = 0.9 - 0.8 * channel / 63
 peak = 0.9 + 0.1 * channel / 63
 with torch.no_grad():
-    weights, gate = layer.weights(average[None], peak[None])
+    weights, gate = layer(average[None], peak[None])
 from_mean = average * peak.mean()
 from_maximum = peak * average.mean()
 
@@ -64,7 +64,7 @@ print(f"largest |a - b|: {disagreement:.2f}; gate from {gate.max():.2f} down to 
 # %%
 # A freshly made layer starts near the middle: its gate is close to 0.5 until training moves it.
 torch.manual_seed(0)
-fresh = AdaptiveChannelAttention(64)
+fresh = AdaptiveGlobalAttention(64).channel
 with torch.no_grad():
-    _, gate = fresh.weights(torch.rand(1000, 64), torch.rand(1000, 64) + 1)
+    _, gate = fresh(torch.rand(1000, 64), torch.rand(1000, 64) + 1)
 print(f"gate of a fresh layer on 1000 random frames: {gate.mean():.2f} on average, {gate.std():.3f} deviation")

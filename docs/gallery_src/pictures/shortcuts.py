@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d
 from torch.profiler import ProfilerActivity, profile
 
 from agdt_layers import functional
-from agdt_layers.feature_maps import attend, pool_windows
+from agdt_layers.feature_maps import pool_windows, rescale
 
 torch.manual_seed(0)
 N, C, H, W = 16, 256, 14, 14
@@ -71,7 +71,9 @@ def convolution():
 
 
 def windows():
-    return functional.context_weights(pool_windows(x, 7)[0], horizontal, vertical, bias)
+    across, down = pool_windows(x, 7)[0].chunk(2, dim=1)
+    pooled = functional.convolve_windows(across, horizontal) + functional.convolve_windows(down, vertical)
+    return (pooled + bias).sigmoid()
 
 
 compare("pooled convolution", convolution, windows)
@@ -93,7 +95,7 @@ def a_map_for_every_step():
     return x + x_t
 
 
-compare("one map written", a_map_for_every_step, lambda: attend(x, channel, context, kernel))
+compare("one map written", a_map_for_every_step, lambda: rescale(x, channel, context, kernel)[0])
 
 # %%
 figure, axes = plt.subplots(figsize=(5.2, 2.4), layout="constrained")
