@@ -10,18 +10,21 @@ PACKAGE = Path(__file__).parents[1] / "src" / "agdt_layers"
 
 
 def module_table() -> str:
-    parsed = {
-        path.stem: ast.parse(path.read_text(encoding="utf-8"))
-        for path in PACKAGE.glob("*.py")
-        if path.stem != "__init__"
-    }
-    imports = {name: imported(tree) & parsed.keys() for name, tree in parsed.items()}
+    files = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+    parsed = {_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in files}
+    imports = {name: (imported(tree) & parsed.keys()) - {name} for name, tree in parsed.items()}
     lines = ["| module | what it is |", "| --- | --- |"]
     for name in sorted(parsed, key=lambda name: (height(name, imports), name)):
         said = (ast.get_docstring(parsed[name]) or "").partition("\n\n")[0].replace("\n", " ").replace("|", r"\|")
         below = f" Imports {', '.join(sorted(imports[name]))}." if imports[name] else ""
         lines.append(f"| `{name}` | {said}{below} |")
     return "\n".join(lines)
+
+
+def _name(path: Path) -> str:
+    """The dotted name of a module below the package; that of a folder for its ``__init__``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
 def imported(tree: ast.Module) -> set[str]:

@@ -37,7 +37,7 @@ TESTS_OF = {
         "tests/use",
         "tests/test_public_api.py",
         "tests/test_malformed_calls.py",
-        "tests/test_docs.py",
+        "tests/test_checks.py",
     ),
     "examples/dfer": ("tests/dfer", "tests/scripts"),
 }

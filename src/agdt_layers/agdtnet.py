@@ -152,7 +152,7 @@ class AGDTNet(NotScriptable, nn.Module):
 
 def _output_channels(backbone: nn.Module) -> int:
     """Give C of a model that turns images (N, 3, H, W) into feature maps (N, C, h, w)."""
-    stated = getattr(backbone, "out_channels", None)
+    stated = getattr(type(backbone), "out_channels", None)
     if isinstance(stated, int):
         return stated
     shape = _output_shape(backbone, 224)

@@ -148,11 +148,14 @@ def reach(height: int, width: int, kernel_size: int, value: float, like: Tensor)
             [1., 1., 1., 1.],
             [0., 1., 1., 1.]])
     """
-    # Tap j reaches position q if its output position, q - j + k // 2, is on the map: a band of a matrix (k, size).
+    # Tap o reaches position q if its output position, q - o, is on the map.
     margin = kernel_size // 2
-    across = like.new_full((kernel_size, width), value).triu(-margin).tril(width - 1 - margin)
-    down = like.new_full((kernel_size, height), value).triu(-margin).tril(height - 1 - margin)
-    return torch.cat([across[:, None, :].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)])
+    offsets = torch.arange(-margin, margin + 1, device=like.device)[:, None]
+    across = torch.arange(width, device=like.device) - offsets
+    down = torch.arange(height, device=like.device) - offsets
+    across, down = across == across.clamp(0, width - 1), down == down.clamp(0, height - 1)
+    reached = torch.cat([across[:, None, :].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)])
+    return reached * like.new_full((), value)
 
 
 def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -65,18 +65,6 @@ def leaves_of(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return {"x": x.requires_grad_(), **dict(layer.named_parameters())}
 
 
-def assert_drawn_alike(layer: nn.Module, fresh: nn.Module) -> None:
-    """Two layers were initialised by the same rule: equal constants, random entries of the same spread."""
-    for name, parameter in fresh.named_parameters():
-        other = layer.get_parameter(name)
-        assert other.isfinite().all(), name
-        if parameter.unique().numel() == 1 < parameter.numel():
-            assert torch.equal(other, parameter), name
-        elif parameter.numel() > 9:
-            assert not torch.equal(other, parameter), f"{name} was not re-initialised"
-            assert 0.25 < other.square().mean() / parameter.square().mean() < 4, name
-
-
 def assert_clips_are_independent(function, clips: Tensor) -> None:
     """No output of one clip depends on another clip: these blocks of the Jacobian are exactly zero."""
     jacobian = torch.autograd.functional.jacobian(function, clips)

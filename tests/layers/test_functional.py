@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import conv1d
 
+import reference
 from agdt_layers import functional
 from agdt_layers.feature_maps import pool_windows
-from helpers import reference
 from helpers.agreement import assert_agrees
 from helpers.strategies import SIZES, end_padding, random_tensor
 

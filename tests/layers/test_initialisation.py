@@ -1,8 +1,9 @@
-"""Start weights: each class draws them as its documentation says, when it is made and when it is reset."""
+"""Initial weights follow the documented rule after construction and after a reset; device and dtype reach them all."""
 
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -21,16 +22,16 @@ from agdt_layers import (
     build_agdtnet,
 )
 
-BUILD: dict[str, Callable[[], nn.Module]] = {
-    "AdaptiveChannelAttention": lambda: AdaptiveChannelAttention(64),
-    "GlobalConvolutionalAttention": lambda: GlobalConvolutionalAttention(64, residual_scale=True),
-    "AdaptiveGlobalAttention": lambda: AdaptiveGlobalAttention(64, residual_scale=True),
-    "CBAM": lambda: CBAM(64),
-    "SqueezeExcitation": lambda: SqueezeExcitation(64),
-    "DifferentialTemporalEnhancer": lambda: DifferentialTemporalEnhancer(64),
-    "DTFormer": lambda: DTFormer(64, depth=2, heads=4, mlp_channels=96),
+BUILD: dict[str, Callable[..., nn.Module]] = {
+    "AdaptiveChannelAttention": partial(AdaptiveChannelAttention, 64),
+    "GlobalConvolutionalAttention": partial(GlobalConvolutionalAttention, 64, residual_scale=True),
+    "AdaptiveGlobalAttention": partial(AdaptiveGlobalAttention, 64, residual_scale=True),
+    "CBAM": partial(CBAM, 64),
+    "SqueezeExcitation": partial(SqueezeExcitation, 64),
+    "DifferentialTemporalEnhancer": partial(DifferentialTemporalEnhancer, 64),
+    "DTFormer": partial(DTFormer, 64, depth=2, heads=4, mlp_channels=96),
     "ResNet18": ResNet18,
-    "AGDTNet": lambda: build_agdtnet(5),
+    "AGDTNet": partial(build_agdtnet, 5),
 }
 # What no torch layer draws, and what is drawn otherwise than its torch layer does.
 CONSTANT = {"alpha_forward": 0.5, "alpha_backward": 0.5, "context.bias": 0.0, "residual_scale": 0.0}
@@ -98,3 +99,10 @@ def test_a_reset_layer_is_drawn_anew_by_the_same_rule(name: str) -> None:
         assert torch.equal(parameter, first[parameter_name]) == (draw[0] == "constant"), parameter_name
     for buffer_name, buffer in fresh.named_buffers():
         assert torch.equal(layer.get_buffer(buffer_name), buffer), buffer_name
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_device_and_dtype_reach_every_parameter_and_float_buffer(name: str) -> None:
+    layer = BUILD[name](device="meta", dtype=torch.float64)
+    tensors = [*layer.parameters(), *(buffer for buffer in layer.buffers() if buffer.is_floating_point())]
+    assert {(tensor.device.type, tensor.dtype) for tensor in tensors} == {("meta", torch.float64)}

@@ -3,12 +3,21 @@
 With u = eps / 2 the unit roundoff of a type, one rounded operation is off by a factor of at most 1 + u.
 """
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
-from agdt_layers import AdaptiveChannelAttention, AdaptiveGlobalAttention, DifferentialTemporalEnhancer, DTFormer
-from helpers import reference
+import reference
+from agdt_layers import (
+    CBAM,
+    AdaptiveChannelAttention,
+    AdaptiveGlobalAttention,
+    DifferentialTemporalEnhancer,
+    DTFormer,
+    SqueezeExcitation,
+)
 from helpers.strategies import random_tensor
 
 HALVES = [torch.float16, torch.bfloat16]
@@ -114,3 +123,10 @@ def test_dtformer_in_half_precision(dtype: torch.dtype) -> None:
     vectors = layer(x)
     assert vectors.dtype == dtype
     assert (vectors.double() - exact).abs().max() <= 4 * torch.finfo(dtype).eps * exact.abs().max()
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("make", [CBAM, SqueezeExcitation])
+def test_cbam_and_se_keep_half_precision(make: Callable[[int], torch.nn.Module], dtype: torch.dtype) -> None:
+    x = random_tensor((2, 32, 3, 5), 0, dtype)
+    assert make(32).to(dtype)(x).dtype == dtype

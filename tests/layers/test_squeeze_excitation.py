@@ -1,11 +1,10 @@
 """SqueezeExcitation as its paper prints it."""
 
-import torch
 from hypothesis import given
 
+import reference
 from agdt_layers import SqueezeExcitation
-from helpers import reference
-from helpers.agreement import assert_agrees, assert_clips_are_independent, assert_drawn_alike, leaves_of, randomised
+from helpers.agreement import assert_agrees, assert_clips_are_independent, leaves_of, randomised
 from helpers.strategies import AttentionCase, attention_cases, random_tensor
 
 
@@ -20,16 +19,3 @@ def test_output_and_gradients_agree_with_the_equations(case: AttentionCase) -> N
 
 def test_images_do_not_see_each_other() -> None:
     assert_clips_are_independent(randomised(SqueezeExcitation(16)).eval(), random_tensor((2, 16, 2, 3), 0))
-
-
-def test_meta_device_reset_and_dtype() -> None:
-    hollow = SqueezeExcitation(32, device="meta", dtype=torch.float64)
-    assert {(p.device.type, p.dtype) for p in hollow.parameters()} == {("meta", torch.float64)}
-    filled = SqueezeExcitation(64)
-    for parameter in filled.parameters():
-        torch.nn.init.constant_(parameter, float("nan"))
-    filled.reset_parameters()
-    assert_drawn_alike(filled, SqueezeExcitation(64))
-    assert "32" in repr(hollow)
-    for dtype in (torch.float16, torch.bfloat16):
-        assert SqueezeExcitation(32, dtype=dtype)(torch.ones(2, 32, 3, 5, dtype=dtype)).dtype == dtype

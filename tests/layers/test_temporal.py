@@ -1,16 +1,13 @@
 """DifferentialTemporalEnhancer and DTFormer: equal to the literal equations, and bound by their laws."""
 
-import copy
-import pickle
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reference
 from agdt_layers import DifferentialTemporalEnhancer, DTFormer, TemporalMean
-from helpers import reference
-from helpers.agreement import assert_agrees, assert_clips_are_independent, assert_drawn_alike, leaves_of, randomised
+from helpers.agreement import assert_agrees, assert_clips_are_independent, leaves_of, randomised
 from helpers.strategies import SequenceCase, end_padding, masks, random_tensor, sequence_cases
 
 
@@ -208,31 +205,6 @@ def test_temporal_mean_averages_the_real_frames(batch: int, frames: int, data: s
     expected = torch.stack([clip[real].mean(dim=0) for clip, real in zip(x, mask, strict=True)])
     x[~mask] = float("nan")
     torch.testing.assert_close(TemporalMean()(x, mask=mask), expected, rtol=1e-12, atol=1e-12)
-
-
-LAYERS = {
-    "enhancer": lambda **options: DifferentialTemporalEnhancer(6, **options),
-    "dtformer": lambda **options: DTFormer(6, depth=2, heads=3, mlp_channels=7, max_frames=5, **options),
-}
-
-
-@pytest.mark.parametrize("build", LAYERS.values(), ids=LAYERS)
-def test_copies_meta_device_reset_dtype_and_empty_batch(build) -> None:
-    layer = build().eval()
-    x = random_tensor((2, 5, 6), 14, torch.float32)
-    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert torch.equal(twin(x), layer(x))
-    hollow = build(device="meta", dtype=torch.float64)
-    assert {(p.device.type, p.dtype) for p in hollow.parameters()} == {("meta", torch.float64)}
-    filled = build()
-    for parameter in filled.parameters():
-        torch.nn.init.constant_(parameter, float("nan"))
-    filled.reset_parameters()
-    assert_drawn_alike(filled, build())
-    for dtype in (torch.float16, torch.bfloat16, torch.float64):
-        assert copy.deepcopy(layer).to(dtype)(x.to(dtype)).dtype == dtype
-    nothing = layer(torch.zeros(0, 5, 6))
-    assert (nothing.shape[0], nothing.shape[-1]) == (0, 6)
 
 
 def test_repr_says_what_it_is() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import reference
 from agdt_layers import (
     AdaptiveGlobalAttention,
     DifferentialTemporalEnhancer,
@@ -16,7 +17,6 @@ from agdt_layers import (
     capture_attention,
     functional,
 )
-from helpers import reference
 from helpers.agreement import randomised
 from helpers.strategies import end_padding, random_tensor
 

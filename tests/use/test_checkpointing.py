@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from agdt_layers import AGDTNet, FrameWise, build_agdtnet, insert_attention
 from helpers.hosts import Host, host
+from helpers.older_torch import SHOWS_HOOKS
 from helpers.strategies import end_padding, random_tensor
 
 MASKS = pytest.mark.parametrize("mask", [None, end_padding([3, 1], 3)], ids=["all", "masked"])
@@ -163,18 +164,14 @@ def test_one_model_of_clips_and_of_images_in_one_backward_pass(use_reentrant: bo
     assert_equal_gradients(run(lambda part: Recomputed(part, use_reentrant)), run(lambda part: part))
 
 
-# torch 2.6 does not show the hooks around a call.
-CHAINS = pytest.mark.skipif(not hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks"), reason="older torch")
-
-
-@pytest.mark.skipif(not CHAINS.args[0], reason="newer torch")
+@pytest.mark.skipif(SHOWS_HOOKS, reason="newer torch")
 def test_older_torch_refuses_frame_wise_inside_hooks_on_saved_tensors() -> None:
     with graph.save_on_cpu(), pytest.raises(RuntimeError, match="cannot combine the hooks on saved tensors"):
         FrameWise(encoder())(clips(2, 3))
     FrameWise(Stages(encoder(), lambda part: part))(clips(2, 3))
 
 
-@CHAINS
+@pytest.mark.skipif(not SHOWS_HOOKS, reason="older torch")
 def test_frame_wise_inside_a_checkpoint() -> None:
     def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
         model, x = encoder(), clips(2, 3)
@@ -188,7 +185,7 @@ def test_frame_wise_inside_a_checkpoint() -> None:
     assert_equal_gradients(run(lambda part: Recomputed(part, False)), run(plain))
 
 
-@CHAINS
+@pytest.mark.skipif(not SHOWS_HOOKS, reason="older torch")
 def test_hooks_on_saved_tensors_around_a_call_take_effect() -> None:
     def run(around: AbstractContextManager[object]) -> dict[str, Tensor]:
         model, x = encoder(), clips(2, 3)

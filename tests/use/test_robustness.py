@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from agdt_layers import (
     CBAM,
@@ -83,13 +83,3 @@ def test_masked_mean_of_a_long_clip_in_float16_does_not_overflow() -> None:
     x = torch.full((1, 300, 2), 400.0, dtype=torch.float16)
     mask = torch.arange(300)[None] < 250
     assert TemporalMean()(x, mask=mask).tolist() == [[400.0, 400.0]]
-
-
-@pytest.mark.parametrize(
-    "module", [AdaptiveGlobalAttention(5), TemporalMean()], ids=lambda module: type(module).__name__
-)
-def test_a_nested_mask_is_refused_in_one_sentence(module: nn.Module) -> None:
-    x: Tensor = torch.zeros(2, 3, 5, 4, 4) if isinstance(module, AdaptiveGlobalAttention) else torch.zeros(2, 3, 5)
-    mask = torch.nested.nested_tensor([torch.ones(3, dtype=torch.bool), torch.ones(2, dtype=torch.bool)])
-    with pytest.raises(TypeError, match="expects mask to be a dense tensor, got a nested one"):
-        module(x, mask=mask)

@@ -1,9 +1,9 @@
-"""The paper's equations, transcribed literally: slow, in float64, one clip at a time.
+"""Start here: the paper's equations, transcribed literally in slow float64, which every fast layer is compared with.
 
-Nothing here is clever and nothing here comes from the package. The C x C correlation matrices are formed, the
-global convolution runs over the whole map, the softmax is written out, and padded frames are cut out of the clip
-before anything is computed. Every function takes plain tensors and a mapping from state-dict keys
-to tensors, so that gradients reach the very parameters of the layer it is compared with.
+Nothing in this file is optimised and nothing comes from the package. It forms the C x C correlation matrices, runs the
+global convolution over the whole map, writes out the softmax, and cuts padded frames from each clip before it computes
+anything. Every function takes plain tensors and a mapping from state-dict keys to tensors, so that gradients reach the
+parameters of the layer under test. `layers/test_attention.py` shows how a test compares a layer with this file.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def followed() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("follow_readers", Path(__file__).parents[1] / ".ci/follow_readers.py")
+    spec = importlib.util.spec_from_file_location("follow_readers", Path(__file__).parents[1] / "follow_readers.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

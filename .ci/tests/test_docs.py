@@ -13,7 +13,7 @@ import torch
 
 import agdt_layers
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 sys.path.append(str(DOCS))
 from module_table import module_table  # noqa: E402
 from places import place_of_line, place_of_test  # noqa: E402
@@ -94,10 +94,12 @@ def test_every_public_class_documents_its_public_methods() -> None:
 def test_every_module_stands_below_those_that_it_imports() -> None:
     above: set[str] = set()
     for row in module_table().splitlines()[2:]:
-        name, _, imports = re.fullmatch(r"\| `(\w+)` \| .*?\.( Imports (.*)\.)? \|", row).groups()
+        name, _, imports = re.fullmatch(r"\| `([\w.]+)` \| .*?\.( Imports (.*)\.)? \|", row).groups()
         assert set(imports.split(", ") if imports else ()) <= above, name
         above.add(name)
-    assert above == {path.stem for path in Path(agdt_layers.__file__).parent.glob("*.py")} - {"__init__"}
+    package = Path(agdt_layers.__file__).parent
+    modules = {path.relative_to(package).with_suffix("") for path in package.rglob("*.py")} - {Path("__init__")}
+    assert above == {".".join(part for part in module.parts if part != "__init__") for module in modules}
 
 
 def test_the_table_of_uses_is_that_of_the_tests() -> None:

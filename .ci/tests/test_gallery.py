@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "docs" / "gallery_src").glob("*/*.py"))
 # What a package is imported as, where that is not its name. The extra brings what the scripts of examples need.
 IMPORTED_AS = {"pillow": {"PIL"}, "scikit-video": {"skvideo"}, "CHECKOUT[train]": {"matplotlib"}}
