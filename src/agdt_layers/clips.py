@@ -90,9 +90,11 @@ _call = _Call()
 
 def current_clip_axis() -> ClipAxis | None:
     """Return the clip axis of the call, or of the recomputation in a backward pass, that this call is part of."""
-    recalled = _call.recalled
-    if _call.axis is not None or recalled is None or recalled.span is None:
+    if _call.axis is not None or torch.compiler.is_compiling():
         return _call.axis
+    recalled = _call.recalled
+    if recalled is None or recalled.span is None:
+        return None
     task, node = current_backward()
     if task == recalled.task:
         recalled.is_inside = recalled.span.first <= node < recalled.span.last
