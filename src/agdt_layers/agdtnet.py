@@ -271,13 +271,7 @@ def build_agdtnet(
     summary = (
         TemporalMean()
         if temporal == "mean"
-        else DTFormer(
-            channels,
-            max_frames=num_frames,
-            differential=temporal == "dtformer",
-            dropout=dropout,
-            **factory,
-        )
+        else DTFormer(channels, max_frames=num_frames, differential=temporal == "dtformer", dropout=dropout, **factory)
     )
     net = AGDTNet(backbone, summary, num_classes=num_classes, **factory)
     if weights is not None:

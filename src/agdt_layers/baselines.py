@@ -92,8 +92,7 @@ class CBAM(NotScriptable, nn.Module):
         self.channels = checks.size(name, "channels", channels)
         self.mlp = _bottleneck(name, channels, reduction, **factory)
         self.spatial = nn.Sequential(
-            nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False, **factory),
-            nn.BatchNorm2d(1, **factory),
+            nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False, **factory), nn.BatchNorm2d(1, **factory)
         )
 
     def reset_parameters(self) -> None:

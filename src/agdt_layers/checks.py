@@ -97,15 +97,12 @@ def factory(layer: str, device: Any, dtype: Any) -> dict[str, Any]:
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in DTYPES):
         names = ", ".join(map(str, DTYPES))
         raise TypeError(f"{layer} expects dtype to be one of {names}; got {shown(dtype)}.")
-    known = isinstance(device, (str, int, torch.device)) and not isinstance(device, bool)
     try:
-        torch.empty(0, device=device if known else None)
+        torch.empty(0, device=device)
     except Exception:  # what torch raises depends on the device and on how it was built
         raise ValueError(
             f'{layer} expects device to be one of this machine, such as "cpu"; got {shown(device)}.'
         ) from None
-    if not known and device is not None:
-        raise TypeError(f'{layer} expects device to be a torch.device or a string such as "cpu"; got {shown(device)}.')
     return {"device": device, "dtype": dtype}
 
 
@@ -153,38 +150,28 @@ def example(function: str, value: object) -> None:
             _dense(function, x)
 
 
-def same_device(layer: str, x: Tensor, parameter: Tensor | None) -> None:
-    """Accept x where its parameters are; and no tensor of inference mode where gradients are to be found."""
-    if parameter is not None and parameter.requires_grad and torch.is_grad_enabled() and is_inference(x):
+def module_device(layer: str, x: Tensor, module: nn.Module) -> Tensor | None:
+    """Accept x where the module's first parameter is, and give that; no x of inference mode if it wants gradients."""
+    parameter = next(module.parameters(), None)
+    if parameter is None:
+        return None
+    if parameter.requires_grad and torch.is_grad_enabled() and is_inference(x):
         raise ValueError(
             f"{layer} got a tensor that was made in inference mode, and has parameters that want gradients. "
             "Call it with torch.no_grad(), or on x.clone()."
         )
-    if parameter is not None and x.device != parameter.device and not parameter.is_meta:
+    if x.device != parameter.device and not parameter.is_meta:
         raise ValueError(
             f"{layer} expects its input on {parameter.device}, where its parameters are; got {x.device}. "
             f'Make it there, or move it with x.to("{parameter.device}").'
         )
-
-
-def module_device(layer: str, x: Tensor, module: nn.Module) -> None:
-    """Accept x on the device of the module's first parameter."""
-    for parameter in module.parameters():
-        same_device(layer, x, parameter)
-        break
+    return parameter
 
 
 def module_dtype(layer: str, x: Tensor, module: nn.Module) -> None:
-    """Accept x in the dtype of the module's first parameter, as :func:`parameter_dtype` does."""
-    for parameter in module.parameters():
-        parameter_dtype(layer, x, parameter)
-        break
-
-
-def parameter_dtype(layer: str, x: Tensor, parameter: Tensor) -> None:
-    """Accept x in the parameters' dtype; under autocast, which converts both, in any."""
-    same_device(layer, x, parameter)
-    if x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
+    """Accept x in the dtype of the module's first parameter; under autocast, which converts both, in any."""
+    parameter = module_device(layer, x, module)
+    if parameter is not None and x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
         raise TypeError(
             f"{layer} expects its parameters' dtype, {parameter.dtype}; got {x.dtype}. "
             f"Convert the input with x.to({parameter.dtype}) or the layer with .to({x.dtype})."

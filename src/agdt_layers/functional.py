@@ -95,11 +95,7 @@ def convolve_windows(windows: Tensor, weight: Tensor) -> Tensor:
 
 
 def clip_context(
-    context: Tensor,
-    num_frames: int,
-    mask: Tensor | None = None,
-    window: int | None = None,
-    past: Tensor | None = None,
+    context: Tensor, num_frames: int, mask: Tensor | None = None, window: int | None = None, past: Tensor | None = None
 ) -> Tensor:
     r"""Temporal modulation :math:`z_{gc} \cdot \mathrm{GAP}_t(z_{gc})`, GAP_t a clip's mean over time (eq. 13).
 

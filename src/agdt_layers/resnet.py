@@ -16,13 +16,7 @@ from agdt_layers.tracing import NotScriptable, is_recorded
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int,
-        **factory: Any,
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, **factory: Any) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False, **factory)
         self.bn1 = nn.BatchNorm2d(channels, **factory)
@@ -32,8 +26,7 @@ class BasicBlock(nn.Module):
         self.act2 = nn.ReLU()
         self.downsample = (
             nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False, **factory),
-                nn.BatchNorm2d(channels, **factory),
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False, **factory), nn.BatchNorm2d(channels, **factory)
             )
             if stride != 1 or in_channels != channels
             else None
@@ -83,8 +76,7 @@ class ResNet18(NotScriptable, nn.Module):
         channels = 64
         for index, width in enumerate((64, 128, 256, 512)):
             stage = nn.Sequential(
-                BasicBlock(channels, width, 1 if index == 0 else 2, **factory),
-                BasicBlock(width, width, 1, **factory),
+                BasicBlock(channels, width, 1 if index == 0 else 2, **factory), BasicBlock(width, width, 1, **factory)
             )
             self.add_module(f"layer{index + 1}", stage)
             channels = width

@@ -118,7 +118,7 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
 
     def _check(self, x: Tensor, mask: Tensor | None) -> None:
         checks.sequence(type(self).__name__, x, self.channels)
-        checks.same_device(type(self).__name__, x, self.alpha_forward)
+        checks.module_device(type(self).__name__, x, self)
         checks.frame_mask(type(self).__name__, mask, x.shape[0], x.shape[1], x.device)
         checks.real_frames(type(self).__name__, mask)
 
@@ -143,14 +143,7 @@ class EncoderLayer(nn.Module):
     MLP is Linear, GELU, Linear; scores are scaled by 1 / sqrt(C / heads).
     """
 
-    def __init__(
-        self,
-        channels: int,
-        heads: int,
-        mlp_channels: int,
-        dropout: float,
-        **factory: Any,
-    ) -> None:
+    def __init__(self, channels: int, heads: int, mlp_channels: int, dropout: float, **factory: Any) -> None:
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.LayerNorm(channels, **factory)
@@ -294,7 +287,7 @@ class DTFormer(NotScriptable, nn.Module):
         name = type(self).__name__
         checks.sequence(name, x, self.channels)
         checks.frame_mask(name, mask, x.shape[0], x.shape[1], x.device)
-        checks.parameter_dtype(name, x, self.class_token)
+        checks.module_dtype(name, x, self)
         num_frames = x.shape[1]
         if num_frames > self.max_frames:
             raise ValueError(

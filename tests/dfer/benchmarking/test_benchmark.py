@@ -39,7 +39,7 @@ def test_the_committed_run_is_whole() -> None:
     assert report["skipped"] == []
     assert report["growth"]
     assert report["profile"]
-    assert {each["form"] for each in report["deployed"]} == {"eager", "prepared", "compiled", "bfloat16", "onnxruntime"}
+    assert {each["form"] for each in report["deployed"]} == {"eager", "folded", "compiled", "bfloat16", "onnxruntime"}
 
 
 def test_the_readme_quotes_the_committed_headline() -> None:

@@ -27,11 +27,10 @@ class Fixed(Settings):
 
 
 def test_a_stream_is_compared_by_the_frame() -> None:
-    rows = list(stream(Fixed(frame=13.0, prepared=11.0, run=160.0, alone=10.0, clip=120.0, encoder=8.0)))
+    rows = list(stream(Fixed(frame=13.0, run=160.0, alone=10.0, clip=120.0, encoder=8.0)))
     found = {(row.case, row.peer): (row.ours, row.theirs, row.bound) for row in rows}
     assert found == {
         ("AGDTStream, one push", "ResNet18, a frame"): (13.0, 10.0, 1.3),
-        ("AGDTStream of a prepared net, one push", "ResNet18, a frame"): (11.0, 10.0, 1.3),
         ("AGDTStream, a frame in a run of 16", "a frame's share of the clip and of the temporal encoder"):
             (10.0, 8.0, 1.25),
         ("AGDTStream, one push", "the whole clip"): (13.0, 120.0, None),

@@ -24,7 +24,7 @@ REPORT = {
     ],
     "deployed": [
         {"network": name, "form": form, "milliseconds": time}
-        for name, form, time in (("A", "eager", 1.0), ("A", "prepared", 2.0), ("B", "eager", 3.0), ("B", "prepared", 4))
+        for name, form, time in (("A", "eager", 1.0), ("A", "folded", 2.0), ("B", "eager", 3.0), ("B", "folded", 4))
     ],
     "profile": [{"case": "x", "layer": "AGA", "whole_map": 1, "vectors": 2, "around": 3, "calls": 4}],
 }
@@ -56,7 +56,7 @@ def test_launches_are_counts() -> None:
 
 
 def test_forms_stand_side_by_side() -> None:
-    assert tables(REPORT)["deployed.md"].splitlines()[0] == "| ms a clip | eager | prepared |"
+    assert tables(REPORT)["deployed.md"].splitlines()[0] == "| ms a clip | eager | folded |"
     assert body("deployed.md") == ["| A | 1.0 | 2.0 |", "| B | 3.0 | 4.0 |"]
 
 
