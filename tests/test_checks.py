@@ -66,6 +66,9 @@ TYPE_ERRORS: dict[str, Callable[[], object]] = {
     ),
     "AdaptiveGlobalAttention expects dtype to be one of torch.float32, torch.float64, torch.float16, "
     "torch.bfloat16; got 'float32'.": lambda: AdaptiveGlobalAttention(5, dtype="float32"),
+    'AdaptiveGlobalAttention expects device to be a torch.device or a string such as "cpu"; got 1.5.': lambda: (
+        AdaptiveGlobalAttention(5, device=1.5)
+    ),
     "AdaptiveGlobalAttention expects channels to be an integer, got a list.": lambda: AdaptiveGlobalAttention(
         list(range(100))
     ),

@@ -97,12 +97,15 @@ def factory(layer: str, device: Any, dtype: Any) -> dict[str, Any]:
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in DTYPES):
         names = ", ".join(map(str, DTYPES))
         raise TypeError(f"{layer} expects dtype to be one of {names}; got {shown(dtype)}.")
+    known = isinstance(device, (str, int, torch.device)) and not isinstance(device, bool)
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, device=device if known else None)
     except Exception:  # what torch raises depends on the device and on how it was built
         raise ValueError(
             f'{layer} expects device to be one of this machine, such as "cpu"; got {shown(device)}.'
         ) from None
+    if not known and device is not None:
+        raise TypeError(f'{layer} expects device to be a torch.device or a string such as "cpu"; got {shown(device)}.')
     return {"device": device, "dtype": dtype}
 
 
