@@ -71,10 +71,12 @@ def deployed_rows(found: list[Deployment]) -> Iterator[Row]:
 
 def _forms(net: nn.Module, clips: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
     compiled: Any = torch.compile(net)
-    folded = fold_batch_norms(net).model
-    half = copy.deepcopy(net).bfloat16()
-    for each in (folded, half):
-        each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Former-DFER itself cannot be traced, its backbone can.
+    folded: Any = copy.deepcopy(net)
+    folded.backbone = fold_batch_norms(folded.backbone).model
+    folded.to(memory_format=torch.channels_last)
+    half: Any = copy.deepcopy(net).bfloat16()
+    half.to(memory_format=torch.channels_last)
     yield EAGER, forward(net, clips)
     yield FOLDED, forward(folded, clips)
     yield COMPILED, forward(compiled, clips)

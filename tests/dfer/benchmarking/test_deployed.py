@@ -16,10 +16,11 @@ class Net(nn.Module):
 
     def __init__(self, width: int = 3) -> None:
         super().__init__()
-        self.conv, self.norm, self.classifier = nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.Linear(width, 2)
+        self.backbone = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))
+        self.classifier = nn.Linear(width, 2)
 
     def forward(self, clips: Tensor) -> Tensor:
-        maps = self.norm(self.conv(clips.flatten(0, 1)))
+        maps = self.backbone(clips.flatten(0, 1))
         return self.classifier(maps.mean(dim=(2, 3)).unflatten(0, clips.shape[:2]).mean(dim=1))
 
 
