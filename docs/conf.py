@@ -39,6 +39,7 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!agdt_layers\.).*")]
 # Bases of public classes that are not public themselves.
 nitpick_ignore = [
     ("py:class", "agdt_layers.attention.ChannelWeights"),
+    ("py:obj", "agdt_layers.inference.Model"),
     ("py:class", "agdt_layers.tracing.NotScriptable"),
 ]
 

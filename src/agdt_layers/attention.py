@@ -347,8 +347,8 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
         channels: C, the number of channels.
         gate: False gives f_att = (a + b) / 2, our reading of the row "without gated fusion strategy" of Table 2.
         local_kernel_size: k along the channel axis, odd; by default ECA's: 3 at C = 64, 5 at 128 to 512.
-        num_frames, spatial_kernel_size, context_kernel_size, context_groups, context_window, residual_scale, device,
-            dtype: as of :class:`GlobalConvolutionalAttention`.
+        num_frames, spatial_kernel_size, context_kernel_size: as of :class:`GlobalConvolutionalAttention`.
+        context_groups, context_window, residual_scale, device, dtype: as of :class:`GlobalConvolutionalAttention`.
 
     Raises:
         ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
