@@ -153,32 +153,32 @@ def example(function: str, value: object) -> None:
             _dense(function, x)
 
 
-def module_device(layer: str, x: Tensor, module: nn.Module) -> Tensor | None:
-    """Accept x where the module's first parameter is, and give that; no x of inference mode if it wants gradients."""
-    parameter = next(module.parameters(), None)
-    if parameter is None:
-        return None
-    if parameter.requires_grad and torch.is_grad_enabled() and is_inference(x):
-        raise ValueError(
-            f"{layer} got a tensor that was made in inference mode, and has parameters that want gradients. "
-            "Call it with torch.no_grad(), or on x.clone()."
-        )
-    if x.device != parameter.device and not parameter.is_meta:
-        raise ValueError(
-            f"{layer} expects its input on {parameter.device}, where its parameters are; got {x.device}. "
-            f'Make it there, or move it with x.to("{parameter.device}").'
-        )
-    return parameter
+def module_device(layer: str, x: Tensor, module: nn.Module) -> None:
+    """Accept x where the module's first parameter is; and no x of inference mode if that wants gradients."""
+    for parameter in module.parameters():  # not next(), which an older compiler does not trace
+        if parameter.requires_grad and torch.is_grad_enabled() and is_inference(x):
+            raise ValueError(
+                f"{layer} got a tensor that was made in inference mode, and has parameters that want gradients. "
+                "Call it with torch.no_grad(), or on x.clone()."
+            )
+        if x.device != parameter.device and not parameter.is_meta:
+            raise ValueError(
+                f"{layer} expects its input on {parameter.device}, where its parameters are; got {x.device}. "
+                f'Make it there, or move it with x.to("{parameter.device}").'
+            )
+        break
 
 
 def module_dtype(layer: str, x: Tensor, module: nn.Module) -> None:
     """Accept x in the dtype of the module's first parameter; under autocast, which converts both, in any."""
-    parameter = module_device(layer, x, module)
-    if parameter is not None and x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
-        raise TypeError(
-            f"{layer} expects its parameters' dtype, {parameter.dtype}; got {x.dtype}. "
-            f"Convert the input with x.to({parameter.dtype}) or the layer with .to({x.dtype})."
-        )
+    module_device(layer, x, module)
+    for parameter in module.parameters():
+        if x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
+            raise TypeError(
+                f"{layer} expects its parameters' dtype, {parameter.dtype}; got {x.dtype}. "
+                f"Convert the input with x.to({parameter.dtype}) or the layer with .to({x.dtype})."
+            )
+        break
 
 
 def _not_empty(layer: str, x: Tensor, axes: dict[str, int]) -> None:
