@@ -181,7 +181,7 @@ def write_eaf(path: Path, timeline: Timeline) -> None:
         ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
     ElementTree.SubElement(header, "PROPERTY", {"NAME": "notice"}).text = _text(" ".join(notice(timeline.facts)))
     spans = [_span(stretch) for stretch in found]
-    # Two slots for each annotation, even where times are equal: whoever moves one in ELAN moves no other.
+    # Two slots for each annotation, even where times are equal: so that moving one in ELAN moves no other.
     ends = sorted((moment, number, side) for number, span in enumerate(spans) for side, moment in enumerate(span))
     order = ElementTree.SubElement(root, "TIME_ORDER")
     slots = {}
