@@ -4,6 +4,8 @@ import os
 import re
 import resource
 import shutil
+import subprocess
+import sys
 import time
 import wave
 from itertools import pairwise
@@ -471,3 +473,14 @@ def test_the_whole_notice_is_for_the_first_run(
     assert page.index(f'<p class="warning">{first}') < page.index("<h1>")
     assert "recall on" not in page
     assert "Recall of" not in page
+
+
+def test_process_imports_no_compiler_trainer_or_plots(tmp_path: Path, weights: Path, talking: Path) -> None:
+    listing = (
+        "import sys, recognise; code = recognise.main(sys.argv[1:]); "
+        "print(code, *{'torch._dynamo', 'sympy', 'lightning', 'torchmetrics', 'matplotlib'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", listing, str(talking), "--weights", str(weights), "--out", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    result = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "0"

@@ -37,13 +37,17 @@ def wider(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Mod
 MODELS: dict[str, Builder] = {**dict.fromkeys(MODEL_NAMES, registered), NARROW: narrow, WIDER: wider}
 
 
+def check_name(settings: NetSettings) -> None:
+    if settings.model not in MODELS:
+        raise BadInput(f"--model: expected one of {', '.join(MODELS)}, got {settings.model}")
+
+
 def check_model(settings: NetSettings, *, frames: int, size: int, batch: int | None = None) -> None:
     """Refuse a name, and clips that the model cannot take; with `batch`, also those that batch norm cannot train on.
 
     A model of this package is run on the meta device: without numbers, in a moment.
     """
-    if settings.model not in MODELS:
-        raise BadInput(f"--model: expected one of {', '.join(MODELS)}, got {settings.model}")
+    check_name(settings)
     if settings.model not in (*MODEL_NAMES, NARROW, WIDER):
         return
     with torch.device("meta"), torch.no_grad():

@@ -12,7 +12,7 @@ from torch import nn
 from agdt_layers import load_weights
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
-from dfer.training.networks import build_net, check_model
+from dfer.training.networks import build_net, check_name
 from dfer.training.settings import NetSettings
 
 # The key under which the file's metadata, which are strings by name, hold the facts as JSON.
@@ -71,7 +71,8 @@ def load_trained(path: Path) -> tuple[nn.Module, TrainedFacts]:
     """The net, in eval mode on the CPU, and the facts."""
     facts = read_facts(path)
     settings = NetSettings(**facts.net)
-    check_model(settings, frames=facts.frames, size=facts.size)
+    # Without a trial on the meta device, which would import torch's compiler and take a second.
+    check_name(settings)
     net = build_net(settings, len(facts.classes), facts.frames, facts.size)
     try:
         report = load_weights(net, path)

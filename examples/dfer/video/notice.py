@@ -19,7 +19,7 @@ NOT_MEASURED = (
 )
 # As the weights file calls what the net was trained on; the test clips come from the same data set.
 DRAWINGS = "drawings"
-VIDEOS_OF_PEOPLE = ("DFEW", "FERV39k", "DAiSEE")
+VIDEOS_OF_PEOPLE = ("DFEW", "FERV39k", "DAiSEE", "RAVDESS", "CREMA-D")
 
 
 def trained_on_drawings(facts: TrainedFacts) -> bool:
