@@ -47,20 +47,9 @@ BENCHMARK = json.loads((DOCS / "benchmark" / "benchmark.json").read_text(encodin
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "substitution"]
 myst_substitutions = {
-    # Figures that a page quotes: {{ ratio["case / peer"] }} and, for both sides, {{ ours[...] }} and {{ theirs[...] }}.
-    # Milliseconds a clip, {{ deployed["network, form"] }}.
-    "deployed": {f"{each['network']}, {each['form']}": f"{each['milliseconds']:.1f}" for each in BENCHMARK["deployed"]},
-    "ratio": {f"{row['case']} / {row['peer']}": f"{row['ratio']:.2f}" for row in BENCHMARK["rows"]},
-    **{
-        side: {
-            f"{row['case']} / {row['peer']}": f"{row[side]:.{0 if row['unit'] == 'launches' else 2}f}"
-            for row in BENCHMARK["rows"]
-        }
-        for side in ("ours", "theirs")
-    },
     "modules": module_table(),
     "benchmark_machine": f"{BENCHMARK['machine']}, {BENCHMARK['threads']} threads, "
-    f"{BENCHMARK['bandwidth_gb_per_s']:.1f} GB/s in one pass over memory, torch {BENCHMARK['versions']['torch']}",
+    f"torch {BENCHMARK['versions']['torch']}",
 }
 myst_heading_anchors = 3
 

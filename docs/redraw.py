@@ -12,7 +12,7 @@ sys.path[:0] = [str(DOCS.parent / name) for name in ("src", "examples")]
 
 import torch  # noqa: E402
 
-from dfer.benchmarking.plots import draw_growth, draw_ratios  # noqa: E402
+from dfer.benchmarking.plots import draw_deployed  # noqa: E402
 from dfer.evaluation.attention_pictures import draw_explanation  # noqa: E402
 from dfer.evaluation.complexity_plot import draw_cost_against_score  # noqa: E402
 from dfer.evaluation.pictures import draw_confusion  # noqa: E402
@@ -28,9 +28,7 @@ def numbers(path: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    benchmark = numbers("benchmark/benchmark.json")
-    draw_ratios(DOCS / "benchmark/ratios.png", benchmark)
-    draw_growth(DOCS / "benchmark/growth.png", benchmark)
+    draw_deployed(DOCS / "benchmark/deployed.png", numbers("benchmark/benchmark.json"))
     rows = numbers("complexity/complexity.json")["rows"]
     draw_cost_against_score(DOCS / "complexity/complexity.png", rows, tuple(AGDTNET_ROWS))
     ablation = numbers("experiments/ablation.json")

@@ -1,117 +1,145 @@
-"""Networks as they are deployed, side by side: eager, folded, compiled, in bfloat16, and in onnxruntime."""
+"""Networks as they are deployed, a clip or a frame: eager, folded, compiled, in bfloat16, and in ONNX Runtime."""
 
 import copy
 import importlib.util
-import json
-import os
-import subprocess
-import sys
-import tempfile
+import io
+import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from agdt_layers import fold_batch_norms
-from dfer.benchmarking.networks import AGDTNET, FORMER, HOST, networks, random_clips
-from dfer.benchmarking.rows import Row, Settings, forward
+from agdt_layers import ResNet18, StreamStep, build_agdtnet, fold_batch_norms
+from dfer.benchmarking.networks import AGDTNET, FORMER, FRAMES, HOST, medians_of_networks, networks, random_clips
+from dfer.benchmarking.tables import Row
+from dfer.benchmarking.timing import Run, forward
 
-EAGER, FOLDED, COMPILED, BFLOAT16, ONNX = "eager", "folded", "compiled", "bfloat16", "onnxruntime"
-EXAMPLES = Path(__file__).parents[2]
-# Ours in one form against a peer in another, with the target.
-RATIOS = (
-    (FOLDED, FORMER, EAGER, None),
-    (FOLDED, HOST, EAGER, None),
-    (ONNX, FORMER, ONNX, None),
-    (COMPILED, AGDTNET, EAGER, None),
-    (BFLOAT16, AGDTNET, EAGER, 1 / 1.8),
-)
+EAGER, FOLDED, COMPILED, BFLOAT16, ONNX = "eager", "folded", "compiled", "bfloat16", "ONNX Runtime"
+CLIP, FRAME = "a clip", "a frame"
+STEP, ALONE = "AGDTNet's stream", "ResNet18 alone"
+
+
+class Deployable(NamedTuple):
+    """A network, its inputs, and which of their axes are dynamic in an ONNX file."""
+
+    net: nn.Module
+    inputs: tuple[Any, ...]
+    sizes: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """The milliseconds that a network takes for one clip of 16 frames, in one form."""
+    """The milliseconds that a network takes for one clip of 16 frames, or for one frame, in one form."""
 
     network: str
+    what: str
     form: str
     milliseconds: float
 
 
-def deployments(settings: Settings) -> list[Deployment]:
-    """Measure every network in every form that is installed; onnxruntime on a CPU alone."""
-    nets, clips = networks(settings.device), random_clips(1, settings.device)
-    runs = {(name, form): run for name, net in nets.items() for form, run in _forms(net, clips)}
-    named = settings.medians({"/".join(key): run for key, run in runs.items()}, rounds=settings.rounds_of_a_network)
-    found = [Deployment(*key, named["/".join(key)]) for key in runs]
-    if settings.device == "cpu" and not skipped_forms():
-        found += [Deployment(name, ONNX, each) for name, each in in_onnxruntime(nets, clips, settings).items()]
+def deployables(device: str) -> dict[tuple[str, str], Deployable]:
+    """Every network for a clip; for a frame the stream's step, and the ResNet18 that is inside it."""
+    clip = random_clips(1, device)
+    frame = clip[:, 0].contiguous()
+    # A size of one would be taken for fixed. Former-DFER's position embeddings fix its frames.
+    clips: tuple[Any, ...] = ({0: Dim.DYNAMIC, 1: Dim.AUTO},)
+    found = {(name, CLIP): Deployable(net, (clip,), clips) for name, net in networks(device).items()}
+    step = StreamStep(build_agdtnet(causal=True).to(device).eval(), num_frames=FRAMES)
+    state = step.initial_state(1)
+    batch = {0: Dim.DYNAMIC}
+    found[STEP, FRAME] = Deployable(step.eval(), (frame, state), (batch, dict.fromkeys(state, batch)))
+    found[ALONE, FRAME] = Deployable(ResNet18().to(device).eval(), (frame,), (batch,))
+    return found
+
+
+def deployments(device: str, seconds: float) -> list[Deployment]:
+    """Measure every network in every form that is installed; ONNX Runtime on a CPU alone."""
+    nets = deployables(device)
+    runs = {(*key, form): run for key, each in nets.items() for form, run in _forms(each)}
+    forms = [runs]
+    if device == "cpu" and not skipped_forms():
+        # Apart from torch's runs, whose threads spin for a moment after their work.
+        forms.append({(*key, ONNX): in_onnxruntime(each) for key, each in nets.items()})
+    found = []
+    for what in (CLIP, FRAME):
+        for of_forms in forms:
+            named = {"/".join(key): run for key, run in of_forms.items() if key[1] == what}
+            medians = medians_of_networks(named, device, seconds)
+            found += [Deployment(*key, medians["/".join(key)]) for key in of_forms if key[1] == what]
     return found
 
 
 def skipped_forms() -> Sequence[str]:
-    """Say that ONNX is left out, if what it needs is not installed."""
+    """Say that ONNX Runtime is left out, if what it needs is not installed."""
     found = all(importlib.util.find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime"))
     return () if found else (ONNX,)
 
 
-def deployed_rows(found: list[Deployment]) -> Iterator[Row]:
+def deployed_rows(found: Sequence[Deployment]) -> Iterator[Row]:
+    """What the forms are compared by: AGDTNet's clip, and a frame of its stream, both in ONNX Runtime."""
     times = {(each.network, each.form): each.milliseconds for each in found}
-    for form, peer, peers_form, bound in RATIOS:
-        if (AGDTNET, form) in times:
-            theirs = f"{peer}, {peers_form}"
-            group = f"AGDTNet, forward, {form}, against {theirs}"
-            ours = times[AGDTNET, form]
-            yield Row(group, f"AGDTNet forward, {form}", theirs, "ms", ours, times[peer, peers_form], bound)
+    if (AGDTNET, ONNX) in times:
+        for peer in (HOST, FORMER):
+            yield Row(f"AGDTNet, {CLIP}, {ONNX}", f"{peer}, {ONNX}", "ms", times[AGDTNET, ONNX], times[peer, ONNX])
+        ours, theirs = times[STEP, ONNX], times[ALONE, ONNX]
+        yield Row(f"{STEP}, {FRAME}, {ONNX}", f"{ALONE}, {ONNX}", "ms", ours, theirs, 1.65)
 
 
-def _forms(net: nn.Module, clips: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
-    compiled: Any = torch.compile(net)
-    # Former-DFER itself cannot be traced, its backbone can.
-    folded: Any = copy.deepcopy(net)
-    folded.backbone = fold_batch_norms(folded.backbone).model
-    folded.to(memory_format=torch.channels_last)
-    half: Any = copy.deepcopy(net).bfloat16()
-    half.to(memory_format=torch.channels_last)
-    yield EAGER, forward(net, clips)
-    yield FOLDED, forward(folded, clips)
-    yield COMPILED, forward(compiled, clips)
-    yield BFLOAT16, forward(half, clips.bfloat16())
+def _forms(given: Deployable) -> Iterator[tuple[str, Run]]:
+    compiled: Any = torch.compile(given.net)
+    yield EAGER, forward(given.net, *given.inputs)
+    yield FOLDED, forward(folded(given.net), *given.inputs)
+    yield COMPILED, forward(compiled, *given.inputs)
+    half: Any = copy.deepcopy(given.net).bfloat16()
+    state = (half.initial_state(1),) if isinstance(half, StreamStep) else ()
+    yield BFLOAT16, forward(half.to(memory_format=torch.channels_last), given.inputs[0].bfloat16(), *state)
 
 
-def write_onnx(net: nn.Module, clips: Tensor, path: Path) -> None:
-    """Export with batch and frames dynamic, as far as the network lets them be: Former-DFER's frames are fixed."""
-    with warnings.catch_warnings():
-        # The exporter's own use of torch; nothing that a network does.
+def folded(net: Any) -> Any:
+    """The network with the batch norms of its backbone folded, and weights stored channels last."""
+    if isinstance(net, StreamStep):
+        return StreamStep(folded(net.net), num_frames=net.num_frames).eval()
+    net = copy.deepcopy(net)
+    if hasattr(net, "backbone"):
+        # Former-DFER itself cannot be traced, its backbone can.
+        net.backbone = fold_batch_norms(net.backbone).model
+    else:
+        net = fold_batch_norms(net).model
+    return net.to(memory_format=torch.channels_last)
+
+
+def _twice(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _twice(each) for name, each in value.items()}
+    return torch.cat([value, value])
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [tensor for each in value.values() for tensor in _tensors(each)] if isinstance(value, Mapping) else [value]
+
+
+def in_onnxruntime(given: Deployable) -> Run:
+    """Export the network, and give its run by as many threads as torch has, which sleep while they wait."""
+    import onnxruntime
+
+    file = io.BytesIO()
+    # The exporter's own use of torch; nothing that a network does.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        # A size of one would be taken for fixed.
-        example = clips.repeat(2, 1, 1, 1, 1)
-        sizes = ({0: Dim.DYNAMIC, 1: Dim.AUTO},)
-        with torch.no_grad():
-            torch.onnx.export(net, (example,), path, dynamo=True, dynamic_shapes=sizes, verbose=False)
-
-
-def in_onnxruntime(nets: dict[str, nn.Module], clips: Tensor, settings: Settings) -> dict[str, float]:
-    """Give the milliseconds of every network in onnxruntime, exported here, in a process without torch."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = []
-        for name, net in nets.items():
-            files.append(str(Path(folder, f"{name}.onnx")))
-            write_onnx(net, clips, Path(files[-1]))
-        options = {"seconds": settings.seconds, "rounds": settings.rounds_of_a_network, "shape": list(clips.shape)}
-        command = [sys.executable, "-m", "dfer.benchmarking.onnx_process"]
-        arguments = [json.dumps({**options, "threads": torch.get_num_threads()}), *files]
-        paths = os.pathsep.join(filter(None, (str(EXAMPLES), os.environ.get("PYTHONPATH"))))
-        printed = subprocess.run(
-            [*command, *arguments],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": paths},
-        ).stdout
-    times: dict[str, float] = json.loads(printed)
-    return dict(zip(nets, times.values(), strict=True))
+        inputs = tuple(_twice(each) for each in given.inputs)
+        exported = torch.export.export(given.net, inputs, dynamic_shapes=given.sizes)
+        program: Any = torch.onnx.export(exported, dynamo=True, verbose=False)
+    program.save(file)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    tensors = [tensor.numpy() for each in given.inputs for tensor in _tensors(each)]
+    feed = dict(zip(names, tensors, strict=True))
+    return lambda: session.run(None, feed)

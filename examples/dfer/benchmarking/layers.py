@@ -1,102 +1,96 @@
-"""Single layers: attention against its peers, the temporal encoder against torch's."""
+"""A single attention layer and its peers: launches, memory kept for the backward pass, and time."""
 
-from collections.abc import Iterator
-from typing import Any
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from agdt_layers import AdaptiveGlobalAttention, DTFormer
-from dfer.benchmarking.literal_attention import LiteralAttention
-from dfer.benchmarking.peers import OWN_CBAM, TIMM_CBAM, Scale, peers
-from dfer.benchmarking.rows import LAYOUTS, Row, Settings, forward, forward_backward, maps, named
-from dfer.benchmarking.timing import peak_bytes
+from agdt_layers import CBAM, AdaptiveGlobalAttention, DTFormer
+from dfer.benchmarking.launches import launches
+from dfer.benchmarking.tables import Row
+from dfer.benchmarking.timing import Run, forward, forward_backward, interleaved_medians
 
-SHAPES = ((16, 64, 28, 28), (16, 128, 14, 14), (16, 256, 7, 7), (16, 512, 7, 7), (16, 256, 56, 56))
-WAYS = {"forward": forward, "forward + backward": forward_backward}
-BOUNDS = {(TIMM_CBAM, "forward"): 0.9, (OWN_CBAM, "forward"): 1.2, (TIMM_CBAM, "forward + backward"): 1.0}
+AGA, TIMM_CBAM = "AGA", "timm's CbamModule"
+_TIMM = {
+    TIMM_CBAM: ("timm.layers.cbam", "CbamModule"),
+    "timm's SEModule": ("timm.layers.squeeze_excite", "SEModule"),
+    "timm's EcaModule": ("timm.layers.eca", "EcaModule"),
+}
+# The maps after the four stages of a ResNet18, for a clip of 16 frames of 112 x 112.
+SHAPES = ((16, 64, 28, 28), (16, 128, 14, 14), (16, 256, 7, 7), (16, 512, 4, 4))
+WAYS: dict[str, Callable[[nn.Module, Tensor], Run]] = {"forward": forward, "forward + backward": forward_backward}
 
 
-def attention(settings: Settings) -> Iterator[Row]:
-    """AGA against its peers, and against one plain pass over the map."""
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer on one map: milliseconds and launches by way of use, and bytes kept over the map's bytes."""
+
+    layer: str
+    shape: tuple[int, ...]
+    milliseconds: dict[str, float]
+    launches: dict[str, int]
+    kept: float
+
+
+def attention_layers(shape: tuple[int, ...]) -> dict[str, nn.Module]:
+    """AGA, CBAM of this package, and timm's attention layers where timm can be imported."""
+    layers: dict[str, nn.Module] = {AGA: AdaptiveGlobalAttention(shape[1], num_frames=shape[0])}
+    layers["this package's CBAM"] = CBAM(shape[1])
+    if not skipped_peers():
+        layers |= {name: getattr(importlib.import_module(file), cls)(shape[1]) for name, (file, cls) in _TIMM.items()}
+    return layers
+
+
+def skipped_peers() -> Sequence[str]:
+    """Name the layers that are left out because timm, or the torchvision that it imports, is not installed."""
+    found = all(importlib.util.find_spec(package) for package in ("timm", "torchvision"))
+    return () if found else tuple(_TIMM)
+
+
+def layer_costs(device: str, seconds: float) -> Iterator[LayerCost]:
     for shape in SHAPES:
-        for layout in LAYOUTS:
-            x = maps(shape, layout, settings.device)
-            aga = AdaptiveGlobalAttention(shape[1], num_frames=shape[0])
-            layers: dict[str, nn.Module] = {"AGA": aga, **peers(shape[1]), "x * s": Scale()}
-            layers = {name: layer.to(settings.device) for name, layer in layers.items()}
-            for way, prepare in WAYS.items():
-                medians = settings.medians({name: prepare(layer, x) for name, layer in layers.items()})
-                for name in layers:
-                    if name != "AGA":
-                        yield Row(
-                            f"AGA, {way}, against {name}",
-                            f"AGA {named(shape)} {layout} {way}",
-                            name,
-                            "ms",
-                            medians["AGA"],
-                            medians[name],
-                            BOUNDS.get((name, way)),
-                        )
-
-
-def against_the_literal_form(settings: Settings) -> Iterator[Row]:
-    """AGA with dense context against its equations as printed."""
-    group = "AGA with dense context, forward, against the equations as printed"
-    for shape in SHAPES:
-        x = maps(shape, "NCHW", settings.device)
-        layer = AdaptiveGlobalAttention(shape[1], num_frames=shape[0], context_groups=1).to(settings.device)
-        medians = settings.medians({"AGA": forward(layer, x), "literal": forward(LiteralAttention(layer), x)})
-        case = f"AGA, dense context, {named(shape)} forward"
-        yield Row(group, case, "literal equations", "ms", medians["AGA"], medians["literal"], 0.25)
-
-
-def memory(settings: Settings) -> Iterator[Row]:
-    """What forward + backward occupies beyond the input, the output and the input's gradient."""
-    shape = SHAPES[-1]
-    for layout in LAYOUTS:
-        x = maps(shape, layout, settings.device)
-        layers: dict[str, nn.Module] = {"AGA": AdaptiveGlobalAttention(shape[1], num_frames=shape[0])}
-        layers |= peers(shape[1])
+        x = torch.randn(shape, device=device)
+        layers = {name: layer.to(device) for name, layer in attention_layers(shape).items()}
+        medians = {
+            way: interleaved_medians(
+                {name: prepare(layer, x) for name, layer in layers.items()}, seconds=seconds, device=device
+            )
+            for way, prepare in WAYS.items()
+        }
         for name, layer in layers.items():
-            if name in ("AGA", OWN_CBAM, TIMM_CBAM):
-                peak = peak_bytes(forward_backward(layer.to(settings.device), x), settings.device)
-                yield Row(
-                    f"Extra memory of {name}, forward + backward, against its input",
-                    f"extra memory of {name} {named(shape)} {layout}",
-                    "input",
-                    "MiB",
-                    (peak - 2 * x.nbytes) / 2**20,
-                    x.nbytes / 2**20,
-                    2.0 if name == "AGA" else None,
-                )
+            yield LayerCost(
+                name,
+                shape,
+                {way: medians[way][name] for way in WAYS},
+                {way: len(launches(prepare(layer, x))) for way, prepare in WAYS.items()},
+                kept_bytes(layer, x) / x.nbytes,
+            )
 
 
-def compiled(settings: Settings) -> Iterator[Row]:
-    """AGA compiled against eager."""
-    for shape in (SHAPES[1], SHAPES[4]):
-        x = maps(shape, "NCHW", settings.device)
-        layer = AdaptiveGlobalAttention(shape[1], num_frames=shape[0]).to(settings.device)
-        fast: Any = torch.compile(layer, fullgraph=True, dynamic=True)
-        medians = settings.medians({"compiled": forward(fast, x), "eager": forward(layer, x)})
-        case = f"AGA {named(shape)} forward, compiled"
-        yield Row("AGA, forward, compiled, against eager", case, "eager", "ms", medians["compiled"], medians["eager"],
-                  0.6)  # fmt: skip
+def kept_bytes(layer: nn.Module, x: Tensor) -> int:
+    """Count what autograd keeps for the backward pass, without the parameters and the input itself."""
+    free = {tensor.untyped_storage().data_ptr() for tensor in (x, *layer.parameters())}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = layer(x.requires_grad_())
+    x.requires_grad_(False)
+    del out
+    return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in free)
 
 
-def temporal_encoder(settings: Settings) -> Iterator[Row]:
+def temporal_encoder(device: str, seconds: float) -> Row:
     """DTFormer against torch's encoder of the same sizes."""
-    ours = DTFormer().to(settings.device)
     layer = nn.TransformerEncoderLayer(512, 8, 1024, 0.0, "gelu", batch_first=True, norm_first=True)
-    theirs = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).to(settings.device)
-    x = torch.randn(8, 16, 512, device=settings.device)
-    medians = settings.medians({"ours": forward_backward(ours, x), "theirs": forward_backward(theirs, x)})
-    yield Row(
-        "DTFormer, forward + backward, against nn.TransformerEncoder",
-        "DTFormer (8, 16, 512) forward + backward",
-        "nn.TransformerEncoder",
-        "ms",
-        medians["ours"],
-        medians["theirs"],
-        1.15,
-    )
+    peer = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).to(device)
+    x = torch.randn(8, 16, 512, device=device)
+    runs = {"ours": forward_backward(DTFormer().to(device), x), "theirs": forward_backward(peer, x)}
+    medians = interleaved_medians(runs, seconds=seconds, device=device)
+    return Row("DTFormer, forward + backward", "nn.TransformerEncoder", "ms", medians["ours"], medians["theirs"], 1.15)

@@ -1,148 +1,116 @@
 """The report as Markdown: what the documentation and the README include, one text a file."""
 
-import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 Report = dict[str, Any]
 
-PROFILE_HEADER = ["case", "layer", "the whole map", "vectors", "around", "operators"]
-# The groups that the README quotes, best known first; AGA stands beside every peer alike.
+# What the README quotes, by the start of a row's case and by its peer.
 HEADLINE = (
-    *(f"AGA, {way}, against " for way in ("forward", "forward + backward")),
-    "AGA with dense context",
-    "AGDTNet, forward, batch",
-    "AGDTNet, training step, batch 1, against",
-    "AGDTNet, forward, folded",
-    "AGDTNet, forward, onnxruntime",
-    "AGDTNet, forward, bfloat16",
-    "AGDTStream",
-    "DTFormer, ",
+    ("AGDTNet, forward, batch 1", "ResNet18 + mean"),
+    ("AGDTNet, forward, batch 1", "Former-DFER"),
+    ("AGDTNet, training step, batch 1", "ResNet18 + mean"),
+    ("AGDTNet, a clip, ONNX Runtime", "Former-DFER, ONNX Runtime"),
+    ("AGDTNet's stream, a frame, ONNX Runtime", "ResNet18 alone, ONNX Runtime"),
+    ("DTFormer, forward + backward", "nn.TransformerEncoder"),
 )
+HEADER = ["case", "against", "ratio", "target", "", "ours", "theirs"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One ratio, ours / theirs, in the unit of both; ``bound`` is the target of the ratio, if there is one."""
+
+    case: str
+    peer: str
+    unit: str
+    ours: float
+    theirs: float
+    bound: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.theirs
 
 
 def tables(report: Report) -> dict[str, str]:
     """Give every file's name and text."""
     return {
-        "benchmark.md": _all_rows(report),
-        "targets.md": _targets(report),
         "headline.md": _headline(report),
-        "launches.md": _launches(report),
+        "rows.md": table(HEADER, 2, map(cells, report["rows"])),
+        "layers.md": _layers(report),
         "layer_times.md": _layer_times(report),
         "deployed.md": _deployed(report),
-        "profile.md": _table(PROFILE_HEADER, 2, map(profile_row, report["profile"])),
     }
 
 
-def missed(row: dict[str, Any]) -> bool:
-    return row["bound"] is not None and row["ratio"] > row["bound"]
+def cells(row: dict[str, Any]) -> list[str]:
+    ours, theirs = (_figure(row[side], row["unit"]) for side in ("ours", "theirs"))
+    return [row["case"], row["peer"], f"{row['ratio']:.2f}", *_target(row), ours, theirs]
 
 
-def profile_row(share: dict[str, Any]) -> list[str]:
-    times = (f"{share[part]:.2f}" for part in ("whole_map", "vectors", "around"))
-    return [share["case"], share["layer"], *times, str(share["calls"])]
+def _target(row: dict[str, Any]) -> list[str]:
+    if row["bound"] is None:
+        return ["", ""]
+    return [f"{row['bound']:.2f}", "missed" if row["ratio"] > row["bound"] else "met"]
 
 
-def figure(value: float, unit: str) -> str:
+def _figure(value: float, unit: str) -> str:
     return f"{value:.0f}" if unit == "launches" else f"{value:.2f} {unit}"
 
 
-def groups(report: Report) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in report["rows"]:
-        found.setdefault(row["group"], []).append(row)
-    return found
-
-
-def outcome(rows: list[dict[str, Any]]) -> str:
-    """Say how many rows of a group meet their target."""
-    over = sum(map(missed, rows))
-    if rows[0]["bound"] is None:
-        return ""
-    if not over:
-        return "met"
-    return "missed" if len(rows) == 1 else f"missed in {over} of {len(rows)}"
-
-
-def span(rows: list[dict[str, Any]]) -> str:
-    """The lowest and the highest ratio of a group."""
-    lowest, highest = (f"{bound(row['ratio'] for row in rows):.2f}" for bound in (min, max))
-    return lowest if lowest == highest else f"{lowest} to {highest}"
-
-
-def _targets(report: Report) -> str:
-    rows = []
-    for group, each in groups(report).items():
-        bound = each[0]["bound"]
-        if bound is not None:
-            limit, reached = f"{bound:.2f}", span(each)
-            if _is_against_a_number(each[0]):
-                limit, reached = (f"{each[0][side]:.0f}" for side in ("theirs", "ours"))
-            rows.append([group, limit, reached, outcome(each)])
-    return _table(["what", "at most", "reached", ""], 1, rows)
-
-
-def _is_against_a_number(row: dict[str, Any]) -> bool:
-    """Whether the peer of a count is no layer but the target itself, as "30 launches"."""
-    return row["unit"] == "launches" and str(row["peer"]).endswith(" launches")
-
-
 def _headline(report: Report) -> str:
-    found = groups(report)
+    found = {(row["case"], row["peer"]): row for row in report["rows"]}
     rows = []
-    for start in HEADLINE:
-        for group, each in found.items():
-            if group.startswith(start) and "x * s" not in group and "memory" not in group:
-                bound = "" if each[0]["bound"] is None else f"{each[0]['bound']:.2f}"
-                rows.append([group, span(each), bound])
-    return _table(["case", "ratio", "target"], 1, rows)
+    for case, peer in HEADLINE:
+        if (case, peer) in found:
+            row = found[case, peer]
+            rows.append([f"{case}, against {peer}", f"{row['ratio']:.2f}", ", ".join(filter(None, _target(row)))])
+    times = {(each["layer"], *each["shape"]): each["milliseconds"] for each in report["layers"]}
+    for way in ("forward", "forward + backward"):
+        ratios = [each[way] / times["timm's CbamModule", *shape][way] for (layer, *shape), each in times.items()
+                  if layer == "AGA" and ("timm's CbamModule", *shape) in times]  # fmt: skip
+        if ratios:
+            rows.append([f"AGA, {way}, against timm's CbamModule", f"{min(ratios):.2f} to {max(ratios):.2f}", ""])
+    return table(["case", "ratio", "target"], 1, rows)
 
 
-def _launches(report: Report) -> str:
-    """Every counted thing once, ours and the peers'."""
-    counts: dict[tuple[str, str], int] = {}
-    for row in report["rows"]:
-        if row["unit"] == "launches":
-            what, _, way = row["case"].removeprefix("launches of ").partition(", ")
-            counts[what, way] = round(row["ours"])
-            if not _is_against_a_number(row):
-                counts[row["peer"], way] = round(row["theirs"])
-    ways = ("forward", "forward + backward")
-    names = dict.fromkeys(name for name, _ in counts)
-    return _table(["", *ways], 1, ([name, *(str(counts.get((name, way), "")) for way in ways)] for name in names))
+def _layers(report: Report) -> str:
+    """Launches, which do not depend on the map, and the memory kept on every map."""
+    costs: dict[str, list[dict[str, Any]]] = {}
+    for each in report["layers"]:
+        costs.setdefault(each["layer"], []).append(each)
+    shapes = [_named(each["shape"]) for each in next(iter(costs.values()), [])]
+    rows = [[name, *(str(count) for count in each[0]["launches"].values()), *(f"{one['kept']:.2f}" for one in each)]
+            for name, each in costs.items()]  # fmt: skip
+    return table(["", "launches, forward", "with backward", *(f"kept at {shape}" for shape in shapes)], 1, rows)
 
 
 def _layer_times(report: Report) -> str:
     """The median of every attention layer on each map, AGA first."""
     times: dict[str, dict[str, float]] = {}
-    for row in report["rows"]:
-        case = re.fullmatch(r"AGA (\d.*) NCHW (forward.*)", row["case"])
-        if case is not None and row["unit"] == "ms":
-            each = times.setdefault(", ".join(case.groups()), {"AGA": row["ours"]})
-            each[row["peer"]] = row["theirs"]
-    names = list(dict.fromkeys(name for each in times.values() for name in each if name != "x * s"))
-    rows = ([case, *(f"{each[name]:.2f}" if name in each else "" for name in names)] for case, each in times.items())
-    return _table(["ms", *names], 1, rows)
+    for each in report["layers"]:
+        for way, milliseconds in each["milliseconds"].items():
+            times.setdefault(f"{_named(each['shape'])}, {way}", {})[each["layer"]] = milliseconds
+    names = list(dict.fromkeys(each["layer"] for each in report["layers"]))
+    rows = ([case, *(f"{each[name]:.2f}" for name in names)] for case, each in times.items())
+    return table(["ms", *names], 1, rows)
+
+
+def _named(shape: list[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _deployed(report: Report) -> str:
-    times = {(each["network"], each["form"]): each["milliseconds"] for each in report["deployed"]}
-    forms = list(dict.fromkeys(form for _, form in times))
-    names = dict.fromkeys(name for name, _ in times)
-    return _table(["ms a clip", *forms], 1, ([name, *(f"{times[name, form]:.1f}" for form in forms)] for name in names))
+    times: dict[str, dict[str, float]] = {}
+    for each in report["deployed"]:
+        times.setdefault(f"{each['network']}, {each['what']}", {})[each["form"]] = each["milliseconds"]
+    forms = list(dict.fromkeys(each["form"] for each in report["deployed"]))
+    return table(["ms", *forms], 1, ([name, *(f"{each[form]:.1f}" for form in forms)] for name, each in times.items()))
 
 
-def _all_rows(report: Report) -> str:
-    rows = []
-    for row in report["rows"]:
-        bound = "" if row["bound"] is None else f"{row['bound']:.2f}"
-        ratio = f"{row['ratio']:.2f} (missed)" if missed(row) else f"**{row['ratio']:.2f}**"
-        ours, theirs = (figure(row[side], row["unit"]) for side in ("ours", "theirs"))
-        rows.append([row["case"], row["peer"], ratio, bound, ours, theirs])
-    return _table(["case", "peer", "ratio", "target", "ours", "peer's"], 2, rows)
-
-
-def _table(header: list[str], texts: int, rows: Iterable[list[str]]) -> str:
+def table(header: list[str], texts: int, rows: Iterable[list[str]]) -> str:
     """A table whose first ``texts`` columns are words and whose others are numbers."""
     lines = [header, ["---"] * texts + ["--:"] * (len(header) - texts), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,17 +1,40 @@
-"""Measuring: medians of interleaved runs, and the peak of what tensors occupy."""
+"""Measuring runs: medians of runs taken in turn, and the peak of what tensors occupy."""
 
-from collections.abc import Mapping
+import statistics
+import time
+from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from dfer.benchmarking.interleaving import Run, medians_in_turn, milliseconds
+Run = Callable[[], object]
+WARM_UP = 3
 
 
 def interleaved_medians(runs: Mapping[str, Run], *, seconds: float, device: str, rounds: int = 7) -> dict[str, float]:
-    """Run all in turn, A B A B ..., after a warm-up, and give each one's median in milliseconds."""
-    clock = _milliseconds_of_a_gpu if device == "cuda" else milliseconds
-    return medians_in_turn(runs, seconds=seconds, rounds=rounds, clock=clock)
+    """Run all in turn, A B A B ..., after a warm-up, and give each one's median in milliseconds.
+
+    ``seconds`` go to all of them together, and at least ``rounds`` runs to each.
+    """
+    clock = _milliseconds_of_a_gpu if device == "cuda" else _milliseconds
+    for _ in range(WARM_UP):
+        for run in runs.values():
+            run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    began = time.perf_counter()
+    done = 0
+    while time.perf_counter() - began < seconds or done < rounds:
+        for name, run in runs.items():
+            times[name].append(clock(run))
+        done += 1
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def _milliseconds(run: Run) -> float:
+    began = time.perf_counter()
+    run()
+    return (time.perf_counter() - began) * 1e3
 
 
 def _milliseconds_of_a_gpu(run: Run) -> float:
@@ -43,8 +66,20 @@ def peak_bytes(run: Run, device: str) -> int:
     return peak
 
 
-def memory_bandwidth() -> float:
-    """Give the GB/s at which this machine multiplies a large tensor in place: the floor of a pass over a map."""
-    x = torch.ones(2**26)
-    median = interleaved_medians({"pass": lambda: x.mul_(1.0)}, seconds=1.0, device="cpu")["pass"]
-    return 2 * x.nbytes / median / 1e6
+def forward(module: nn.Module, *inputs: object) -> Run:
+    def run() -> object:
+        with torch.no_grad():
+            return module(*inputs)
+
+    return run
+
+
+def forward_backward(module: nn.Module, x: Tensor) -> Run:
+    leaf, parameters = x.clone().requires_grad_(), list(module.parameters())
+    gradient = torch.randn_like(module(x))
+
+    def run() -> object:
+        out = module(leaf)
+        return out, torch.autograd.grad(out, [leaf, *parameters], gradient)
+
+    return run

@@ -1,14 +1,14 @@
-"""Networks as they are deployed: the forms, their ratios, and onnxruntime in a process of its own."""
+"""Networks as they are deployed: the forms, their ratios, and that ONNX Runtime gives the network's own scores."""
 
-from pathlib import Path
-
-import onnxruntime
+import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
+from agdt_layers import StreamStep, build_agdtnet
 from dfer.benchmarking import deployed
-from dfer.benchmarking.deployed import Deployment, deployed_rows, in_onnxruntime, write_onnx
-from dfer.benchmarking.rows import Settings
+from dfer.benchmarking.deployed import Deployable, Deployment, deployed_rows, folded, in_onnxruntime
 
 
 class Net(nn.Module):
@@ -24,47 +24,51 @@ class Net(nn.Module):
         return self.classifier(maps.mean(dim=(2, 3)).unflatten(0, clips.shape[:2]).mean(dim=1))
 
 
-def test_every_network_stands_in_every_form(monkeypatch) -> None:
-    nets = {"AGDTNet": Net().eval(), "Former-DFER": Net(5).eval()}
-    monkeypatch.setattr(deployed, "networks", lambda device: nets)
-    monkeypatch.setattr(deployed, "random_clips", lambda batch, device: torch.randn(batch, 4, 3, 8, 8))
-    found = deployed.deployments(Settings("cpu", 0.0))
-    forms = ["eager", "folded", "compiled", "bfloat16", "onnxruntime"]
-    assert {(each.network, each.form) for each in found} == {(name, form) for name in nets for form in forms}
+def small_step() -> Deployable:
+    step = StreamStep(build_agdtnet(num_frames=3, causal=True).eval(), num_frames=3)
+    state = step.initial_state(1)
+    batch = {0: Dim.DYNAMIC}
+    return Deployable(step, (torch.rand(1, 3, 32, 32), state), (batch, dict.fromkeys(state, batch)))
+
+
+def test_every_network_stands_in_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = torch.randn(1, 4, 3, 8, 8)
+    nets = {(name, "a clip"): Deployable(Net(width).eval(), (clips,), ({0: Dim.DYNAMIC},))
+            for name, width in (("AGDTNet", 3), ("Former-DFER", 5))}  # fmt: skip
+    monkeypatch.setattr(deployed, "deployables", lambda device: nets)
+    found = deployed.deployments("cpu", 0.0)
+    forms = ["eager", "folded", "compiled", "bfloat16", "ONNX Runtime"]
+    assert {(each.network, each.what, each.form) for each in found} == {(*key, form) for key in nets for form in forms}
     assert all(each.milliseconds > 0 for each in found)
 
 
-def test_onnxruntime_is_measured_under_the_networks_names() -> None:
-    nets = {"small": Net(2).eval(), "large": Net(512).eval()}
-    times = in_onnxruntime(nets, torch.randn(1, 4, 3, 48, 48), Settings("cpu", 0.0))
-    assert list(times) == list(nets)
-    assert times["small"] < times["large"]
-
-
-def test_batch_and_frames_are_dynamic(tmp_path: Path) -> None:
-    net = Net().eval()
-    write_onnx(net, torch.randn(1, 4, 3, 8, 8), tmp_path / "net.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
-    clips = torch.randn(3, 2, 3, 8, 8)
-    (scores,) = session.run(None, {session.get_inputs()[0].name: clips.numpy()})
+def test_onnx_runtime_runs_the_step_with_its_state() -> None:
+    given = small_step()
+    scores, *state = in_onnxruntime(given)()
     with torch.no_grad():
-        torch.testing.assert_close(torch.from_numpy(scores), net(clips), rtol=1e-4, atol=1e-4)
+        expected, after = given.net(*given.inputs)
+    np.testing.assert_allclose(scores, expected.numpy(), atol=1e-5)
+    for one, other in zip(state, after.values(), strict=True):
+        np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
 
 
-def test_the_ratios_are_those_of_the_targets() -> None:
-    times = {
-        ("AGDTNet", "eager"): 80.0, ("AGDTNet", "folded"): 62.0, ("AGDTNet", "compiled"): 70.0,
-        ("AGDTNet", "bfloat16"): 30.0, ("AGDTNet", "onnxruntime"): 44.0, ("Former-DFER", "eager"): 100.0,
-        ("Former-DFER", "onnxruntime"): 50.0, ("ResNet18 + mean", "eager"): 77.5,
-    }  # fmt: skip
-    rows = {row.group: row for row in deployed_rows([Deployment(*key, value) for key, value in times.items()])}
-    found = {group: (row.ratio, row.bound) for group, row in rows.items()}
-    assert found == {
-        "AGDTNet, forward, folded, against Former-DFER, eager": (0.62, None),
-        "AGDTNet, forward, folded, against ResNet18 + mean, eager": (0.8, None),
-        "AGDTNet, forward, onnxruntime, against Former-DFER, onnxruntime": (0.88, None),
-        "AGDTNet, forward, compiled, against AGDTNet, eager": (0.875, None),
-        "AGDTNet, forward, bfloat16, against AGDTNet, eager": (0.375, 1 / 1.8),
-    }
-    without = [Deployment(*key, value) for key, value in times.items() if key[1] != "onnxruntime"]
-    assert len(list(deployed_rows(without))) == 4
+def test_a_folded_step_scores_as_before() -> None:
+    given = small_step()
+    step = folded(given.net)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in step.modules())
+    with torch.no_grad():
+        torch.testing.assert_close(step(*given.inputs)[0], given.net(*given.inputs)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_clips_and_frames_of_the_networks_are_measured() -> None:
+    names = [f"{name}, {what}" for name, what in deployed.deployables("cpu")]
+    assert names == ["AGDTNet, a clip", "ResNet18 + mean, a clip", "Former-DFER, a clip",
+                     "AGDTNet's stream, a frame", "ResNet18 alone, a frame"]  # fmt: skip
+
+
+def test_the_ratios_are_those_in_onnx_runtime() -> None:
+    times = {"AGDTNet": 40.0, "ResNet18 + mean": 32.0, "Former-DFER": 50.0, "AGDTNet's stream": 6.0,
+             "ResNet18 alone": 4.0}  # fmt: skip
+    rows = list(deployed_rows([Deployment(name, "", "ONNX Runtime", time) for name, time in times.items()]))
+    assert [(row.ratio, row.bound) for row in rows] == [(1.25, None), (0.8, None), (1.5, 1.65)]
+    assert not list(deployed_rows([Deployment("AGDTNet", "", "eager", 1.0)]))

@@ -4,9 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dfer.benchmarking.launch_counts import launch_counts
 from dfer.benchmarking.launches import launches
-from dfer.benchmarking.rows import Settings
 
 
 def allocated_and_viewed() -> Tensor:
@@ -29,12 +27,3 @@ def test_a_reshape_of_a_product_is_no_launch() -> None:
 def test_inference_mode_is_refused() -> None:
     with torch.inference_mode(), pytest.raises(RuntimeError, match=r"Take torch\.no_grad\(\)"):
         launches(allocated_and_viewed)
-
-
-def test_launches_of_layers_and_networks() -> None:
-    counts = {(row.case, row.peer): (row.ours, row.theirs) for row in launch_counts(Settings("cpu", 0.0))}
-    assert counts["launches of AGA, forward", "this package's CBAM"] == (41, 19)
-    assert counts["launches of AGA, forward", "this package's SqueezeExcitation"] == (41, 6)
-    assert counts["launches of AGA, forward + backward", "this package's CBAM"][0] == 114
-    assert counts["launches of AGDTNet, forward", "ResNet18 + mean"] == (195, 74)
-    assert counts["launches of AGDTNet folded, forward", "Former-DFER"] == (175, 111)
