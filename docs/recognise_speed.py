@@ -99,7 +99,8 @@ def compare(commit: str, rounds: int) -> None:
             runs = [
                 [run_process(tree, video, Path(folder) / "out") for tree in (other, Path.cwd())] for _ in range(rounds)
             ]
-            cpu, wall = ([min(run[tree][kind] for run in runs) for tree in (0, 1)] for kind in (0, 1))
+            cpu = [min(run[tree][0] for run in runs) for tree in (0, 1)]
+            wall = [min(run[tree][1] for run in runs) for tree in (0, 1)]
             before, now = runs[-1][0][2], runs[-1][1][2]
             same = [row[:2] for row in before] == [row[:2] for row in now]
             shared = overlaps(corners(before), corners(now)).diagonal() if same else torch.zeros(1)

@@ -1,19 +1,19 @@
-"""A video in, a timeline out: the displayed expression of every face, over time.
+"""Turn a video into a timeline of the displayed expression of every face.
 
-Finds every face, follows each, and writes OUT/VIDEO.csv (one row a face and frame) and OUT/VIDEO.html (one page to look
-at); with --json the same as JSON, with --eaf annotations for ELAN, with --video the video with boxes and labels. VIDEO
-may be a picture, too. Faces get numbers, not names, and nothing leaves this machine. Without --weights it takes the net
-that comes with it, which was trained on drawings and is often wrong on real faces.
+Detects and tracks every face and writes OUT/VIDEO.csv (one row per face and frame) and OUT/VIDEO.html (a page to look
+at). --json adds the rows as JSON, --eaf annotations for ELAN, --video the video with boxes and labels. VIDEO may also
+be a picture. Faces get numbers, not names, and nothing leaves this machine. Without --weights it uses the included
+network, which was trained on drawings and is often wrong on real faces.
 
-Exit code: 0, the video was read to its end; 3, it was damaged and what could be read is in the timeline; 2, wrong
-input, or the output cannot be written; 130, interrupted (a camera's timeline is kept).
+Exit code: 0, the video was read to its end; 3, it is damaged and the timeline holds the readable part; 2, bad input, or
+the output cannot be written; 130, interrupted (a camera's timeline is kept).
 """
 
 import time
 
 BEGAN = time.monotonic()
 
-# What is imported here is needed to refuse a wrong command line; the rest follows when there is work for it.
+# Only what the command line needs: importing torch takes a second.
 import argparse  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -33,19 +33,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("source", metavar="VIDEO", nargs="?", type=Path)
     parser.add_argument("--camera", nargs="?", type=partial(whole, least=0), const=0, metavar="N",
-                        help="the camera of this number (0) instead of a video, until Ctrl-C")  # fmt: skip
+                        help="read camera N (default 0) instead of a file, until Ctrl-C")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="RUN_OR_FILE",
                         help="a run of train.py, or its weights.safetensors")  # fmt: skip
     parser.add_argument("--every", type=partial(whole, least=1), default=1, metavar="N",
                         help="analyse every N-th frame (1)")  # fmt: skip
     parser.add_argument("--detect-every", type=partial(whole, least=1), default=5, metavar="N",
-                        help="look for faces in every N-th frame and carry them in between (5)")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("recognised"), help="folder of the outputs (recognised)")
-    parser.add_argument("--json", action="store_true", help="also the rows as JSON, one object a face and frame")
-    parser.add_argument("--eaf", action="store_true", help="also annotations for ELAN, one tier a face")
-    parser.add_argument("--video", action="store_true", help="also the video, or the picture, with boxes and labels")
-    parser.add_argument("--no-thumbnails", action="store_true", help="no picture of a face in any output")
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+                        help="detect faces in every N-th frame and interpolate between (5)")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("recognised"), help="output folder (recognised)")
+    parser.add_argument("--json", action="store_true", help="also write JSON, one object per face and frame")
+    parser.add_argument("--eaf", action="store_true", help="also write annotations for ELAN, one tier per face")
+    parser.add_argument("--video", action="store_true", help="also write the video or picture with boxes and labels")
+    parser.add_argument("--no-thumbnails", action="store_true", help="leave pictures of faces out of all outputs")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
     args = parser.parse_args(argv)
     if (args.source is None) == (args.camera is None):
         parser.error("expected a VIDEO or --camera")
@@ -94,13 +94,13 @@ def recognise(args: argparse.Namespace, began: float) -> int:
 
 
 def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:
-    """`began`: when the process began, which the pace that is printed counts from; by default now."""
+    """began: start of the process for the printed pace, from time.monotonic(); now by default."""
     began = time.monotonic() if began is None else began
     args = parse(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
-    # Whoever ends this process wants it clean, too.
+            stream.reconfigure(errors="backslashreplace")  # file names may not be valid text
+    # Clean up after SIGTERM as after Ctrl-C.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return recognise(args, began)

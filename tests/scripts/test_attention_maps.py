@@ -74,7 +74,7 @@ def drawn_rows(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return drawn
 
 
-def test_of_two_runs_both_models_are_drawn_in_the_order_of_figure_8(
+def test_two_runs_are_drawn_in_the_order_of_figure_8(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = write_run(tmp_path / "plain", run.parent / "clips", attention="aga-without-gate")

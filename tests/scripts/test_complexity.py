@@ -55,7 +55,7 @@ def test_bad_input_is_one_line(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_no_cuda_device_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_cuda_device_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert complexity.main(["--device", "cuda", "--out", str(tmp_path / "out")]) == 2
     assert "torch sees no CUDA device here" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

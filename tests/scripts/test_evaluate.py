@@ -208,9 +208,7 @@ def test_clips_that_the_net_was_trained_on_are_refused(
     assert report_in(run)["runs"][0]["clips_trained_on"] == 0
 
 
-def test_test_clips_that_have_changed_are_not_those_of_the_run(
-    tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_changed_test_clips_are_refused(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert train.main(tiny_flags(lists, run, epochs=1)) == 0
     (lists / "test.txt").write_text("".join((lists / "test.txt").read_text().splitlines(keepends=True)[:6]))
@@ -220,7 +218,7 @@ def test_test_clips_that_have_changed_are_not_those_of_the_run(
     assert len(list(run.glob("evaluation-on-test-*"))) == 1
 
 
-def test_a_file_without_its_run_is_held_against_the_list_that_is_named(
+def test_weights_without_a_run_are_checked_against_the_named_list(
     tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = write_run(tmp_path / "run", test_list=lists / "test.txt")
@@ -234,7 +232,7 @@ def test_a_file_without_its_run_is_held_against_the_list_that_is_named(
         assert "3 of the 3 clips to evaluate on were used to train" in capsys.readouterr().err
 
 
-def test_one_net_does_not_count_twice(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_same_net_twice_is_refused(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", test_list=lists / "test.txt")
     shutil.copytree(run, tmp_path / "copy")
     for again in (run, run / "weights.safetensors", tmp_path / "copy"):
@@ -261,7 +259,7 @@ def test_a_clip_in_a_store_is_the_clip_of_its_folder(
     assert "share 5 of their 8 and 5 test clips" in capsys.readouterr().err
 
 
-def test_published_rows_stand_beside_the_same_clips_alone(
+def test_published_rows_appear_only_for_the_same_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_dfew(tmp_path / "DFEW")

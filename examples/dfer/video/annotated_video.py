@@ -1,4 +1,4 @@
-"""The video once more, with a box about each face, its displayed expression and a bar for the probability."""
+"""A copy of the video with a box, a label and a probability bar for each face."""
 
 from __future__ import annotations
 
@@ -26,20 +26,19 @@ from dfer.video.pictures import open_reader
 from dfer.video.reading import Frame, Reader, open_file
 from dfer.video.timeline import Row, Timeline, label_of
 
-# A face's colour goes by its number; they are far apart for all usual forms of colour blindness (Okabe and Ito).
+# By face number, cyclic: distinct for the usual forms of colour blindness (Okabe and Ito).
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 CLOCK = Fraction(1, 90_000)
-# In pixels. Labels would hide the faces of smaller pictures.
+# In pixels: labels would hide the faces of smaller pictures.
 SMALL = 240
 
 
 def write_annotated(path: Path, timeline: Timeline) -> None:
-    """An MP4 with the frame rate, the length and the sound of the source, upright and with square pixels.
+    """Write an upright MP4 with square pixels and the frame rate, length and sound of the source.
 
-    Where its shorter side is less than SMALL pixels, at twice its size.
-
-    Boxes and labels stay until the next frame that was analysed. Where the source changes its size, the frames are
-    brought to the first one's. BadInput: it cannot be written.
+    A source whose shorter side has less than SMALL pixels is enlarged to twice its size. Boxes and labels stay until
+    the next analysed frame. Frames of another size are resized to the first one's. Raises BadInput if the file cannot
+    be written.
     """
     try:
         with whole_file(path) as beside, av.open(f"file:{beside}", "w", format="mp4") as output:
@@ -50,7 +49,7 @@ def write_annotated(path: Path, timeline: Timeline) -> None:
 
 def _write(output: OutputContainer, timeline: Timeline) -> None:
     reader = open_reader(timeline.video)
-    # The codec halves the resolution of colour: sides are even.
+    # The codec halves the colour resolution, so sides must be even.
     larger = _enlargement(timeline.width, timeline.height)
     width, height = (max(2, larger * side // 2 * 2) for side in (timeline.width, timeline.height))
     output.metadata["comment"] = " ".join(notice(timeline.facts))
@@ -73,7 +72,7 @@ def _rate(fps: float) -> Fraction:
 
 
 def _with_rows(reader: Reader, timeline: Timeline) -> Iterator[tuple[Frame, float, Sequence[Row]]]:
-    """Each frame of the file with the time of the next one, and with the rows of the last one that was analysed."""
+    """Yield each frame with the time of the next one and the rows of the last analysed frame."""
     analysed = groupby(timeline.rows, key=lambda row: row.frame)
     number, coming = next(((n, list(rows)) for n, rows in analysed), (-1, []))
     rows: Sequence[Row] = ()
@@ -90,7 +89,7 @@ def _with_rows(reader: Reader, timeline: Timeline) -> Iterator[tuple[Frame, floa
 
 
 def write_annotated_picture(path: Path, timeline: Timeline) -> None:
-    """A still picture as a PNG. BadInput: it cannot be written."""
+    """Write a still picture as PNG. Raises BadInput if it cannot be written."""
     with whole_file(path) as beside:
         annotated_picture(timeline).save(beside, "PNG")
 
@@ -121,9 +120,9 @@ def _annotated(pixels: Tensor, rows: Sequence[Row], timeline: Timeline, size: tu
 
 
 def draw_faces(picture: Image.Image, rows: Sequence[Row], classes: Sequence[str], scale: int = 1) -> None:
-    """On the picture, in place: for each face its box, its number and label, and a bar as long as it is probable.
+    """Draw in place, for each face, its box, number and label and a bar for its probability.
 
-    scale: pixels of the picture in one of the rows' boxes.
+    scale: pixels of the picture per pixel of the rows.
     """
     draw = ImageDraw.Draw(picture)
     text = max(11, picture.height // 28)
@@ -135,7 +134,7 @@ def draw_faces(picture: Image.Image, rows: Sequence[Row], classes: Sequence[str]
         colour = COLOURS[(row.face_id - 1) % len(COLOURS)]
         draw.rectangle((left, top, left + width, top + height), outline=colour, width=line)
         label = f"{row.face_id} {label_of(row.probabilities, classes)}"
-        # Above the box, or inside it at the picture's upper edge.
+        # Above the box, or inside it at the top of the picture.
         bar, spare = text // 2, text // 4
         high = text + bar + 2 * spare
         upper = top - high if top >= high else top
@@ -149,14 +148,14 @@ def draw_faces(picture: Image.Image, rows: Sequence[Row], classes: Sequence[str]
         draw.rectangle((full[0], full[1], full[0] + share, full[3]), fill=colour)
 
 
-# What players play in an MP4, and what its format holds without further settings.
+# Codecs that players support in MP4.
 KEPT = ("aac", "mp3", "opus", "flac", "ac3", "eac3")
 
 
 class Sound:
-    """The first sound stream of a file: its packets as they are or, where they do not belong in an MP4, as AAC.
+    """Copies the first sound stream of a file, or encodes it as AAC if MP4 does not support its codec.
 
-    Made before anything is written to the output. A file without sound, or with damaged sound, gives what there is.
+    Must be created before anything is written to the output. Missing or damaged sound is skipped.
     """
 
     def __init__(self, source: Path, output: OutputContainer) -> None:
@@ -176,7 +175,7 @@ class Sound:
         self._source.close()
 
     def write_until(self, time: float = math.inf) -> None:
-        """Write what is heard before a time, in seconds of the source; by default the rest."""
+        """Write the sound before `time`, in seconds of the source; by default all that is left."""
         while (packet := self._next) is not None and float((packet.dts or 0) * packet.time_base) < time:
             self._output.mux(packet)
             self._next = next(self._packets, None)
@@ -206,7 +205,7 @@ class Sound:
         yield from encoder.encode(None)
 
     def _read(self, stream: AudioStream) -> Iterator[Packet[Any]]:
-        """The packets, at times that begin with those of the file's picture."""
+        """Yield the packets, with times relative to the start of the file."""
         start = (self._source.start_time or 0) / av.time_base
         packets = self._source.demux(stream)
         while True:
@@ -217,7 +216,7 @@ class Sound:
             if packet is None:
                 return
             if packet.dts is None or packet.pts is None or packet.time_base is None:
-                continue  # the empty packet behind the last
+                continue  # the empty last packet
             offset = round(start / packet.time_base)
             packet.dts, packet.pts = packet.dts - offset, packet.pts - offset
             yield packet

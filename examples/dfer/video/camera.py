@@ -1,4 +1,4 @@
-"""The newest frame of a camera: whoever is slower than the camera misses frames, and is never behind."""
+"""Frames of a camera, without lag: a slow reader skips frames."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from dfer.errors import BadInput
 from dfer.video.reading import Frame
 from dfer.video.timeline import Row, label_of
 
-# How FFmpeg calls the cameras of a system, and its n-th one.
+# By system: FFmpeg's camera driver and the name of its n-th camera.
 SYSTEMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 # In seconds without a frame: the camera was unplugged or is in use.
 PATIENCE = 10.0
@@ -25,7 +25,7 @@ Newest = Queue[Taken]
 
 
 class Camera:
-    """Frames until it is interrupted or the camera ends; `duration` is the time of the last one."""
+    """Yields frames until the camera ends or the reader stops; `duration` is the time of the last one."""
 
     def __init__(self, name: str, driver: str) -> None:
         self.name, self._driver = name, driver
@@ -36,7 +36,7 @@ class Camera:
         self.problem: str | None = None
 
     def numbered(self, step: int = 1) -> Iterator[tuple[int, Frame]]:
-        """Every `step`-th frame that the camera took, as far as there is time for it, and its number from 0."""
+        """Yield every `step`-th frame with its number from 0; frames that come too fast are skipped."""
         try:
             container = av.open(self.name, format=self._driver)
         except (FFmpegError, OSError, ValueError) as error:
@@ -70,7 +70,7 @@ class Camera:
 
 
 def find_camera(number: int) -> Camera:
-    """The n-th camera of this machine, from 0; it is opened when its frames are asked for. BadInput: no driver."""
+    """The n-th camera of this machine, from 0, opened by `numbered`. Raises BadInput without a driver."""
     if sys.platform not in SYSTEMS:
         raise BadInput("--camera works on Linux and macOS; elsewhere record a file first")
     driver, name = SYSTEMS[sys.platform]
@@ -105,7 +105,7 @@ INTERVAL = 1.0
 
 
 class Live:
-    """Shows the newest rows, at most once in INTERVAL seconds."""
+    """Prints the newest rows, at most once every INTERVAL seconds."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self._classes = classes

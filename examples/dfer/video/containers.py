@@ -1,4 +1,4 @@
-"""What PyAV cannot tell about a file, read from its bytes: whether an MP4 is mirrored, why a file is unreadable."""
+"""Facts that PyAV does not give, read from the bytes: whether an MP4 is mirrored, and why a file is unreadable."""
 
 import os
 import struct
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-# As much of a file as shows whether it is text.
+# In bytes: enough to detect text.
 BEGINNING = 4096
 
 
@@ -19,10 +19,10 @@ class Box(NamedTuple):
 
 
 def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
-    """The boxes that lie one after the other between two places of the file; none where it is no such file."""
+    """Yield the consecutive boxes between two positions of the file; none if it is not such a file."""
     while start + 8 <= end:
         file.seek(start)
-        if len(beginning := file.read(8)) < 8:  # the file is cut off
+        if len(beginning := file.read(8)) < 8:  # truncated file
             return
         size, kind = struct.unpack(">I4s", beginning)
         head = 8
@@ -37,10 +37,9 @@ def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
 
 
 def is_mirrored(path: Path, track: int) -> bool:
-    """Whether the display matrix of an MP4's track mirrors the picture, as that of some front cameras does.
+    """Whether the display matrix of an MP4 track mirrors the picture, as with some front cameras.
 
-    `VideoFrame.side_data` has the matrix too, but reading it crashes the process where a frame carries other side data
-    that has a dictionary, such as EXIF.
+    `VideoFrame.side_data` holds the matrix too, but reading it crashes the process if the frame also carries EXIF.
     """
     with path.open("rb") as file:
         for box in boxes(file, 0, path.stat().st_size):
@@ -76,7 +75,7 @@ def _has_negative_determinant(file: BinaryIO, place: int) -> bool:
 
 
 def why_unreadable(path: Path, reason: str) -> str:
-    """One line for a file that FFmpeg cannot open: what it is instead of a video, and what to do about it."""
+    """One line for a file that FFmpeg cannot open: what it is, and what to do."""
     try:
         with path.open("rb") as file:
             size, beginning = os.fstat(file.fileno()).st_size, file.read(BEGINNING)
@@ -102,7 +101,7 @@ def _is_text(beginning: bytes) -> bool:
     try:
         text = beginning.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(beginning) - 3:  # else a character is cut off at the end
+        if error.start < len(beginning) - 3:  # unless the last character is cut off
             return False
         text = beginning[: error.start].decode("utf-8")
     return all(character.isprintable() or character.isspace() for character in text)

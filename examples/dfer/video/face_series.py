@@ -1,4 +1,4 @@
-"""A timeline in little memory: each face's probabilities at a bounded number of points, and its seconds by class."""
+"""A timeline in bounded memory: a limited number of points per face, and its seconds by class."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from itertools import groupby
 from dfer.video.timeline import Row, Timeline, is_uncertain
 
 MOST_POINTS = 2000
-# What a frame lasts at least, in seconds, so that it can be seen and weighed.
+# The shortest duration of a frame, in seconds.
 SHORTEST = 1e-3
 
 
 @dataclass
 class Stretch:
-    """What was seen without a gap: the points' starts, means of values in between, and the end of the last."""
+    """A time without gaps: the starts of its points, the mean values of each, and the end of the last."""
 
     end: float
     starts: list[float] = field(default_factory=list)
@@ -32,16 +32,13 @@ class Stretch:
         self.end = end
 
     def means(self) -> list[list[float]]:
-        """One row a point, weighted by the time that each frame was in view."""
+        """One row per point: the mean of its frames, weighted by their durations."""
         return [[value / s for value in total] for total, s in zip(self._sums, self._seconds, strict=True)]
 
 
 @dataclass
 class Series:
-    """Values over time in stretches. The time axis is cut into MOST_POINTS bins, and what falls into one is averaged.
-
-    A gap shorter than a bin cannot be drawn and is closed.
-    """
+    """Values over time, averaged in each of MOST_POINTS equal bins; gaps shorter than a bin are closed."""
 
     bin_width: float
     stretches: list[Stretch] = field(default_factory=list)
@@ -57,7 +54,7 @@ class Series:
 
 @dataclass
 class FaceSeries(Series):
-    """The probabilities of one face, and for how many seconds each class was the best; every frame counts alike."""
+    """The probabilities of one face, and the seconds for which each class was the most probable."""
 
     by_class: list[float] = field(default_factory=list)
     uncertain: float = 0.0
@@ -73,9 +70,7 @@ class FaceSeries(Series):
 
 @dataclass(frozen=True)
 class Room:
-    """All faces of a video. `together` holds numbers of faces: class by class the sum of their probabilities, and at
-    last how many are uncertain.
-    """
+    """All faces of a video. `together` holds summed probabilities by class, then the number of uncertain faces."""
 
     faces: dict[int, FaceSeries]
     together: Series
@@ -95,7 +90,7 @@ class Room:
 
 
 def read_room(timeline: Timeline) -> Room:
-    """In one pass over the rows; a face counts as seen from a frame to the next analysed one."""
+    """Read all rows once. A face counts as seen until the next analysed frame."""
     width = max(timeline.duration, SHORTEST) / MOST_POINTS
     faces: dict[int, FaceSeries] = {}
     together, seconds, most = Series(width), 0.0, 0
@@ -116,7 +111,7 @@ def read_room(timeline: Timeline) -> Room:
 
 
 def _spans(timeline: Timeline) -> Iterator[tuple[float, float, list[Row]]]:
-    """The rows of each analysed frame, from when to when; the last lasts to the end of the video."""
+    """Start, end and rows of each analysed frame; the last one ends with the video."""
     waiting: list[Row] = []
     for _, group in groupby(timeline.rows, lambda row: row.frame):
         rows = list(group)

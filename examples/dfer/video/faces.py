@@ -1,8 +1,8 @@
 """Faces in frames: MTCNN over batches of frames of one size, on any device.
 
-One pyramid of the frames serves all three nets: P-Net looks at the levels in which a face is 12 pixels wide, R-Net and
-O-Net take their windows from the finer levels in which it is 24 and 48, so no window is sampled from a map much larger
-than itself. The nets and the sampling run on the device; the boxes, which are few, are sorted out on the CPU.
+All three networks share one image pyramid: P-Net runs on the levels in which a face is 12 pixels wide; R-Net and O-Net
+sample windows from the finer levels in which it is 24 and 48 pixels wide, so that no window is sampled from a much
+larger map. Networks and sampling run on the device, suppression of the few boxes on the CPU.
 """
 
 import math
@@ -16,19 +16,19 @@ from dfer.video.alignment import shrunk
 from dfer.video.boxes import Over, non_maximum_suppression, shift_edges, squares
 from dfer.video.mtcnn import load_nets
 
-# The published thresholds of the three nets, and how much two boxes may overlap after each.
+# The published thresholds: face probability for each network, and overlap of two boxes within a level and a frame.
 FACE = (0.6, 0.7, 0.8)
 SAME_LEVEL, SAME_FRAME = 0.5, 0.7
-# How often O-Net looks again at each face, in the square about its last box.
+# Extra O-Net passes per face, each in the square around its last box.
 SETTLING = 2
-# The maps of as many frames as these are in memory at once: they are larger than the frames by far.
+# Pixels of the frames in one batch, whose maps need far more memory than the frames.
 BATCH_PIXELS = 4_000_000
-# A frame of noise proposes windows everywhere; real ones propose a few hundred.
+# Noise proposes windows everywhere; real frames propose a few hundred.
 MOST_PROPOSALS = 1000
 
 
 class Faces(NamedTuple):
-    """The faces of one frame, most certain first; on the CPU.
+    """The faces of one frame on the CPU, most certain first.
 
     boxes: (n, 4) left, top, right, bottom in pixels of the frame. points: (n, 5, 2) as (x, y): the eyes, the nose, the
     corners of the mouth, each pair from the picture's left to its right. confidence: (n,), 0 to 1.
@@ -55,7 +55,7 @@ class FaceDetector:
     def __init__(self, device: torch.device | str = "cpu", smallest: float | None = None) -> None:
         self.device = torch.device(device)
         self.smallest = smallest
-        # With the channels innermost these small nets are faster; torch's types leave the argument out.
+        # channels_last is faster for these small networks; torch's type stubs lack the argument.
         self.pnet, self.rnet, self.onet = (
             net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             for net in load_nets()
@@ -116,15 +116,15 @@ class FaceDetector:
         offsets, _, face = (x.cpu() for x in self.onet(sample_windows(pyramid, owner, boxes, 48)))
         kept = (face > FACE[2]).nonzero()[:, 0]
         owner, boxes, face = owner[kept], shift_edges(boxes[kept], offsets[kept]), face[kept]
-        # A box inside another is the same face: over the smaller, not over the union.
+        # A box inside another is the same face: relative to the smaller box, not to the union.
         kept = _suppress(owner, boxes, face, SAME_FRAME, "smaller")
         owner, face = owner[kept], face[kept]
         boxes, points = self._settle(pyramid, owner, boxes[kept])
         return [Faces(boxes[own], points[own], face[own]) for own in (owner == frame for frame in range(frames))]
 
     def _settle(self, pyramid: list[Level], owner: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        # The points shake with the window they are read from, and P-Net's windows are pixels apart. Each face is looked
-        # at twice more, in the square about its last box, as it is and mirrored, and the two answers are averaged.
+        # The points jitter with their window, and P-Net's windows are two pixels apart. So O-Net runs twice more on
+        # each face, in the square around its last box; its outputs for the window and its mirror image are averaged.
         points = torch.empty(len(boxes), 5, 2)
         for _ in range(SETTLING if len(boxes) else 0):
             windows = squares(boxes)
@@ -133,9 +133,9 @@ class FaceDetector:
 
     @torch.inference_mode()
     def refine(self, frames: Sequence[Tensor], boxes: Tensor) -> Faces:
-        """One face a frame, where it is expected: frames, (3, H, W) uint8 each, and boxes (n, 4) -> n faces.
+        """Refine one expected face per frame: frames (3, H, W) uint8 and boxes (n, 4) -> n faces.
 
-        A tenth of the work of :meth:`detect`. A confidence below FACE[2] says that there is no face.
+        Takes a tenth of the work of :meth:`detect`. A confidence below FACE[2] means no face.
         """
         found = Faces(boxes, torch.empty(len(boxes), 5, 2), torch.zeros(len(boxes)))
         for _ in range(SETTLING):
@@ -145,7 +145,7 @@ class FaceDetector:
         return found
 
     def _look_at(self, windows: Tensor, seen: Tensor) -> Faces:
-        """What O-Net answers about square windows (n, 4), as they are and mirrored, averaged."""
+        """O-Net on square windows (n, 4) and on their mirror images, averaged."""
         seen = torch.cat([seen, seen.flip(-1)]).contiguous(memory_format=torch.channels_last)
         (offsets, mirrored_offsets), (points, mirrored_points), (face, mirrored_face) = (
             answer.cpu().chunk(2) for answer in self.onet(seen)
@@ -157,7 +157,7 @@ class FaceDetector:
 
 
 def _cut_window(frame: Tensor, window: Tensor) -> Tensor:
-    """A square of whole pixels as (3, 48, 48) uint8; outside the frame it is grey."""
+    """Crop a square of whole pixels to (3, 48, 48) uint8; grey outside the frame."""
     left, top, right, bottom = window.int().tolist()
     height, width = frame.shape[1:]
     part = frame[:, max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
@@ -167,10 +167,9 @@ def _cut_window(frame: Tensor, window: Tensor) -> Tensor:
 
 
 def build_pyramid(frames: Tensor, smallest: float) -> list[Level]:
-    """Each level smaller than the last by the square root of two, from the one in which `smallest` is 48 pixels wide.
+    """Levels that shrink by the square root of two, from the one in which `smallest` is 48 pixels wide, or the frames.
 
-    The frames themselves come first if they are smaller than that. Every level is the exact mean of 2 x 2 pixels of the
-    one before the last.
+    Each level is the mean of 2 x 2 pixels of the level two before it.
     """
     reduction = 2 ** max(0, math.floor(math.log2(smallest / 48)))
     maps = frames.float().sub_(127.5).div_(128)
@@ -187,7 +186,7 @@ def build_pyramid(frames: Tensor, smallest: float) -> list[Level]:
 
 
 def sample_windows(pyramid: list[Level], owner: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """The square `boxes` (n, 4) of the frames `owner` (n,), as (n, 3, side, side); outside the frame it is grey."""
+    """Sample the square `boxes` (n, 4) of the frames `owner` (n,) as (n, 3, side, side); grey outside the frame."""
     device = pyramid[0].maps.device
     windows = torch.empty(len(boxes), 3, side, side, device=device)
     finest = pyramid[0].scale[0]
@@ -209,7 +208,7 @@ def sample_windows(pyramid: list[Level], owner: Tensor, boxes: Tensor, side: int
 
 
 def _suppress(owner: Tensor, boxes: Tensor, scores: Tensor, threshold: float, over: Over = "union") -> Tensor:
-    """Indices of the boxes that remain in each frame: frame by frame, best first."""
+    """Indices of the boxes kept in each frame: by frame, best first."""
     kept = []
     for frame in owner.unique().tolist():
         own = (owner == frame).nonzero()[:, 0]

@@ -1,17 +1,15 @@
-"""Several faces through a video: each detection gets the number of a face seen before, or a new one.
+"""Tracking: each detection gets the number of a known face or a new one.
 
 The rule, in order:
 
-1. A face is expected where it was last seen, moved on as it was moving. Detections that overlap the place where a face
-   is expected may be that face. Where two faces could be one detection, or two detections one face, the pairs that look
-   most alike are linked first: so two people who cross keep their numbers. Whatever looks entirely different is not
-   linked.
-2. A face that is left over, and was last seen at most a second ago, is linked to a left-over detection anywhere in the
-   frame that looks like it.
-3. Whatever is left then is a new face. A hard cut ends all faces: behind it the numbers are new.
+1. The position of each track is extrapolated at its last speed. A detection that overlaps it may continue the track.
+   Where several tracks and detections overlap, the pairs with the most similar appearance are linked first, so that two
+   people who cross keep their numbers. Pairs with entirely different appearance are not linked.
+2. An unmatched track that was seen at most a second ago is linked to an unmatched detection of similar appearance
+   anywhere in the frame.
+3. The remaining detections start new tracks. A hard cut ends all tracks.
 
-Time is that in which there were frames: of two looks that lie far apart, as in a screen recording that stands still,
-half a second counts.
+Gaps between frames, as in a screen recording of a still picture, count for at most half a second.
 """
 
 from dataclasses import dataclass
@@ -24,12 +22,12 @@ from dfer.video.faces import Faces
 
 # Two boxes may be the same face if they overlap by this much (intersection over union).
 SAME_FACE = 0.3
-# In seconds: for how long a face may be away, and what counts at most of the time between two looks.
+# In seconds: how long a face may be away, and the longest time that counts between two detections.
 LONGEST_GAP, LONGEST_STEP = 1.0, 0.5
-# Correlations of two faces' looks. Within one shot they are above 0.7 for one person a fifth of a second later, and
-# mostly below 0.5 for two people.
+# Correlations of appearance. Within one shot they exceed 0.7 for one person a fifth of a second later and are mostly
+# below 0.5 for two people.
 ENTIRELY_DIFFERENT, SAME_LOOK = 0.25, 0.7
-# How far the newest detection moves what is known of a face's look and of its speed.
+# Weights of the newest detection in the moving averages of appearance and speed.
 NEWEST_LOOK, NEWEST_SPEED = 0.2, 0.5
 
 
@@ -58,7 +56,7 @@ class _Track:
 
 
 class Follower:
-    """Numbers the faces of one video, detection by detection; see the rule above.
+    """Numbers the faces of one video by the rule above.
 
     >>> follower = Follower()
     >>> one = Faces(torch.tensor([[10.0, 10.0, 50.0, 50.0]]), torch.zeros(1, 5, 2), torch.ones(1))
@@ -72,23 +70,23 @@ class Follower:
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
-        self._last = 0.0  # when the last look was, and how much time had counted by then
+        self._last = 0.0  # time of the last detection, and the time counted until then
         self._counted = 0.0
         self._numbers = 0
 
     @property
     def awaited(self) -> set[int]:
-        """The numbers that may still be given to a detection."""
+        """Numbers of the tracks that can still continue."""
         return {track.face_id for track in self._tracks}
 
     def cut(self) -> None:
-        """End all faces."""
+        """End all tracks."""
         self._tracks = []
 
     def rows_of_same(self, time: float, faces: Faces, looks: Tensor) -> list[int] | None:
-        """The rows of the faces of the last look, by their numbers; None unless they are the same faces.
+        """Row of each face of the last detection, ordered by number; None unless the same faces are detected.
 
-        The same: neither more nor fewer, each where it is expected and nowhere near another.
+        They are the same if there are as many of them, each at its expected position and away from the others.
         """
         linked, certain = self._link(self._count(time), faces, looks)
         seen = sorted(track.face_id for track in self._tracks if track.time == self._counted)
@@ -96,9 +94,9 @@ class Follower:
         return [row_of[face] for face in seen] if all(certain) and seen == sorted(row_of) else None
 
     def follow(self, time: float, faces: Faces, looks: Tensor) -> list[int]:
-        """The number of each face, from 1.
+        """Return the number of each face, from 1.
 
-        faces: what was detected at this time, in seconds. looks: (n, d), see :func:`dfer.video.likeness.looks`.
+        time: in seconds. faces: the detections. looks: (n, d), see :func:`dfer.video.likeness.looks`.
         """
         now = self._count(time)
         linked, certain = self._link(now, faces, looks)
@@ -111,7 +109,7 @@ class Follower:
                 self._numbers += 1
                 track = _Track(self._numbers, now, box, torch.zeros(2), look)
             else:
-                # What is half hidden by another face does not look like itself.
+                # A face that overlaps another is partly hidden: its appearance is not learned.
                 track.see(now, box, look if certain[row] else None)
             alive.append(track)
             numbers.append(track.face_id)
@@ -122,7 +120,7 @@ class Follower:
         return self._counted + min(time - self._last, LONGEST_STEP)
 
     def _link(self, time: float, faces: Faces, looks: Tensor) -> tuple[list[_Track | None], list[bool]]:
-        """For each face the track that it goes on with, or None; and whether its place alone says so."""
+        """The track that each face continues, or None; and whether its position alone decides that."""
         linked: list[_Track | None] = [None] * len(faces.boxes)
         if not self._tracks or not linked:
             return linked, [False] * len(linked)

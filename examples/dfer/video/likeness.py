@@ -1,13 +1,13 @@
-"""What pictures look like, coarsely: faces, to tell the people of one scene apart, and frames, to find hard cuts.
+"""Coarse appearance of faces, to tell the people of one scene apart, and of frames, to find hard cuts.
 
-A face's look is kept in memory while it is followed, and never written: nobody can be recognised by it later.
+The appearance of a face is kept in memory while it is tracked and is never written: it cannot identify anybody later.
 """
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-# The middle of an aligned face, without the hair and what is behind it: from this share of a side, to that.
+# The middle of an aligned face, without hair and background, as shares of its side.
 TOP, BOTTOM, LEFT, RIGHT = 0.14, 0.90, 0.11, 0.89
 SIDE = 16
 
@@ -25,14 +25,14 @@ def looks(aligned: Tensor) -> Tensor:
 
 
 GRID = (9, 16)
-# Of two unrelated pictures the ratio below is about 1.4, of two frames of one shot seldom above 0.3.
+# The ratio of `are_cuts` is about 1.4 for unrelated pictures and rarely above 0.3 within a shot.
 CUT = 0.8
-# Differences that a viewer does not see, in levels of 255: noise on a black or an even picture.
+# In levels of 255: noise on a black or uniform picture stays below.
 SMALLEST = 4.0
 
 
 def reduced(frames: Tensor) -> Tensor:
-    """(B, 3, H, W) uint8 -> grey pictures of 16 x 9, each of mean 0: (B, 144). The mean goes, so a flash is no cut."""
+    """(B, 3, H, W) uint8 -> grey pictures of 16 x 9, each of mean 0: (B, 144). Without its mean, a flash is no cut."""
     step = max(1, min(frames.shape[-2:]) // 72)
     grey = frames[:, :, ::step, ::step].float().mean(1)
     small = adaptive_avg_pool2d(grey, GRID).flatten(1)

@@ -1,7 +1,7 @@
-"""The three nets of MTCNN, and their original weights out of the `mtcnn` package.
+"""The three networks of MTCNN with the original weights of the `mtcnn` package.
 
 K. Zhang, Z. Zhang, Z. Li, Y. Qiao: Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks,
-IEEE Signal Processing Letters 23(10), 2016. The package is only looked up, not imported: that would need TensorFlow.
+IEEE Signal Processing Letters 23(10), 2016. The package is located but not imported, since it needs TensorFlow.
 
 The input is (N, 3, H, W), RGB, scaled to (value - 127.5) / 128. Boxes come as offsets (left, top, right, bottom) in
 units of the window's side; points as (x, y) in the window, 0 to 1, in the order of `faces.Faces`.
@@ -21,7 +21,7 @@ from dfer.errors import BadInput
 
 
 class PNet(nn.Module):
-    """Proposals: a net of 12 x 12 windows, two pixels apart, run over a whole map."""
+    """Proposals: classifies 12 x 12 windows two pixels apart, as one convolution over the whole map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,11 +100,11 @@ class ONet(nn.Module):
 
 
 def _column_by_column(x: Tensor) -> Tensor:
-    # The nets were trained on maps stored column by column, with the channels innermost.
+    # The networks were trained on maps stored by column, with the channels last.
     return x.transpose(1, 3).flatten(1)
 
 
-# The files are pickles: they are opened only when they are, byte for byte, those of mtcnn 1.0.0.
+# The files are pickles, so they are only opened if they are exactly those of mtcnn 1.0.0.
 SHA256 = {
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
     "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
@@ -130,7 +130,7 @@ def _weights_folder() -> Path:
 
 
 def read_arrays(path: Path, sha256: str) -> list[np.ndarray]:
-    """The arrays of one weight file: read once, compared with its hash, and only then unpickled."""
+    """Read the arrays of one weight file; it is unpickled only if its hash matches."""
     try:
         content = path.read_bytes()
     except OSError as error:

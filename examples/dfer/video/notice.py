@@ -1,4 +1,4 @@
-"""What must be said beside every estimate: what it is, what it is not, and what the law allows. One text for all."""
+"""The notice beside every estimate: what it is, what it is not, and what the law allows."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ NOT_MEASURED = (
     "Not measured: how the recalls differ between groups of people, by age, sex, skin colour or culture. "
     "With the paper's own network the weakest classes of DFEW are disgust (recall 0.00 %) and fear (22.35 %)."
 )
-# As the weights file calls what the net was trained on; the test clips come from the same data set.
+# Beginnings of `trained_on` in a weights file. Its test clips come from the same data set.
 DRAWINGS = "drawings"
 VIDEOS_OF_PEOPLE = ("DFEW", "FERV39k", "DAiSEE", "RAVDESS", "CREMA-D")
 
@@ -27,12 +27,12 @@ def trained_on_drawings(facts: TrainedFacts) -> bool:
 
 
 def people_tested_on(facts: TrainedFacts) -> str | None:
-    """The data set of videos of people whose test clips gave the recalls; None where the weights file names none."""
+    """The data set of videos of people on which the recalls were measured, or None."""
     return facts.trained_on if facts.trained_on.startswith(VIDEOS_OF_PEOPLE) else None
 
 
 def headline(facts: TrainedFacts) -> str:
-    """One line, the first thing to know about these weights."""
+    """One line: what the weights were trained on and how well they do."""
     if trained_on_drawings(facts):
         return "These weights were trained on drawings, not on people: their answers are often wrong on real faces."
     if people_tested_on(facts) is None:
@@ -41,7 +41,7 @@ def headline(facts: TrainedFacts) -> str:
 
 
 def input_in_words(facts: TrainedFacts) -> str:
-    """One line: what the net looks at."""
+    """One line: frames, size and normalisation of the input."""
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (facts.mean, facts.std))
     return (
         f"The net looks at {facts.frames} frames of {facts.size} x {facts.size} pixels at a time, "
@@ -50,7 +50,7 @@ def input_in_words(facts: TrainedFacts) -> str:
 
 
 def recalls_in_words(facts: TrainedFacts) -> str:
-    """One line: the recall of each class, where it was measured on people; a class without a test clip has none."""
+    """One line: the recall of each class if it was measured on people; a class without test clips has none."""
     if people_tested_on(facts) is None:
         return f"Recalls are not shown, since they were not measured on people. Classes: {', '.join(facts.classes)}."
     return f"Recall by class: {_list_recalls(facts.classes, facts.recall)}."
@@ -62,7 +62,7 @@ def _list_recalls(classes: Sequence[str], recall: Sequence[float | None]) -> str
 
 
 def notice(facts: TrainedFacts) -> tuple[str, ...]:
-    """The six lines that a first run prints, and every file for people holds."""
+    """The six lines that a first run prints and that pages and files hold."""
     return headline(facts), input_in_words(facts), recalls_in_words(facts), WHAT_IT_IS, NOT_MEASURED, LAW
 
 

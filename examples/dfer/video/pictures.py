@@ -1,4 +1,4 @@
-"""Pictures and animations, which Pillow reads: FFmpeg passes them on with metadata on which PyAV crashes."""
+"""Pictures and animations, read by Pillow because PyAV crashes on some of their metadata."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +13,14 @@ from dfer.video.reading import Frame, Reader, UnreadableVideo, VideoReader
 
 # Pillow finds a format that is named only if its plugin is imported.
 ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
-# Further pages of these are other pictures, and no later ones.
+# Further pages of these formats are other pictures, not later frames.
 STILL = ("BMP", "JPEG", "TIFF")
-# In seconds: how long browsers show a frame of an animation that states next to no time.
+# In seconds: browsers show frames with a shorter stated duration for 0.1 s.
 NEXT_TO_NO_TIME, SHOWN_INSTEAD = 0.011, 0.1
 
 
 class PictureReader(Reader):
-    """Reads one picture, or the frames of an animation; both upright, as their EXIF says."""
+    """Reads a picture or the frames of an animation, upright according to EXIF."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -50,7 +50,7 @@ class PictureReader(Reader):
                 try:
                     picture.seek(number)
                     pixels = np.array(picture.convert("RGB"))
-                # Damaged files make Pillow's decoders raise nearly anything.
+                # Pillow's decoders raise almost any exception on damaged files.
                 except Exception as error:
                     if not number:
                         raise UnreadableVideo(f"its first frame is damaged ({error}); convert it again") from None
@@ -64,7 +64,7 @@ class PictureReader(Reader):
 
 
 def open_reader(path: Path) -> Reader:
-    """The reader for a file, chosen by its content and not by its name."""
+    """Choose the reader for a file by its content, not by its name."""
     try:
         with Image.open(path, formats=(*ANIMATED, *STILL)):
             pass

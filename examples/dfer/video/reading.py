@@ -1,4 +1,4 @@
-"""Frames out of a video file: upright, each with its time, and whatever can be read of a damaged file."""
+"""Upright frames of a video file with their times, including the readable part of a damaged file."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from dfer.video.containers import is_mirrored, why_unreadable
 
-# A longer gap between two frames is a broken clock or a cut, not a picture that stands still.
+# In seconds. A longer gap between two frames is a broken clock or a cut, not a still picture.
 LONGEST_STILL = 10.0
 
 
 class UnreadableVideo(Exception):
-    """Not a single frame can be read from this file; the message says why in one line, without the file's name."""
+    """No frame of the file can be read; the message is one line without the file's name."""
 
 
 class Frame(NamedTuple):
@@ -30,18 +30,17 @@ class Frame(NamedTuple):
 
 
 def open_file(path: Path) -> InputContainer:
-    """A file of this disk, whatever its name: no "12:30 lecture.mp4" is an address, and no playlist loads others."""
+    """Open a local file: "12:30 lecture.mp4" is not taken for a URL, and playlists load no other files."""
     return av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
 
 
 class Reader(ABC):
-    """Reads a file's pictures; read it again by calling `frames` or `numbered` again.
+    """Reads the frames of a file; each call of `frames` or `numbered` reads it again.
 
-    fps: the frame rate that the file states (0 if none). frames_read, duration: how many frames the last reading
-    decoded, and when the last of them ends, in seconds of the file. start: what the file's own clock, from which
-    nothing else here counts, shows at its beginning. still: whether the file is one picture, without a time.
-    plays: whether browsers can play it as a video. is_variable: whether the frames are unequally far apart. problem:
-    None, or in one line what was damaged or missing; what could be decoded has been given out all the same.
+    fps: the stated frame rate, 0 if none. frames_read: number of frames that the last reading decoded. duration: end of
+    the last of them, in seconds. start: the first time of the file's own clock; all other times start at 0. still:
+    whether the file is one picture. plays: whether browsers can play it as a video. is_variable: whether the frame rate
+    varies. problem: one line on what is damaged or missing, or None; the readable frames are still returned.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,13 +53,13 @@ class Reader(ABC):
         self.plays = True
         self.is_variable = False
         self.problem: str | None = None
-        self._half_tick = 0.0  # time stamps are rounded to the file's own clock
+        self._half_tick = 0.0  # half the resolution of the time stamps
 
     def frames(self, every: float | None = None) -> Iterator[Frame]:
-        """Every frame; or the frame on the screen at 0, `every`, 2 `every` ... seconds after the first frame's time.
+        """Yield every frame, or the frame shown at 0, `every`, 2 `every`, ... seconds after the first one.
 
-        With an interval, a frame that stays on the screen is given out again for each instant, up to 10 seconds: the
-        frames given out are equally far apart in time even where the file's are not. Raises UnreadableVideo.
+        With an interval, a frame that is shown for longer is repeated, for up to 10 seconds, so that the frames are
+        evenly spaced even if those of the file are not. Raises UnreadableVideo.
         """
         if every is None:
             yield from self._decode()
@@ -82,7 +81,7 @@ class Reader(ABC):
             number += 1
 
     def numbered(self, step: int = 1) -> Iterator[tuple[int, Frame]]:
-        """Every `step`-th frame with its number from 0; the others cost their decoding only. Raises UnreadableVideo."""
+        """Yield every `step`-th frame with its number from 0. Raises UnreadableVideo."""
         for taken, frame in enumerate(self._decode(step)):
             yield taken * step, frame
 
@@ -100,7 +99,7 @@ class VideoReader(Reader):
         except (FFmpegError, OSError, ValueError) as error:
             raise UnreadableVideo(why_unreadable(self.path, _reason(error))) from error
         with container:
-            # A cover picture in a sound file counts as a video stream, too.
+            # Cover pictures of sound files are video streams, too.
             streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             if not streams:
                 raise UnreadableVideo("it has no video stream")
@@ -123,13 +122,13 @@ class VideoReader(Reader):
                 damaged += frame.is_corrupt
                 stamp = frame.pts
                 if container.format.name == "avi":
-                    # It keeps only when a frame is decoded. Frames leave the decoder in the order of showing, all of
-                    # them as late as the first one.
+                    # AVI stores decoding times only. Frames leave the decoder in display order, all delayed as much
+                    # as the first one.
                     if not self.frames_read and frame.dts is not None and decoding.first_key is not None:
                         late = frame.dts - decoding.first_key
                     stamp = None if frame.dts is None else frame.dts - late
                 time = end if stamp is None else stamp * tick - self.start
-                if self.frames_read and time <= last:  # a stamp that goes back is none
+                if self.frames_read and time <= last:  # ignore a time stamp that goes back
                     time = end
                 wanted = self.frames_read % step == 0
                 try:
@@ -154,7 +153,7 @@ class VideoReader(Reader):
         found = []
         if damaged:
             found.append(f"{damaged} damaged packets or frames" + (f" ({reason})" if reason else ""))
-        # Files with edit lists state a few frames more than they show, AVI files the empty ones of their pauses, too.
+        # Files with edit lists state a few more frames than they show; AVI files also count empty frames in pauses.
         read = self.frames_read if container.format.name != "avi" else max(self.frames_read, self.duration * self.fps)
         if read < 0.9 * stream.frames:
             found.append(f"only {self.frames_read} of the {stream.frames} frames that it states")
@@ -162,7 +161,7 @@ class VideoReader(Reader):
         if stream.duration is not None and stream.time_base is not None:
             stated = float(stream.duration * stream.time_base)
         else:
-            # Only the whole file's length is known: some count it from nought, and sound may go on behind the picture.
+            # Only the length of the file is known. Some count it from 0, and sound may be longer than the video.
             stated = (container.duration or 0) / av.time_base
             end = max(end + self.start, heard_until)
         if stated - end > min(0.5, max(0.1, stated / 4)):
@@ -171,10 +170,10 @@ class VideoReader(Reader):
 
 
 class _Decoding:
-    """The frames of a stream, and in between the errors that kept others from being decoded.
+    """The frames of a stream, and the errors between them.
 
-    first_key: the stamp of decoding of the first key frame that the decoder took. heard_until: where the sound that was
-    passed on the way ends, in seconds of the file's own clock.
+    first_key: decoding time stamp of the first key frame. heard_until: end of the sound read so far, in seconds of the
+    file's own clock.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
@@ -190,10 +189,10 @@ class _Decoding:
             except StopIteration:
                 return
             except (FFmpegError, OSError) as error:
-                # The file itself cannot be read on: what the decoder still holds comes next.
+                # The file cannot be read any further: flush the decoder.
                 yield error
                 packet = None
-            # Of the empty packet behind the last, only the stream's own index is right.
+            # The empty last packet has only a valid stream index.
             if packet is not None and packet.stream.index != self._stream.index:
                 if packet.pts is not None and packet.time_base is not None:
                     end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -213,11 +212,11 @@ class _Decoding:
 
 
 def _upright(frame: VideoFrame, pixel_aspect: Fraction | None, mirrored: bool) -> Tensor:
-    # Pixels that are not square are made so; a ratio beyond reason is an error in the file.
+    # Make pixels square; an extreme ratio is an error in the file.
     aspect = float(pixel_aspect or 1)
     width = round(frame.width * aspect) if 0.25 <= aspect <= 4 else frame.width
     pixels = torch.from_numpy(frame.to_ndarray(format="rgb24", width=width, height=frame.height)).permute(2, 0, 1)
-    # FFmpeg's angle of a matrix that mirrors is that of the matrix with its second row turned round.
+    # FFmpeg's angle of a mirroring matrix is that of the matrix with its second row negated.
     pixels = pixels.flip(1) if mirrored else pixels
     return pixels.rot90(round(frame.rotation / 90) % 4, (1, 2))
 

@@ -1,4 +1,4 @@
-"""The whole way from a video to the timeline of its faces: read, find, follow, align, score."""
+"""From a video to the timeline of its faces: decode, detect, track, align, score."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,14 +20,14 @@ from dfer.video.timeline import Row
 from dfer.video.watching import Watched, Watcher
 
 MOST_OF_A_FACE = 12
-# Hours of film may show thousands of faces; later ones go without.
+# Bounds the memory: hours of film may show thousands of faces.
 MOST_FACES = 200
 # In seconds, between the first thumbnails of a face; doubled when they become too many.
 FIRST_GAP = 0.5
 
 
 class Thumbnails:
-    """`by_face` maps a face to its (timestamp, picture) pairs, in order."""
+    """A few pictures of each face; `by_face` maps a face to its (timestamp, picture) pairs, in order."""
 
     def __init__(self) -> None:
         self.by_face: dict[int, list[tuple[float, Tensor]]] = {}
@@ -43,15 +43,15 @@ class Thumbnails:
             self._gap[face_id] *= 2
 
 
-# A batch larger than this is no faster a frame, and its feature maps would fill the memory.
+# Larger batches are no faster per frame and need memory for their feature maps.
 MOST_FRAMES = 64
 
 
 class FaceStreams:
-    """The newest frames of any faces in, the probabilities of each frame out.
+    """Class probabilities of several faces, frame by frame.
 
-    A face's answers are those of an :class:`~agdt_layers.AGDTStream` of its own, up to rounding. Faces that bring
-    equally many frames share a batch.
+    Each face has its own state and gets the probabilities of its own :class:`~agdt_layers.AGDTStream`, up to rounding.
+    Faces with the same number of new frames share a batch.
     """
 
     def __init__(self, net: AGDTNet, num_frames: int) -> None:
@@ -60,7 +60,7 @@ class FaceStreams:
 
     @torch.no_grad()
     def push(self, frames: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """By face, a run of frames (n, 3, H, W), normalised -> by face, its probabilities (n, classes)."""
+        """Map each face's next normalised frames (n, 3, H, W) to its probabilities (n, classes)."""
         alike: defaultdict[int, list[int]] = defaultdict(list)
         for face, run in frames.items():
             alike[len(run)].append(face)
@@ -72,7 +72,7 @@ class FaceStreams:
         return {face: scores[face].softmax(-1) for face in frames}
 
     def keep_only(self, faces: Iterable[int]) -> None:
-        """Forget all faces but these."""
+        """Drop the states of all other faces."""
         kept = set(faces)
         self._states = {face: state for face, state in self._states.items() if face in kept}
 
@@ -81,7 +81,7 @@ class FaceStreams:
         state = {name: torch.cat([own[name] for own in before]) for name in before[0]}
         scores, after = self._step(torch.stack([frames[face] for face in faces]), state)
         for row, face in enumerate(faces):
-            # A slice would keep the whole batch's memory.
+            # A view would keep the whole batch in memory.
             self._states[face] = {name: kept[row : row + 1].clone() for name, kept in after.items()}
         return dict(zip(faces, scores, strict=True))
 
@@ -95,39 +95,39 @@ class Source(Protocol):
 @dataclass(frozen=True)
 class RecognitionSettings:
     every: int = 1
-    """Every so many frames are analysed."""
+    """Analyse every n-th frame."""
     detect_every: int = 5
-    """Faces are looked for at least this many frames apart."""
+    """Detect faces at least this many frames apart."""
     in_runs: bool = True
-    """False: frame by frame, for a source whose next frame is not known yet."""
+    """False for live sources: frame by frame, without looking ahead."""
     thumbnails: bool = True
 
 
 @dataclass
 class Recognised:
-    """What a run found out beside its rows."""
+    """Results of a run beside its rows."""
 
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
     frames: int = 0
-    """That were analysed."""
+    """Number of analysed frames."""
     faces: int = 0
     size: tuple[int, int] = (0, 0)
     """Width and height of the first frame."""
     changed_size: Sequence[int] = ()
-    """Numbers of the frames from which on the frames have another size."""
+    """Numbers of the frames at which the frame size changes."""
 
 
 def load_recogniser(path: Path, settings: RecognitionSettings) -> tuple["Recogniser", TrainedFacts]:
-    """The net in a weights file, or in a run's folder, made ready for faces. BadInput: it cannot be."""
+    """Load the network of a weights file or of a run's folder. Raises BadInput if it cannot be used."""
     path = path / WEIGHTS if path.is_dir() else path
     net, facts = load_trained(path)
     return Recogniser(net, facts, settings), facts
 
 
 class Recogniser:
-    """A trained net, made ready for faces.
+    """Applies a trained network to the faces of a video.
 
-    Raises BadInput where the net cannot be streamed.
+    Raises BadInput if the network cannot be streamed.
     """
 
     def __init__(self, net: nn.Module, facts: TrainedFacts, settings: RecognitionSettings) -> None:
@@ -143,7 +143,7 @@ class Recogniser:
 
     @torch.inference_mode()
     def rows(self, source: Source, found: Recognised) -> Iterator[list[Row]]:
-        """The rows of each analysed frame, as they come; `found` is filled on the way. Raises UnreadableVideo."""
+        """Yield the rows of each analysed frame and fill `found`. Raises UnreadableVideo."""
         settings, stopwatch = self._settings, self.stopwatch
         watcher = Watcher(FaceDetector(), self._facts.size, settings.detect_every, stopwatch)
         frames = stopwatch.iterate("decode", source.numbered(settings.every))
@@ -162,7 +162,7 @@ class Recogniser:
             self._streams.keep_only(watcher.awaited)
 
     def _score(self, run: Sequence[Watched]) -> dict[int, Iterator[Tensor]]:
-        """By face, its probabilities in each of its frames of the run, in order."""
+        """Map each face to its probabilities in the frames of the run, in order."""
         aligned: defaultdict[int, list[Tensor]] = defaultdict(list)
         for frame in run:
             for face in frame.faces:
@@ -179,7 +179,7 @@ def _rows(frame: Watched, probabilities: Sequence[Tensor]) -> list[Row]:
     for face, own in zip(frame.faces, probabilities, strict=True):
         left, top, right, bottom = face.box.tolist()
         box = (left, top, right - left, bottom - top)
-        # As exact as the table, so that the roll in it is that of its points.
+        # Rounded as in the table, so that its roll matches its points.
         points = tuple((round(x, 2), round(y, 2)) for x, y in face.points.tolist())
         seen = (frame.number, face.face_id, frame.time, face.confidence, True)
         rows.append(Row(*seen, box, points, tuple(own.tolist())))
@@ -187,7 +187,7 @@ def _rows(frame: Watched, probabilities: Sequence[Tensor]) -> list[Row]:
 
 
 def in_words(stopwatch: Stopwatch, duration: float, took: float) -> str:
-    """One line: how much faster than the video it went, and where the time was spent."""
+    """One line: speed relative to real time, and the seconds of each stage."""
     ratio = duration / took if took > 0 else 0.0
     pace = f"{ratio:.2f} x real time" if ratio >= 1 else f"{ratio:.2f} x real time, slower than the video"
     stages = sorted(stopwatch.seconds.items(), key=lambda stage: -stage[1])

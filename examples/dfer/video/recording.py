@@ -1,4 +1,4 @@
-"""A run of recognise.py over one source: rows to disk as they come, then the timeline and whatever is made of it."""
+"""A run of recognise.py over one source: write rows as they come, then all other outputs."""
 
 import hashlib
 import os
@@ -16,13 +16,13 @@ from dfer.video.stopwatch import Stopwatch
 from dfer.video.timeline import Timeline
 from dfer.video.timeline_files import RowFile, RowWriter, write_json
 
-# In bytes: file systems hold 255, and a file that is being written has the number of its process before its name.
+# In bytes: file systems allow 255, and unfinished files have the process id before their names.
 LONGEST_NAME = 255 - len(".4194304-.faces.mp4")
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of one video; those that were not asked for are None."""
+    """Output files of one source; None if not requested."""
 
     table: Path
     page: Path
@@ -30,7 +30,7 @@ class Outputs:
     annotations: Path | None
     annotated: Path | None
     is_first_run: bool
-    """Whether nothing was in the folder before."""
+    """Whether the folder was empty or missing before."""
 
     def all(self) -> list[Path]:
         every = (self.table, self.page, self.scores, self.annotations, self.annotated)
@@ -40,10 +40,10 @@ class Outputs:
 def plan_outputs(
     folder: Path, name: str, *, scores: bool, annotations: bool, annotated: str | None, overwrite: bool
 ) -> Outputs:
-    """Names under `folder`, which is made. BadInput: it cannot be, or there is such a file already.
+    """Choose the output files and make `folder`. Raises BadInput if a file exists or the folder cannot be made.
 
-    name: that of the source with its suffix, so that a.mov and a.mp4 have outputs of their own. annotated: the suffix
-    of the annotated video or picture.
+    name: of the source with its suffix, so that a.mov and a.mp4 have separate outputs. annotated: suffix of the
+    annotated video or picture.
     """
     name = _shortened(name)
     outputs = Outputs(
@@ -65,33 +65,33 @@ def plan_outputs(
 
 
 def _shortened(name: str) -> str:
-    """A name that leaves room for the longest suffix; of a shortened one the hash keeps it apart from others."""
+    """Shorten a name to leave room for the longest suffix; a hash keeps shortened names distinct."""
     encoded = os.fsencode(name)
     if len(encoded) <= LONGEST_NAME:
         return name
-    # A character that is cut through in the middle is left out.
+    # Drop a character that is cut in the middle.
     kept = encoded[: LONGEST_NAME - 9].decode(errors="ignore")
     return f"{kept}~{hashlib.sha256(encoded).hexdigest()[:8]}"
 
 
 def refuse_source(source: Path) -> None:
-    """BadInput: it is no file that can be read twice."""
+    """Raise BadInput unless the source is a file, which can be read twice."""
     if not source.is_file():
         what = "no such file" if not source.exists() else "a folder" if source.is_dir() else "a pipe or device"
         raise BadInput(f"{source}: {what}; expected the file of a video or picture, which can be read twice")
 
 
-# In seconds. Browsers do not agree on the time in a video whose own clock starts later.
+# In seconds. Browsers disagree on times in videos whose own clock starts later.
 LATEST_START = 0.1
 
 
 def record(
     name: Path, source: Reader | Camera, recogniser: Recogniser, facts: TrainedFacts, table: Path
 ) -> tuple[Timeline, list[str]]:
-    """Write the rows to `table`; return the timeline that reads them there, and lines for a person who will use it.
+    """Write the rows to `table`; return the timeline, which reads them from there, and lines to print.
 
-    A camera is watched until KeyboardInterrupt; of a file nothing is left then. Raises BadInput where the source cannot
-    be read, or the table cannot be written.
+    KeyboardInterrupt ends a camera's timeline normally; with a file nothing is kept. Raises BadInput if the source
+    cannot be read or the table cannot be written.
     """
     found = Recognised()
     try:
@@ -146,9 +146,9 @@ def _in_words(found: Recognised, timeline: Timeline) -> Iterator[str]:
 def write_others(
     outputs: Outputs, timeline: Timeline, source: Reader | Camera, stopwatch: Stopwatch, *, pictures: bool
 ) -> Iterator[str]:
-    """Write all but the table; give lines that name every file and say what else a person should know of them.
+    """Write all outputs but the table; yield lines to print about them.
 
-    pictures: whether faces may be shown. BadInput: a file cannot be written.
+    pictures: whether faces may be shown. Raises BadInput if a file cannot be written.
     """
     from dfer.video.annotated_video import write_annotated, write_annotated_picture
     from dfer.video.report import write_report

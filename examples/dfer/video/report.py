@@ -1,4 +1,4 @@
-"""One HTML page that shows a timeline, alone: it fetches no script, font or picture, and sends nothing."""
+"""A self-contained HTML page for a timeline: it loads no script, font or picture and sends nothing."""
 
 import base64
 import hashlib
@@ -41,16 +41,15 @@ MOST_STILL = 1600
 
 
 class _Page(Template):
-    """Its places are %%{name}: the dollar sign belongs to the page's script."""
+    """Placeholders are %%{name}, since the page's script uses the dollar sign."""
 
     delimiter = "%%"
 
 
 def write_report(path: Path, timeline: Timeline, *, video: Path | None, pictures: bool) -> None:
-    """Write the page. It plays the `video`, which stays where it lies; of a still it shows the picture and bars.
+    """Write the page atomically, with a player for `video`; for a still, with the picture and bars.
 
-    pictures: whether the page may show the still. Raises BadInput where the place cannot be written; then nothing
-    changed there.
+    pictures: whether the page may show the still. Raises BadInput if the file cannot be written.
     """
     room = read_room(timeline)
     template = TEMPLATE.read_text(encoding="utf-8")
@@ -58,7 +57,7 @@ def write_report(path: Path, timeline: Timeline, *, video: Path | None, pictures
         shown = picture(_address(annotated_picture(timeline), MOST_STILL, "PNG")) if pictures else ""
         parts = {"main": shown, "beside": bars(timeline), "reading": reading_of_a_still(timeline)}
     else:
-        # The relative address holds where both are moved together, the other one where the page alone is moved.
+        # The relative URL works if both are moved together, the absolute one if only the page is moved.
         addresses = [] if video is None else [relative_address(video, path.parent), video.resolve().as_uri()]
         parts = {"main": sections(timeline, room), "beside": player(addresses), "reading": reading(timeline)}
     page = _Page(template).substitute(
@@ -91,13 +90,13 @@ def _policy(template: str, *, plays: bool) -> str:
 
 
 def _for_script(data: Any) -> str:
-    """JSON that no browser can take for the end of its script element."""
+    """JSON that cannot close its script element."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _data(timeline: Timeline, room: Room) -> dict[str, Any]:
-    """What the script draws; the series are in the order of the page's sections."""
+    """Data for the page's script; the series are in the order of its sections."""
     series = [
         {
             "name": f"Face {number}",
@@ -123,7 +122,7 @@ def _data(timeline: Timeline, room: Room) -> dict[str, Any]:
 
 
 def _stretches(series: Series) -> list[dict[str, Any]]:
-    """Thousandths, since digits are most of the page's size."""
+    """Values in thousandths, since digits make up most of the page."""
     return [
         {
             "end": round(stretch.end, 3),

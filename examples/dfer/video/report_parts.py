@@ -1,4 +1,4 @@
-"""The parts of the report page that are text and tables, as HTML; whatever comes from outside is escaped here."""
+"""Text and tables of the report page as HTML; all outside text is escaped here."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from dfer.video.face_series import MOST_POINTS, Room
 from dfer.video.notice import LAW, NOT_MEASURED, WHAT_IT_IS, headline, people_tested_on, trained_on_drawings
 from dfer.video.timeline import CLEAR_LEAD, Timeline, is_uncertain
 
-# Hues that colour-blind people tell apart (P. Tol's bright scheme and one orange) are numbered in the page's style;
-# grey is kept for the class that means no expression. Rows carry their class's name, so hues may repeat.
+# Colours that colour-blind people can distinguish (P. Tol's bright scheme and one orange), numbered in the page's
+# style; neutral is grey. They may repeat, since each row names its class.
 HUES = 7
 
 
@@ -25,7 +25,7 @@ def hues(classes: Sequence[str]) -> list[str]:
 
 
 def clock(seconds: float) -> str:
-    """A time or a length of time for people.
+    """Format seconds.
 
     >>> clock(7.25), clock(75), clock(3675)
     ('7.2 s', '1:15', '1:01:15')
@@ -50,7 +50,7 @@ def heading(timeline: Timeline, room: Room) -> str:
 
 
 def warning(facts: TrainedFacts) -> str:
-    """The first line of a page whose answers were made by weights that know drawings only."""
+    """The first line of the page if the weights were trained on drawings."""
     return f'<p class="warning">{escape(headline(facts))}</p>' if trained_on_drawings(facts) else ""
 
 
@@ -64,7 +64,7 @@ def picture(address: str) -> str:
 
 
 def bars(timeline: Timeline) -> str:
-    """For each face of a still the probabilities of all classes, the most probable first."""
+    """The probabilities of all classes for each face of a still, highest first."""
     classes, parts = timeline.facts.classes, []
     for row in timeline.rows:
         if row.face_id is None or row.probabilities is None:
@@ -83,18 +83,18 @@ def bars(timeline: Timeline) -> str:
 
 
 def full_band(room: Room) -> int:
-    """How many faces fill the height of a band in the drawing of all faces."""
+    """Number of faces for the full height of a band in the plot of all faces."""
     return max(1, math.ceil(max(max(row) for stretch in room.together.stretches for row in stretch.means()) - 1e-6))
 
 
 def sections(timeline: Timeline, room: Room) -> str:
-    """A section for each face, and one for all of them."""
+    """One section per face; one for all faces if there are several."""
     facts, faces = timeline.facts, room.faces
     if not faces:
         return paragraphs("No face was found in this video.")
     parts = [
-        "<noscript><p>The bands are drawn by a script in this page, which your browser does not run; the figures stand "
-        "beside them.</p></noscript>"
+        "<noscript><p>The plots need a script in this page, which your browser does not run; the figures are in the "
+        "tables.</p></noscript>"
     ]
     if len(faces) > 1:
         seen = (
@@ -113,7 +113,7 @@ def sections(timeline: Timeline, room: Room) -> str:
 def _section(
     title: str, seen: str, place: int, facts: TrainedFacts, by_class: list[float], uncertain: float, seconds: float
 ) -> str:
-    """A table with a row a class; the page's script draws into the cell that all rows share."""
+    """A table with one row per class; the page's script draws into the cell that spans them."""
     rows, tested_on = [], people_tested_on(facts)
     named = zip(facts.classes, hues(facts.classes), by_class, facts.recall, strict=True)
     for index, (name, hue, own, recall) in enumerate(named):
@@ -149,23 +149,22 @@ def _share(own: float, seconds: float) -> str:
 
 
 def reading(timeline: Timeline) -> str:
-    """How the figures came about."""
+    """Explanation of the figures."""
     frames, tested_on = timeline.facts.frames, people_tested_on(timeline.facts)
     recalls = (
         f"Recall: of the test clips of {tested_on} that show this class, how many were recognised; a dash where there "
         "was none."
         if tested_on
-        else "No recalls stand here, since these weights were not tested on videos of people."
+        else "No recalls are shown, since these weights were not tested on videos of people."
     )
     return paragraphs(
-        f"The net answers for each analysed frame, from that frame and up to {frames - 1} before it, with a "
-        "probability for each class. A band is as high as its class is probable. The bar above the bands shows the "
-        "most probable class.",
-        f"Uncertain: the most probable class leads the second by less than {CLEAR_LEAD:.2f}. There the bar is thin, "
+        "For each analysed frame the network estimates a probability for each class, from that frame and up to "
+        f"{frames - 1} before it. The height of a band is the probability of its class. The bar above the bands shows "
+        "the most probable class.",
+        f"Uncertain: the most probable class leads the second by less than {CLEAR_LEAD:.2f}. The bar is thin there, "
         "and the time counts for no class.",
-        "Hatched: the face was not seen. It counts as seen from each frame in which it was found to the next analysed "
-        "frame.",
-        "Share of time: of the time in which the face was seen, from every frame.",
+        "Hatched: the face was not found. A face that was found counts as seen until the next analysed frame.",
+        "Share of time: share of the time in which the face was seen.",
         recalls,
         f"The drawing has at most {MOST_POINTS:,} points a face: in a video with more frames, each point is the mean "
         f"of the frames in one of {MOST_POINTS:,} equal parts of the video, and shorter gaps are not drawn.",
@@ -182,7 +181,7 @@ def reading_of_a_still(timeline: Timeline) -> str:
 
 
 def weights_table(facts: TrainedFacts) -> str:
-    """What the weights' own file says."""
+    """The facts in the weights file."""
     numbers = [", ".join(f"{value:g}" for value in values) for values in (facts.mean, facts.std)]
     settings = ", ".join(f"{name} {value}" for name, value in facts.net.items())
     rows = {
@@ -202,6 +201,6 @@ def weights_table(facts: TrainedFacts) -> str:
 
 
 def player(addresses: Sequence[str]) -> str:
-    """A video that lies at the first of the addresses at which there is one."""
+    """A player for the first address that works."""
     sources = "".join(f'<source src="{escape(address)}">' for address in addresses)
     return f'<video controls playsinline preload="metadata">{sources}</video>' if addresses else ""

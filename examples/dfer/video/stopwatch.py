@@ -1,4 +1,4 @@
-"""Where the time of a run goes, stage by stage."""
+"""The seconds that a run spends in each stage."""
 
 import time
 from collections import defaultdict
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 class Stopwatch:
-    """Seconds by stage; a stage inside another counts for itself only.
+    """Seconds by stage; a nested stage is not counted in the outer one.
 
     >>> stopwatch = Stopwatch()
     >>> with stopwatch.stage("detect"):
@@ -23,7 +23,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._inside: list[float] = []  # seconds of the stages inside each running one
+        self._inside: list[float] = []  # seconds of the stages nested in each running one
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -38,7 +38,7 @@ class Stopwatch:
                 self._inside[-1] += elapsed
 
     def iterate(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
-        """The items; the stage is what making them takes."""
+        """Yield the items and count the time to make them as a stage."""
         iterator = iter(items)
         while True:
             with self.stage(name):
@@ -48,7 +48,7 @@ class Stopwatch:
             yield item  # type: ignore[misc]
 
     def follow(self, name: str, module: nn.Module) -> None:
-        """Count the calls of a module as a stage of their own from now on."""
+        """Count all later calls of a module as a stage."""
         running = []
 
         def begin(*_: object) -> None:

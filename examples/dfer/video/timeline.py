@@ -9,32 +9,32 @@ from torch import Tensor
 
 from dfer.training.trained_file import TrainedFacts
 
-# The smallest lead of the best class, as a probability, that is more than a guess between two.
+# A best class that leads by less is labelled uncertain.
 CLEAR_LEAD = 0.15
-# Left and right as in the picture, not of the person.
+# Left and right in the picture, not of the person.
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One analysed frame of one face, or one frame without a face: then `face_id` is None and `success` False."""
+    """One face in one analysed frame; in a frame without faces, `face_id` is None and `success` False."""
 
     frame: int
     """Number of the decoded frame, from 0."""
     face_id: int | None
-    """From 1, in the order in which the faces appear; a number, not a person."""
+    """From 1, in order of appearance; it does not identify a person."""
     timestamp: float
     """Seconds from the start of the file, by its time stamps."""
     confidence: float
-    """Of the detection, 0 to 1; between two detections that of the earlier one, and 0 without a face."""
+    """Of the detection, 0 to 1; interpolated faces have that of the detection before; 0 without a face."""
     success: bool
     box: tuple[float, float, float, float] | None
     """Left, top, width and height in pixels of the upright frame."""
     points: tuple[tuple[float, float], ...] | None
     """(x, y) of the LANDMARKS in pixels of the upright frame."""
     probabilities: tuple[float, ...] | None
-    """One a class; their sum is 1 up to the file's last digit."""
+    """One per class; they sum to 1 up to rounding."""
 
     @property
     def roll(self) -> float | None:
@@ -47,26 +47,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What was found in a video."""
+    """All faces of a video over time."""
 
     video: Path
     duration: float
-    """Seconds from the start of the file to the end of the last frame that could be read."""
+    """Seconds from the start of the file to the end of the last readable frame."""
     fps: float
-    """As the file states it; 0 if it states none, or if the frames are unequally far apart."""
+    """Stated frame rate; 0 if there is none or it varies."""
     still: bool
-    """Whether it is one picture, which has no time."""
+    """Whether the source is one picture."""
     width: int
     height: int
     """Of the first upright frame, in pixels."""
     rows: Iterable[Row]
-    """By frame, then by face. It can be iterated again and again, and is read from disk each time."""
+    """Ordered by frame, then by face; each iteration reads them from disk."""
     facts: TrainedFacts
-    """Of the weights: the classes, what they were trained on, how well they did on the test set."""
+    """Of the weights: classes, training data, test scores."""
     thumbnails: Mapping[int, Sequence[tuple[float, Tensor]]]
-    """By face: a few aligned faces (3, size, size) uint8 and their timestamps; empty with --no-thumbnails."""
+    """For each face a few timestamps and aligned pictures (3, size, size) uint8; empty with --no-thumbnails."""
     problem: str | None
-    """What is damaged or missing in the file, in one line."""
+    """One line on what is damaged or missing in the file, or None."""
 
 
 def is_uncertain(probabilities: Sequence[float]) -> bool:
@@ -80,7 +80,7 @@ def is_uncertain(probabilities: Sequence[float]) -> bool:
 
 
 def label_of(probabilities: Sequence[float], classes: Sequence[str]) -> str:
-    """The class that is displayed, or "uncertain".
+    """The most probable class, or "uncertain".
 
     >>> label_of((0.6, 0.4), ("happy", "sad")), label_of((0.55, 0.45), ("happy", "sad"))
     ('happy', 'uncertain')

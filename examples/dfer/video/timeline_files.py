@@ -1,4 +1,4 @@
-"""A timeline for other programs: as CSV, under OpenFace's column names where it has them, as JSON, and for ELAN."""
+"""A timeline as CSV with OpenFace's column names, as JSON, and as EAF for ELAN."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from dfer.atomic_files import whole_file
 from dfer.video.notice import notice, people_tested_on
 from dfer.video.timeline import LANDMARKS, Row, Timeline, label_of
 
-# Then one column a class, under its name. OpenFace's face_id 0 stands in the rows of frames without a face.
+# Followed by one column per class. As in OpenFace, face_id 0 marks a frame without faces.
 COLUMNS = (
     *("frame", "face_id", "timestamp", "confidence", "success", "box_x", "box_y", "box_w", "box_h"),
     *(f"{point}_{axis}" for point in LANDMARKS for axis in "xy"),
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 class RowWriter:
-    """Writes rows to an open file as they come; in the end that is a file for RowFile."""
+    """Writes rows to an open CSV file that RowFile reads."""
 
     def __init__(self, file: TextIO, classes: Sequence[str]) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
@@ -44,7 +44,7 @@ class RowWriter:
 
 
 class RowFile:
-    """The rows of such a file, read from disk each time they are iterated."""
+    """The rows of a CSV file, read from disk at each iteration."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,9 +70,9 @@ class RowFile:
 
 
 def write_json(path: Path, timeline: Timeline) -> None:
-    """One object: facts about the file, and under "faces" one object a face and frame, on a line of its own.
+    """Write one object: facts about the source, and under "faces" one object per face and frame, each on its own line.
 
-    Frames without a face have none. BadInput: it cannot be written.
+    Raises BadInput if the file cannot be written.
     """
     facts = timeline.facts
     head: dict[str, Any] = {
@@ -118,7 +118,7 @@ KIND = "displayed expression"
 
 @dataclass
 class Stretch:
-    """One label of one face, from a time to a time, in seconds."""
+    """One label of one face, from start to end in seconds."""
 
     face_id: int
     label: str
@@ -127,10 +127,10 @@ class Stretch:
 
 
 def stretches(rows: Iterable[Row], classes: Sequence[str], duration: float) -> list[Stretch]:
-    """The stretches in which a face is seen without a break under one label, by the time at which they begin.
+    """Uninterrupted stretches of one face with one label, ordered by start.
 
-    Each frame lasts until the next one, the last until `duration`. Where the two best classes are close the label is
-    "uncertain".
+    Each frame lasts until the next one, the last one until `duration`. The label is "uncertain" if the two best classes
+    are close.
     """
     found: list[Stretch] = []
     latest: dict[int, Stretch] = {}
@@ -151,14 +151,15 @@ def stretches(rows: Iterable[Row], classes: Sequence[str], duration: float) -> l
     return found
 
 
-# What XML cannot hold in any form, and half characters.
+# Characters that XML does not allow, and lone surrogates.
 _NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
 
 
 def write_eaf(path: Path, timeline: Timeline) -> None:
-    """The file opens in ELAN 6 and in whatever reads EAF 3.0. BadInput: it cannot be written."""
+    """Write an EAF 3.0 file for ELAN. Raises BadInput if it cannot be written."""
     seen = stretches(timeline.rows, timeline.facts.classes, timeline.duration)
-    found = [stretch for stretch in seen if _span(stretch)[0] < _span(stretch)[1]]  # ELAN knows no shorter ones
+    # ELAN does not allow empty annotations.
+    found = [stretch for stretch in seen if _span(stretch)[0] < _span(stretch)[1]]
     root = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -171,8 +172,8 @@ def write_eaf(path: Path, timeline: Timeline) -> None:
         },
     )
     header = ElementTree.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
-    if timeline.video.is_file():  # and no camera
-        # ELAN tries the relative one where the folder of both files was moved.
+    if timeline.video.is_file():  # not for a camera
+        # ELAN uses the relative URL if both files were moved together.
         media = {
             "MEDIA_URL": timeline.video.resolve().as_uri(),
             "MIME_TYPE": "video/*",
@@ -181,7 +182,7 @@ def write_eaf(path: Path, timeline: Timeline) -> None:
         ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
     ElementTree.SubElement(header, "PROPERTY", {"NAME": "notice"}).text = _text(" ".join(notice(timeline.facts)))
     spans = [_span(stretch) for stretch in found]
-    # Two slots for each annotation, even where times are equal: so that moving one in ELAN moves no other.
+    # Two slots per annotation, even at equal times, so that moving one in ELAN does not move another.
     ends = sorted((moment, number, side) for number, span in enumerate(spans) for side, moment in enumerate(span))
     order = ElementTree.SubElement(root, "TIME_ORDER")
     slots = {}
@@ -218,5 +219,5 @@ def _text(text: str) -> str:
 
 
 def relative_address(video: Path, folder: Path) -> str:
-    """The address of a video from a folder, fit for a URL: it holds as long as both are moved together."""
+    """Relative URL of a video from a folder; it stays valid if both are moved together."""
     return quote(os.fsencode(Path(os.path.relpath(video.resolve(), folder.resolve())).as_posix()))

@@ -1,10 +1,9 @@
-"""Who is where in each frame: faces are looked for in some frames, and carried through those between.
+"""Every face in every frame: full detection in some frames, refinement and interpolation between them.
 
-In a file the frames between two looks are known when they are needed. Where the same faces are found in both, each is
-looked at in some frames between, only where it is expected, and from there its box and points are interpolated in time.
-Where they are not, because a face came or left, two are about to cross, or the shot changed, the frame in the middle is
-looked at as a whole, too, and so on until it is known where each face came or left. A camera's next look is not known:
-a face stays where it was last seen.
+In a file, two detections enclose the frames between them. If both find the same faces, each face is refined at its
+expected position in some of those frames, and its box and points are interpolated in the others. If they do not,
+because a face came or left, two are close, or the shot changed, the middle frame is searched as well, and so on until
+the frame in which each face came or left is known. A camera has no later frame: a face stays where it was last seen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +21,11 @@ from dfer.video.likeness import are_cuts, looks, reduced
 from dfer.video.reading import Frame
 from dfer.video.stopwatch import Stopwatch
 
-# A run is as many frames as fit this, from one look to another.
+# Limits of a run, which ends with a searched frame.
 RUN_FRAMES, RUN_PIXELS = 16, 40_000_000
-# Every so many looks are at the whole picture, the others where faces are expected.
+# Every third detection searches the whole frame, the others only the expected positions.
 WHOLE_LOOKS = 3
-# In seconds: at a low frame rate no face is carried for longer, however few frames that are.
+# In seconds: the longest time between two detections, at any frame rate.
 LONGEST_CARRY = 0.5
 
 
@@ -57,7 +56,7 @@ class _Look(NamedTuple):
 
 
 class _Key(NamedTuple):
-    """Where the faces are in a frame that was looked at, by their numbers."""
+    """The faces of a frame in which they were detected, ordered by number."""
 
     time: float
     boxes: Tensor  # (n, 4)
@@ -66,30 +65,29 @@ class _Key(NamedTuple):
 
 
 class Watcher:
-    """Finds and follows the faces of one video; take either `in_runs` or `one_by_one`, once.
+    """Detects and tracks the faces of one video; call either `in_runs` or `one_by_one`, once.
 
-    size: side of an aligned face. detect_every: faces are looked for in every frame whose number is this much higher
-    than that of the last look.
+    size: side of an aligned face in pixels. detect_every: frames between two detections.
     """
 
     def __init__(self, detector: FaceDetector, size: int, detect_every: int, stopwatch: Stopwatch) -> None:
         self._detector, self._size, self._every, self._stopwatch = detector, size, detect_every, stopwatch
         self._follower = Follower()
-        self._last: Watched | None = None  # the last frame that was looked at
+        self._last: Watched | None = None  # the last searched frame
         self._before: Tensor | None = None  # the reduced picture of the last frame
         self.changed_size: list[int] = []
-        """Numbers of the frames whose size is another than that of the frame before."""
+        """Numbers of the frames whose size differs from that of the frame before."""
         self.cuts = 0
 
     @property
     def awaited(self) -> set[int]:
-        """The faces that may still be seen again under their number."""
+        """Numbers of the faces that may still come back."""
         return self._follower.awaited
 
     def in_runs(self, frames: Iterator[tuple[int, Frame]]) -> Iterator[list[Watched]]:
-        """Runs of frames of a file, each frame with the faces in it."""
+        """Yield runs of frames of a file with their faces."""
         run: list[Watched] = []
-        due: list[int] = []  # places in the run of the frames to look at
+        due: list[int] = []  # indices of the frames to search
         for number, frame in frames:
             now = Watched(number, *frame)
             if run and now.pixels.shape != run[-1].pixels.shape:
@@ -107,7 +105,7 @@ class Watcher:
             yield self._watch(run, due)
 
     def one_by_one(self, frames: Iterator[tuple[int, Frame]]) -> Iterator[list[Watched]]:
-        """The same for frames of which the next is not known yet, such as a camera's: runs of one frame."""
+        """The same for a live source, without looking ahead: runs of one frame."""
         for number, frame in frames:
             now = Watched(number, *frame)
             cut = self._cuts([now])[0]
@@ -129,7 +127,7 @@ class Watcher:
 
     def _watch(self, run: list[Watched], due: list[int]) -> list[Watched]:
         if due[-1:] != [len(run) - 1]:
-            due = [*due, len(run) - 1]  # behind the end of a shot or a file there is no other look
+            due = [*due, len(run) - 1]  # nothing follows the end of a shot or a file
         cuts = self._cuts(run)
         between: list[tuple[Watched, Sighting]] = []
         with self._stopwatch.stage("detect"):
@@ -144,10 +142,10 @@ class Watcher:
     def _settle(
         self, run: list[Watched], cuts: list[bool], start: int, place: int, look: _Look
     ) -> list[tuple[Watched, Sighting]]:
-        """Follow the faces from the last look, just before `start`, to the one at `place`.
+        """Track the faces from the last searched frame, before `start`, to the one at `place`.
 
-        Returns the faces of the frames between that are carried. Where those of the two looks are not the same, the
-        frame in the middle is looked at, and then each half in the same way.
+        Returns the interpolated faces of the frames between. If the two detections differ, searches the middle frame
+        and settles each half in the same way.
         """
         frame, inner, last = run[place], run[start:place], self._last
         keys = None if last is None or any(cuts[start : place + 1]) else self._confirm(last, inner, frame, look)
@@ -159,7 +157,7 @@ class Watcher:
         return [(one, face) for one in inner for face in _between(keys or [], frame.faces, one.time)]
 
     def _confirm(self, last: Watched, inner: Sequence[Watched], frame: Watched, look: _Look) -> list[_Key] | None:
-        """Where the faces of two looks are in frames between; None if they are not the same, or one is not found."""
+        """Refine the faces of two detections in frames between; None if the faces differ or one is not found."""
         rows = self._follower.rows_of_same(frame.time, look.faces, look.looks)
         if rows is None:
             return None
@@ -181,7 +179,7 @@ class Watcher:
         return [first, *(_Key(one.time, boxes, points, sure.tolist()) for one, boxes, points, sure in between), end]
 
     def _cuts(self, run: Sequence[Watched]) -> list[bool]:
-        """Whether another shot begins with each frame; a frame of another size begins one."""
+        """Whether a new shot begins at each frame; a change of size begins one."""
         with self._stopwatch.stage("cuts"):
             pictures = torch.cat([reduced(frame.pixels[None]) for frame in run])
             before = pictures[:1] if self._before is None else self._before
@@ -214,7 +212,7 @@ class Watcher:
         self._last = frame
 
     def _align(self, sightings: Sequence[tuple[Watched, Sighting]]) -> None:
-        """Align each face as it is in the frame beside it, and add it to the frame."""
+        """Align each face and add it to its frame."""
         for frame, face in sightings:
             aligned = align(frame.pixels[None], face.points[None], self._size)[0]
             frame.faces.append(face._replace(aligned=aligned))
@@ -228,7 +226,7 @@ def _key(frame: Watched) -> _Key:
 
 
 def _between(keys: Sequence[_Key], faces: Sequence[Sighting], time: float) -> list[Sighting]:
-    """The faces at a time, each in a straight line from the key before to the key after it."""
+    """The faces at `time`, interpolated linearly between the keys before and after it."""
     after = next(n for n, key in enumerate(keys) if key.time >= time or n == len(keys) - 1)
     before = max(after - 1, 0)
     boxes, points = _interpolated(keys[before], keys[after], time)

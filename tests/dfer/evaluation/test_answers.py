@@ -7,13 +7,13 @@ from dfer.errors import BadInput
 from dfer.evaluation.answers import Device, choose_device
 
 
-def test_the_place_and_the_precision_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_and_precision_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     assert str(Device("cpu", bfloat16=False)) == "on the CPU, float32, channels_last"
     assert str(Device("cuda", bfloat16=True)) == "on a GPU, bfloat16 autocast, channels_last"
 
 
-def test_a_precision_is_taken_by_its_name_alone() -> None:
+def test_unknown_precision_is_refused() -> None:
     assert choose_device("bfloat16").bfloat16
     assert not choose_device("float32").bfloat16
     with pytest.raises(BadInput, match="--precision: expected auto, float32 or bfloat16, got half"):

@@ -50,7 +50,9 @@ def test_means_and_paired_differences() -> None:
         ((0.1, 0.2), (0.1, 0.2), "worse in deletion, better in insertion"),
     ],
 )
-def test_what_is_said(deletion: tuple[float, float], insertion: tuple[float, float], words: str) -> None:
+def test_verdict_names_significant_differences(
+    deletion: tuple[float, float], insertion: tuple[float, float], words: str
+) -> None:
     row = {"deletion_minus_random": {"interval": deletion}, "insertion_minus_random": {"interval": insertion}}
     assert verdict(row, "random") == words
     assert verdict(row, "centre") is None

@@ -79,7 +79,7 @@ def test_ranks_follow_the_enlarged_map_within_each_frame() -> None:
     assert place[0, 1].argmax() == 15
 
 
-def test_what_is_removed_keeps_no_detail() -> None:
+def test_removed_regions_keep_no_detail() -> None:
     clips = torch.randn(B, T, 3, 24, 24)
     grey, blurred = removed(clips, "grey"), removed(clips, "blur")
     torch.testing.assert_close(grey[1, 2, 0], clips[1, :, 0].mean().expand(24, 24))

@@ -118,7 +118,7 @@ def test_the_published_test_clips_are_comparable() -> None:
     assert folds_in_words(folds[1:3]) == f"Measured here: fold 2, 3; {unknown}"
 
 
-def test_other_clips_are_not_and_one_sentence_says_why() -> None:
+def test_other_clips_are_not_comparable_for_a_stated_reason() -> None:
     fold = clips(2341, dfew=Path("x"))
     for runs, why in (
         ([clips(280, labels="expressions")], r"these clips are rendered faces (expressions)."),

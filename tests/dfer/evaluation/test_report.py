@@ -108,7 +108,7 @@ def test_the_differences_are_paired() -> None:
     assert "includes 0" in markdown(make_report([run("one", BAD), run("two", other)], seed=0))
 
 
-def test_a_difference_from_what_train_told_is_said() -> None:
+def test_difference_from_training_report_is_noted() -> None:
     report = make_report([run("one", BAD)], seed=0)
     report["runs"][0]["told_by_train"] = {"uar": 0.5, "war": 0.5}
     assert "train.py found" not in markdown(report)

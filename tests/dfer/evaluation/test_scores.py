@@ -4,7 +4,7 @@ import torch
 from dfer.evaluation.scores import scores_of
 
 
-def test_by_hand() -> None:
+def test_scores_match_a_hand_computed_example() -> None:
     scores = scores_of(torch.tensor([[2, 1, 0], [0, 3, 1], [1, 1, 3]]))
     assert scores.recall == pytest.approx([2 / 3, 3 / 4, 3 / 5])
     assert scores.uar == pytest.approx((2 / 3 + 3 / 4 + 3 / 5) / 3)

@@ -52,7 +52,7 @@ def test_clips_become_scores(model: nn.Module) -> None:
     assert model(clips()).shape == (BATCH, CLASSES)
 
 
-def test_another_shape_is_refused_in_words(model: nn.Module) -> None:
+def test_wrong_shape_is_refused_with_a_reason(model: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"\(B, .*\(2, 3, 5, 37, 37\).*transpose\(1, 2\)"):
         model(clips().transpose(1, 2))
 
@@ -64,7 +64,7 @@ def test_gradients_reach_every_parameter(model: nn.Module) -> None:
     assert not unreached
 
 
-def test_a_clip_sees_itself_whole_and_no_other(model: nn.Module) -> None:
+def test_each_clip_depends_on_all_of_itself_and_no_other(model: nn.Module) -> None:
     x = clips().requires_grad_()
     (gradient,) = torch.autograd.grad(model(x)[0].square().sum(), x)
     assert not gradient[1].any()

@@ -46,7 +46,7 @@ def test_names_that_cannot_be_printed(tmp_path: Path) -> None:
     assert clip.name == "caf?.mp4"
 
 
-def test_what_cannot_be_told_apart_or_is_not_there(tmp_path: Path) -> None:
+def test_ambiguous_and_missing_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="missing: expected a video or a folder of videos"):
         find_clips(tmp_path / "missing", Path("out"))
     with pytest.raises(BadInput, match=r"no video in it; expected files that end in \.3gp, .*\.wmv"):

@@ -62,7 +62,7 @@ def people_in(folder: Path) -> list[str]:
     ]
 
 
-def test_a_cut_from_one_person_to_another_is_no_clip_of_both(tmp_path: Path, detector: FaceDetector) -> None:
+def test_cut_between_people_gives_a_clip_of_one_person(tmp_path: Path, detector: FaceDetector) -> None:
     frames = torch.cat([scene({"red": (0, 30)}, 30), scene({"blue": (0, 50)}, 50, light=True)])
     report = prepare(tmp_path / "one", frames, detector)
     assert (report.faces, report.at_once, report.cuts, report.several) == (2, 1, 1, 0)
@@ -77,7 +77,7 @@ def test_a_cut_from_one_person_to_another_is_no_clip_of_both(tmp_path: Path, det
     assert sorted(path.name for path in (tmp_path / "each" / "out").iterdir()) == ["v", "v.json"]
 
 
-def test_a_face_of_a_moment_is_neither_a_clip_nor_filled(tmp_path: Path, detector: FaceDetector) -> None:
+def test_brief_false_detection_gives_no_clip(tmp_path: Path, detector: FaceDetector) -> None:
     frames = torch.cat([scene({"red": (0, 40)}, 40), scene({"green": (10, 14)}, 40, light=True)])
     for every_face, folder in ((False, "v"), (True, "v/face1")):
         out = tmp_path / folder
@@ -86,9 +86,7 @@ def test_a_face_of_a_moment_is_neither_a_clip_nor_filled(tmp_path: Path, detecto
         assert people_in(out / "out" / folder) == ["red"] * 40
 
 
-def test_three_people_at_once_give_three_clips_and_gaps_are_filled_by_their_own_face(
-    tmp_path: Path, detector: FaceDetector
-) -> None:
+def test_every_face_gives_one_clip_per_person(tmp_path: Path, detector: FaceDetector) -> None:
     frames = scene({"red": (0, 60), "green": (20, 60), "blue": (0, 45)}, 60)
     hidden = slice(30, 36)
     frames[hidden, :, :, PLACES["red"][1] : PLACES["red"][1] + 176] = 30
@@ -103,7 +101,7 @@ def test_three_people_at_once_give_three_clips_and_gaps_are_filled_by_their_own_
     assert counts["red"][1] >= 6
 
 
-def test_people_who_cross_and_a_cut_give_clips_of_one_person(
+def test_crossing_people_and_a_cut_give_clips_of_one_person(
     tmp_path: Path, detector: FaceDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = crowd()

@@ -154,7 +154,7 @@ def test_a_failure_is_recorded_in_place_of_what_was_begun(tmp_path: Path) -> Non
     assert report.bytes == 3
 
 
-def test_a_report_for_which_there_is_no_room_is_not_half_written(tmp_path: Path, detector: FaceDetector) -> None:
+def test_report_on_a_full_disk_is_not_half_written(tmp_path: Path, detector: FaceDetector) -> None:
     video = write_video(tmp_path / "dark.mp4", shades(*[9] * 3))
     with full_disk(100), pytest.raises(OSError, match="File too large"):
         prepare(video, tmp_path / "out", detector)
@@ -173,7 +173,7 @@ def done(tmp_path: Path, settings: Settings) -> Clip:
     return clip
 
 
-def test_finished_clips_and_what_stands_in_their_way(tmp_path: Path) -> None:
+def test_finished_clips_are_skipped_and_conflicts_refused(tmp_path: Path) -> None:
     clip = done(tmp_path, Settings(every=0.1))
     assert read_report(clip, Settings(every=0.1)) == Report(
         "a.mp4", 5, asdict(Settings(every=0.1)), "prepared", None, []

@@ -37,7 +37,7 @@ def test_the_shards_of_a_count_are_the_whole(count: int, items: int) -> None:
         (Shard(2, 4), Shard(1, 2), None),
     ],
 )
-def test_whose_videos_another_process_has_is_refused(
+def test_videos_held_by_another_process_are_refused(
     tmp_path: Path, running: Shard, started: Shard, told: str | None
 ) -> None:
     with held_elsewhere(tmp_path / f".shard-{running.number}-of-{running.total}"):
@@ -53,7 +53,7 @@ def test_whose_videos_another_process_has_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_killed_processes_left_refuses_nobody(tmp_path: Path) -> None:
+def test_stale_lock_files_block_nobody(tmp_path: Path) -> None:
     for name in (".shard-1-of-1", ".shard-1-of-2", ".shard-of-none"):
         (tmp_path / name).touch()
     with alone_in(tmp_path, Shard(1, 2)):

@@ -66,7 +66,7 @@ def test_aligned_eyes_lie_where_those_of_aligned_faces_lie(monkeypatch: pytest.M
     assert after < 0.025 < before
 
 
-def test_the_detector_s_misses_are_drawn_by_the_generator() -> None:
+def test_detector_misses_come_from_the_generator() -> None:
     person, motion = moving()
 
     def scale(seed: int) -> Tensor:

@@ -25,7 +25,7 @@ def test_a_known_similarity_is_found(angle: float, scale: float, x: float, y: fl
     torch.testing.assert_close(similarity(points, target)[0], known, rtol=1e-6, atol=1e-6)
 
 
-def test_noisy_points_are_met_in_least_squares() -> None:
+def test_similarity_is_the_least_squares_fit_of_noisy_points() -> None:
     points, target = torch.randn(3, 5, 2, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
     for one, found in zip(points.numpy(), similarity(points, target).numpy(), strict=True):
         # x' = a x - b y + c, y' = b x + a y + d: linear in a, b, c, d.
@@ -71,7 +71,7 @@ def test_the_face_lands_on_the_template(side: int, angle: float, size: int) -> N
     assert float(difference.mean()) < 0.6
 
 
-def test_faces_of_a_batch_do_not_see_each_other() -> None:
+def test_faces_of_a_batch_are_independent() -> None:
     frames = torch.randint(0, 256, (3, 3, 300, 400), dtype=torch.uint8)
     points = torch.stack([TEMPLATE * side + 10 for side in (30.0, 900.0, 200.0)])
     together = align(frames, points)
@@ -79,7 +79,7 @@ def test_faces_of_a_batch_do_not_see_each_other() -> None:
         assert torch.equal(together[number], align(frames[number : number + 1], points[number : number + 1])[0])
 
 
-def test_large_faces_are_averaged_not_skipped() -> None:
+def test_large_faces_are_averaged_before_sampling() -> None:
     # Seen from afar noise is even grey: its deviation of 74 falls with the number of pixels that are averaged, here 6.7
     # a side. Sampled without a mean it would be above 20.
     noise = torch.randint(0, 256, (1, 3, 1600, 1600), dtype=torch.uint8)
@@ -106,7 +106,7 @@ def literal(frame: Tensor, points: Tensor, size: int) -> Tensor:
     st.integers(0, 2**31), st.integers(3, 200), st.integers(3, 200), st.floats(5, 700), st.floats(-3, 3),
     st.floats(-0.4, 1.4), st.floats(-0.4, 1.4),
 )  # fmt: skip
-def test_the_part_of_a_frame_does_as_the_whole_would(
+def test_aligning_from_a_crop_equals_aligning_from_the_frame(
     seed: int, height: int, width: int, side: float, angle: float, x: float, y: float
 ) -> None:
     """Also where the face hangs over the frame's edge, or is outside."""
@@ -129,7 +129,7 @@ def test_several_faces_of_a_frame() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 7))
-def test_shrinking_is_the_mean_of_the_pixels_that_there_are(height: int, width: int, factor: int) -> None:
+def test_shrinking_averages_partial_blocks_at_the_border(height: int, width: int, factor: int) -> None:
     maps = torch.rand(2, 3, height, width, dtype=torch.float64)
     expected = torch.nn.functional.avg_pool2d(maps, factor, ceil_mode=True)
     torch.testing.assert_close(shrunk(maps, factor), expected)

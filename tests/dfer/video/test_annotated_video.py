@@ -69,7 +69,7 @@ def test_rate_length_and_sound_are_those_of_the_source(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "pcm_s16le")])
-def test_sound_that_goes_on_behind_the_picture_is_all_there(tmp_path: Path, name: str, sound: str) -> None:
+def test_sound_longer_than_the_video_is_kept_whole(tmp_path: Path, name: str, sound: str) -> None:
     video = write_video(tmp_path / name, shades(*range(25)), sound=sound, sound_seconds=3.0)
     out, source = annotate(video)
     assert heard(out)[1] == pytest.approx(3, abs=0.06)
@@ -96,7 +96,7 @@ def check_as_aac(video: Path) -> None:
     assert loudness > 0
 
 
-def test_the_file_itself_says_what_its_labels_are(tmp_path: Path) -> None:
+def test_notice_is_in_the_file_comment(tmp_path: Path) -> None:
     out, _ = annotate(write_video(tmp_path / "a.mp4", shades(1, 2)))
     with av.open(str(out)) as container:
         said = container.metadata["comment"]
@@ -118,7 +118,7 @@ def test_pictures_of_a_few_pixels(tmp_path: Path, height: int, width: int) -> No
     assert frames.float().mean((1, 2, 3)).tolist() == pytest.approx([9, 99], abs=3)
 
 
-def test_what_no_mp4_can_hold_is_told_in_one_line(tmp_path: Path) -> None:
+def test_size_too_large_for_mp4_is_refused_in_one_line(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", shades(1, 2))
     reader = VideoReader(video)
     with pytest.raises(BadInput, match=r"out.mp4: cannot be written \(.*\); leave out --video"):
@@ -126,7 +126,7 @@ def test_what_no_mp4_can_hold_is_told_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_frames_without_sound_at_a_variable_rate_with_odd_sides_and_turned(tmp_path: Path) -> None:
+def test_silent_variable_rate_rotated_video_with_odd_sides(tmp_path: Path) -> None:
     times = [0.0, 0.04, 0.3, 0.34, 1.2, 1.24]
     video = write_video(tmp_path / "a.mkv", shades(0, 40, 80, 120, 160, 200, height=47, width=63), times=times,
                         codec="ffv1", pixels="bgr0")  # fmt: skip
@@ -140,7 +140,7 @@ def test_frames_without_sound_at_a_variable_rate_with_odd_sides_and_turned(tmp_p
     assert next(VideoReader(out).frames()).pixels.shape == (3, 128, 96)
 
 
-def test_a_size_that_changes_becomes_the_first(tmp_path: Path) -> None:
+def test_frames_of_other_sizes_are_resized_to_the_first(tmp_path: Path) -> None:
     parts = [write_video(tmp_path / f"{side}.ts", shades(9, 99, height=side, width=side)) for side in (48, 80)]
     (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     out, _ = annotate(tmp_path / "both.ts")
@@ -162,7 +162,7 @@ def drawn(*rows: Row, height: int = 240, width: int = 320) -> torch.Tensor:
     return torch.from_numpy(np.array(picture))
 
 
-def test_the_box_is_where_the_face_is_and_the_bar_as_long_as_it_is_probable() -> None:
+def test_box_encloses_face_and_bar_length_is_probability() -> None:
     orange = torch.tensor([230, 159, 0])
     widths = []
     for share in (0.8, 0.4):
@@ -177,14 +177,14 @@ def test_the_box_is_where_the_face_is_and_the_bar_as_long_as_it_is_probable() ->
     assert widths[0] == pytest.approx(2 * widths[1], abs=6)
 
 
-def test_whatever_the_place_nothing_breaks_and_faces_differ() -> None:
+def test_boxes_at_any_place_are_drawn_in_distinct_colours() -> None:
     for box in ((-30.0, -30.0, 60.0, 60.0), (300.0, 220.0, 60.0, 60.0), (0.0, 0.0, 320.0, 240.0), (5.0, 5.0, 2.0, 2.0)):
         assert (drawn(row(0, 1, box=box)) != 128).any()
     assert not torch.equal(drawn(row(0, 1, box=(9.0, 9.0, 50.0, 50.0))), drawn(row(0, 2, box=(9.0, 9.0, 50.0, 50.0))))
     assert torch.equal(drawn(row(0, None)), torch.full((240, 320, 3), 128, dtype=torch.uint8))
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_unwritable_path_is_refused(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", shades(1, 2))
     with pytest.raises(BadInput, match=r"out.mp4: cannot be written"):
         write_annotated(tmp_path / "nowhere" / "out.mp4", made(VideoReader(video), [], 64, 48))

@@ -16,7 +16,7 @@ def test_the_product_of_two_looks_is_their_correlation() -> None:
     torch.testing.assert_close(made.norm(dim=1), torch.ones(4))
 
 
-def test_light_changes_nothing_and_other_faces_much() -> None:
+def test_look_ignores_lighting_and_separates_faces() -> None:
     one, other = faces(2)
     darker = (one * 0.6 + 20).byte()
     made = looks(torch.stack([one, darker, other]))
@@ -24,7 +24,7 @@ def test_light_changes_nothing_and_other_faces_much() -> None:
     assert made[0] @ made[2] < 0.6
 
 
-def test_what_surrounds_a_face_is_no_part_of_its_look() -> None:
+def test_background_does_not_change_a_look() -> None:
     one = faces(1)
     framed = one.clone()
     framed[..., :10], framed[..., -10:], framed[..., :12, :], framed[..., -10:, :] = 0, 255, 0, 255

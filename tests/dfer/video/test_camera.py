@@ -10,7 +10,7 @@ from dfer.video.camera import Camera, find_camera
 PICTURES = "testsrc=size=64x48:rate=50,realtime"
 
 
-def test_who_is_slow_misses_frames_and_is_not_behind() -> None:
+def test_slow_reader_skips_frames_and_does_not_lag() -> None:
     camera, taken = Camera(PICTURES, "lavfi"), []
     began = time.monotonic()
     for number, frame in camera.numbered():
@@ -29,7 +29,7 @@ def test_who_is_slow_misses_frames_and_is_not_behind() -> None:
     assert camera.duration == taken[-1][1]
 
 
-def test_frames_are_left_out_and_it_ends_with_the_camera() -> None:
+def test_every_nth_frame_until_the_camera_ends() -> None:
     camera = Camera(PICTURES + ",trim=duration=0.5", "lavfi")
     numbers = [number for number, _ in camera.numbered(4)]
     assert numbers
@@ -37,6 +37,6 @@ def test_frames_are_left_out_and_it_ends_with_the_camera() -> None:
     assert numbers[-1] <= 24
 
 
-def test_a_camera_that_is_not_there() -> None:
+def test_missing_camera_is_refused() -> None:
     with pytest.raises(BadInput, match=r"--camera: .*97 cannot be opened"):
         next(find_camera(97).numbered())

@@ -23,7 +23,7 @@ from helpers.videos import shades, write_video
         (struct.pack(">I4s", 0, b"moov") + b"\x01" * 99, "not a readable video or picture"),
     ],
 )
-def test_each_kind_of_unreadable_file_has_its_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+def test_each_kind_of_unreadable_file_has_its_message(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "a.mp4").write_bytes(content)
     told = why_unreadable(tmp_path / "a.mp4", "reason")
     assert said in told
@@ -40,7 +40,7 @@ def test_a_file_that_ends_anywhere_is_read_without_an_error(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("long", [False, True])
-def test_mirrors_of_the_movie_and_of_the_track_cancel_out(tmp_path: Path, long: bool) -> None:
+def test_movie_and_track_mirrors_cancel_out(tmp_path: Path, long: bool) -> None:
     def matrix(mirrored: bool) -> bytes:
         return struct.pack(">9i", -65536 if mirrored else 65536, 0, 0, 0, 65536, 0, 0, 0, 2**30)
 

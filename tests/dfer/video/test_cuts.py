@@ -19,12 +19,12 @@ def scene(seed: int) -> Tensor:
     return torch.nn.functional.interpolate(coarse, (90, 160), mode="bilinear").byte()
 
 
-def test_between_two_scenes_and_to_black_and_back() -> None:
+def test_cut_between_scenes_and_to_black_is_found() -> None:
     a, b, black = scene(1).expand(3, -1, -1, -1), scene(2).expand(3, -1, -1, -1), shades(0, 0, height=90, width=160)
     assert cuts(torch.cat([a, b, black, a])) == [3, 6, 8]
 
 
-def test_no_cut_in_noise_on_black_in_a_flash_or_in_a_fade() -> None:
+def test_noise_flash_and_fade_are_no_cuts() -> None:
     noise = torch.randint(0, 12, (20, 3, 90, 160), dtype=torch.uint8)
     assert cuts(noise) == []
     a = scene(1).float()

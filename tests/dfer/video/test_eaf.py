@@ -93,7 +93,7 @@ def test_a_class_may_have_any_name_and_a_camera_no_file(tmp_path: Path) -> None:
     assert root.find("HEADER/MEDIA_DESCRIPTOR") is None
 
 
-def test_no_face_and_no_place(tmp_path: Path) -> None:
+def test_empty_timeline_and_unwritable_path(tmp_path: Path) -> None:
     write_eaf(tmp_path / "a.eaf", timeline(tmp_path / "a.mp4", [row(0, None)]))
     assert ElementTree.parse(tmp_path / "a.eaf").getroot().findall("TIER") == []
     with pytest.raises(BadInput, match=r"b.eaf: cannot be written"):
@@ -101,7 +101,7 @@ def test_no_face_and_no_place(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.eaf"]
 
 
-def test_the_relative_address_leads_from_the_file_to_the_video(tmp_path: Path) -> None:
+def test_relative_address_resolves_to_the_video(tmp_path: Path) -> None:
     video = tmp_path / "videos" / "a.mp4"
     for folder in (tmp_path / "recognised", video.parent):
         folder.mkdir()

@@ -24,7 +24,7 @@ def test_a_short_video_keeps_every_frame() -> None:
     assert stretch.end == pytest.approx(9)
 
 
-def test_a_long_video_keeps_the_means_of_equal_parts() -> None:
+def test_long_video_keeps_means_over_equal_parts() -> None:
     timeline = made_timeline({1: [(0, 3600)]}, duration=3600, fps=4)
     (stretch,) = read_room(timeline).faces[1].stretches
     parts: dict[int, list[Row]] = {}
@@ -36,7 +36,7 @@ def test_a_long_video_keeps_the_means_of_equal_parts() -> None:
         assert mean == pytest.approx([sum(column) / len(rows) for column in columns])
 
 
-def test_a_face_that_comes_and_goes_in_an_hour_has_no_more_points() -> None:
+def test_intermittent_face_has_a_bounded_number_of_points() -> None:
     flicker = [(2.0 * second, 2.0 * second + 0.5) for second in range(1500)]
     face = read_room(made_timeline({1: flicker}, duration=3000, fps=2)).faces[1]
     assert sum(len(stretch.starts) for stretch in face.stretches) <= MOST_POINTS
@@ -68,7 +68,7 @@ def test_rows_without_a_face_or_an_answer_count_as_not_seen() -> None:
     assert [(s.starts[0], s.end) for s in face.stretches] == [(0, 1), (1.5, 2.5), (3, 4)]
 
 
-def test_seconds_by_class_follow_the_time_stamps_and_leave_out_what_is_uncertain() -> None:
+def test_seconds_by_class_follow_time_stamps_without_uncertain_frames() -> None:
     timeline = made_timeline({1: [(0, 20)], 2: [(4, 9)]})
     uneven = [replace(row, timestamp=row.timestamp * (20 + row.timestamp) / 40) for row in timeline.rows]
     room = read_room(replace(timeline, rows=uneven))
@@ -88,7 +88,7 @@ def test_seconds_by_class_follow_the_time_stamps_and_leave_out_what_is_uncertain
     assert room.uncertain == pytest.approx(room.faces[1].uncertain + room.faces[2].uncertain)
 
 
-def test_the_room_counts_faces_by_their_probabilities() -> None:
+def test_totals_sum_the_probabilities_of_all_faces() -> None:
     timeline = made_timeline({1: [(0, 3)], 2: [(2, 5)]}, duration=8, fps=5)
     room = read_room(timeline)
     (stretch,) = room.together.stretches
@@ -101,7 +101,7 @@ def test_the_room_counts_faces_by_their_probabilities() -> None:
     assert room.seconds_with_faces == pytest.approx(5)
 
 
-def test_a_video_without_a_face_or_without_a_frame_is_an_empty_room() -> None:
+def test_video_without_faces_or_frames_has_empty_totals() -> None:
     for frames in (10, 0):
         room = read_room(made_timeline({}, duration=float(frames), fps=1))
         assert not room.faces

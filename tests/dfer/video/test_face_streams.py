@@ -24,7 +24,7 @@ def net() -> torch.nn.Module:
 LIVES = {1: (3, 2, 0, 5, 1), 2: (0, 2, 2, 5, 0), 3: (3, 2, 3, 0, 0), 4: (0, 0, 6, 5, 1)}
 
 
-def test_answers_are_those_of_one_stream_a_face(net: torch.nn.Module) -> None:
+def test_answers_equal_those_of_one_stream_per_face(net: torch.nn.Module) -> None:
     frames = {face: torch.rand(sum(runs), 3, SIZE, SIZE) for face, runs in LIVES.items()}
     streams = FaceStreams(net, WINDOW)
     got: dict[int, list[Tensor]] = {face: [] for face in LIVES}
@@ -42,7 +42,7 @@ def test_answers_are_those_of_one_stream_a_face(net: torch.nn.Module) -> None:
         torch.testing.assert_close(torch.cat(got[face]), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_faces_that_bring_equally_many_frames_share_a_batch(net: torch.nn.Module) -> None:
+def test_faces_with_equal_frame_counts_share_a_batch(net: torch.nn.Module) -> None:
     streams = FaceStreams(net, WINDOW)
     batches: list[int] = []
     handle = net.backbone.register_forward_pre_hook(lambda module, inputs: batches.append(len(inputs[0])))
@@ -53,7 +53,7 @@ def test_faces_that_bring_equally_many_frames_share_a_batch(net: torch.nn.Module
     assert batches == [6, 8, MOST_FRAMES, 3]
 
 
-def test_a_face_that_is_forgotten_begins_anew(net: torch.nn.Module) -> None:
+def test_forgotten_face_starts_a_new_stream(net: torch.nn.Module) -> None:
     streams = FaceStreams(net, WINDOW)
     frames = torch.rand(3, 3, SIZE, SIZE)
     first = streams.push({1: frames, 2: frames})

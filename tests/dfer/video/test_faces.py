@@ -46,7 +46,7 @@ def test_every_level_shows_the_same_picture(height: int, width: int, smallest: f
     assert min(pyramid[-1].maps.shape[-2:]) >= 12
 
 
-def test_windows_are_where_their_boxes_are() -> None:
+def test_sampled_windows_match_their_boxes() -> None:
     pyramid = build_pyramid(ramp(150, 190), 24.0)
     boxes = torch.tensor([[20.0, 30.0, 44.0, 54.0], [10.0, 5.0, 110.0, 105.0], [60.5, 20.25, 108.5, 68.25]])
     owner = torch.tensor([0, 1, 1])
@@ -70,7 +70,7 @@ def test_the_talking_face_is_found_in_every_frame(talking: list[Faces]) -> None:
         assert 0.9 < confidence[0] <= 1
 
 
-def test_frames_of_a_batch_do_not_see_each_other(detector: FaceDetector, talking: list[Faces]) -> None:
+def test_frames_of_a_batch_are_independent(detector: FaceDetector, talking: list[Faces]) -> None:
     for number in (0, 60, 119):
         alone = detector.detect(talking_face()[number : number + 1])[0]
         for a, b in zip(alone, talking[number], strict=True):
@@ -85,7 +85,7 @@ def test_a_mirrored_frame_has_mirrored_points(detector: FaceDetector, talking: l
         assert float((points - talking[20 * number].points[0]).abs().max()) < 1.5
 
 
-def test_points_stand_still_where_the_head_does(detector: FaceDetector) -> None:
+def test_landmarks_are_steady_on_a_still_head(detector: FaceDetector) -> None:
     """A face that is only moved, by known fractions of a pixel, under fresh noise in every frame."""
     still = talking_face()[60].float()
     steps = torch.stack([torch.arange(16) * 0.37, torch.arange(16) * 0.22], 1)
@@ -146,7 +146,7 @@ def test_a_face_is_found_again_where_it_is_expected(detector: FaceDetector, talk
     assert float((found.points - torch.cat([talking[n].points for n in chosen])).abs().max()) < 2.5
 
 
-def test_there_is_no_face_where_there_is_none_and_beyond_the_edge(detector: FaceDetector) -> None:
+def test_refine_finds_no_face_in_background_or_outside_the_frame(detector: FaceDetector) -> None:
     frames = [torch.full((3, 90, 120), 128, dtype=torch.uint8)] * 4
     boxes = torch.tensor([[20.0, 20, 60, 60], [-30, -30, 30, 30], [100, 70, 160, 140], [-200, 0, -100, 90]])
     assert float(detector.refine(frames, boxes).confidence.max()) < 0.5

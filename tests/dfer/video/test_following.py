@@ -27,14 +27,14 @@ def between(one: Tensor, other: Tensor, correlation: float) -> Tensor:
     return normalize(correlation * one + (1 - correlation**2) ** 0.5 * other, dim=0)
 
 
-def test_faces_keep_their_numbers_in_whatever_order_they_are_found() -> None:
+def test_numbers_do_not_depend_on_detection_order() -> None:
     a, b = people(2)
     follower = Follower()
     assert follower.follow(0.0, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b])) == [1, 2]
     assert follower.follow(STEP, faces((104, 0, 40), (4, 0, 40)), torch.stack([b, a])) == [2, 1]
 
 
-def test_two_who_cross_keep_their_numbers_by_their_looks() -> None:
+def test_crossing_faces_keep_their_numbers() -> None:
     a, b = people(2)
     follower = Follower()
     follower.follow(0.0, faces((0, 0, 40), (40, 0, 40)), torch.stack([a, b]))
@@ -44,7 +44,7 @@ def test_two_who_cross_keep_their_numbers_by_their_looks() -> None:
     assert follower.follow(3 * STEP, faces((20, 0, 40), (20, 0, 40)), torch.stack([b, a])) == [2, 1]
 
 
-def test_one_who_walks_behind_another_comes_out_as_the_same() -> None:
+def test_occluded_face_keeps_its_number() -> None:
     a, b = people(2)
     follower = Follower()
     for n in range(4):
@@ -54,7 +54,7 @@ def test_one_who_walks_behind_another_comes_out_as_the_same() -> None:
     assert follower.follow(5 * STEP, faces((0, 0, 40), (150, 0, 40)), torch.stack([b, a])) == [2, 1]
 
 
-def test_a_fast_face_is_expected_where_it_goes() -> None:
+def test_fast_face_is_matched_at_its_predicted_position() -> None:
     a, b = people(2)
     follower = Follower()
     for n, x in enumerate((0, 20, 44, 72, 104)):
@@ -64,7 +64,7 @@ def test_a_fast_face_is_expected_where_it_goes() -> None:
     assert follower.follow(5 * STEP, faces((140, 0, 40)), turned[None]) == [1]
 
 
-def test_within_a_second_a_face_comes_back_anywhere_and_after_it_as_another() -> None:
+def test_face_returns_with_same_number_only_within_a_second() -> None:
     a, b = people(2)
     alike = between(a, b, SAME_LOOK + 0.05)
     for gap, number in ((1.0, 1), (1.1, 2)):
@@ -75,7 +75,7 @@ def test_within_a_second_a_face_comes_back_anywhere_and_after_it_as_another() ->
         assert follower.follow(gap, faces((300, 100, 60)), alike[None]) == [number]
 
 
-def test_a_face_is_awaited_in_its_place_until_it_is_missed_for_more_than_a_second() -> None:
+def test_track_ends_after_a_second_without_a_detection() -> None:
     (a,) = people(1)
     for missed, number in ((1.0, 1), (1.1, 2)):
         follower = Follower()
@@ -85,7 +85,7 @@ def test_a_face_is_awaited_in_its_place_until_it_is_missed_for_more_than_a_secon
         assert follower.follow(1.2, faces((0, 0, 40)), a[None]) == [number]
 
 
-def test_another_person_who_comes_within_a_second_is_another() -> None:
+def test_different_face_within_a_second_starts_new_track() -> None:
     a, b = people(2)
     follower = Follower()
     follower.follow(0.0, faces((0, 0, 40)), a[None])
@@ -93,7 +93,7 @@ def test_another_person_who_comes_within_a_second_is_another() -> None:
     assert follower.follow(0.4, faces((300, 100, 60)), between(a, b, SAME_LOOK - 0.05)[None]) == [2]
 
 
-def test_whoever_stands_in_anothers_place_but_looks_entirely_different_is_another() -> None:
+def test_different_face_at_same_position_starts_new_track() -> None:
     a, b = people(2)
     for correlation, number in ((ENTIRELY_DIFFERENT - 0.05, 2), (ENTIRELY_DIFFERENT + 0.05, 1)):
         follower = Follower()
@@ -101,7 +101,7 @@ def test_whoever_stands_in_anothers_place_but_looks_entirely_different_is_anothe
         assert follower.follow(STEP, faces((0, 0, 40)), between(a, b, correlation)[None]) == [number]
 
 
-def test_a_cut_ends_all_faces() -> None:
+def test_cut_ends_all_tracks() -> None:
     a, b = people(2)
     follower = Follower()
     follower.follow(0.0, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b]))
@@ -110,7 +110,7 @@ def test_a_cut_ends_all_faces() -> None:
 
 
 @pytest.mark.parametrize("pause", [5.0, 60.0, 3600.0])
-def test_time_without_frames_is_not_time_without_a_face(pause: float) -> None:
+def test_time_without_frames_does_not_end_a_track(pause: float) -> None:
     a, b = people(2)
     follower = Follower()
     # It moves while there are frames, stands still in the recording, and moves on behind the pause.
@@ -121,7 +121,7 @@ def test_time_without_frames_is_not_time_without_a_face(pause: float) -> None:
     assert follower.follow(1 + 3 * pause, faces((300, 90, 60)), between(a, b, SAME_LOOK + 0.05)[None]) == [1]
 
 
-def test_a_face_that_is_not_in_the_frames_is_away_however_few_there_are() -> None:
+def test_track_ends_when_its_face_is_missing_at_a_low_frame_rate() -> None:
     (a,) = people(1)
     follower = Follower()
     follower.follow(0.0, faces((0, 0, 40)), a[None])
@@ -130,7 +130,7 @@ def test_a_face_that_is_not_in_the_frames_is_away_however_few_there_are() -> Non
     assert follower.follow(240.0, faces((0, 0, 40)), a[None]) == [2]
 
 
-def test_a_look_changes_slowly_with_the_face() -> None:
+def test_appearance_of_a_track_is_a_moving_average() -> None:
     a, b = people(2)
     follower = Follower()
     for n in range(30):
@@ -138,7 +138,7 @@ def test_a_look_changes_slowly_with_the_face() -> None:
         assert follower.follow(n * STEP, faces((0, 0, 40)), between(a, b, 1 - n / 29)[None]) == [1]
 
 
-def test_the_same_faces_are_given_in_their_order_if_each_is_by_itself() -> None:
+def test_rows_of_same_follow_the_order_of_numbers() -> None:
     a, b, c = people(3)
     follower = Follower()
     follower.follow(0.0, faces((0, 0, 40), (100, 0, 40)), torch.stack([a, b]))

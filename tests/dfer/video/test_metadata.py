@@ -86,7 +86,7 @@ def video(path: Path, codec: str, pixels: str = "yuv420p") -> Path:
     return path
 
 
-def test_no_metadata_ends_the_process(tmp_path: Path) -> None:
+def test_no_metadata_crashes_the_process(tmp_path: Path) -> None:
     pictures = [everything(tmp_path / f"still.{suffix}") for suffix in FORMATS]
     moving = [everything(tmp_path / f"moving.{suffix}", frames=3) for suffix in ANIMATED]
     videos = [
@@ -115,9 +115,7 @@ def test_no_metadata_ends_the_process(tmp_path: Path) -> None:
     ("orientation", "corner"),
     [(1, (0, 0)), (2, (0, 1)), (3, (1, 1)), (4, (1, 0)), (5, (0, 0)), (6, (0, 1)), (8, (1, 0))],
 )
-def test_a_picture_is_upright_as_its_metadata_says(
-    tmp_path: Path, suffix: str, orientation: int, corner: tuple[int, int]
-) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path, suffix: str, orientation: int, corner: tuple[int, int]) -> None:
     reader = open_reader(everything(tmp_path / f"a.{suffix}", orientation))
     (frame,) = reader.frames()
     assert (reader.still, reader.fps, reader.duration) == (True, 0.0, 0.0)
@@ -128,14 +126,14 @@ def test_a_picture_is_upright_as_its_metadata_says(
 
 
 @pytest.mark.parametrize("suffix", ANIMATED)
-def test_an_animation_has_the_times_that_it_states(tmp_path: Path, suffix: str) -> None:
+def test_animation_frames_have_their_stated_times(tmp_path: Path, suffix: str) -> None:
     reader = open_reader(everything(tmp_path / f"a.{suffix}", frames=4))
     assert [round(frame.time, 3) for frame in reader.frames()] == [0.0, 0.08, 0.16, 0.24]
     assert (reader.still, reader.duration, reader.frames_read) == (False, pytest.approx(0.32), 4)
     assert [number for number, _ in reader.numbered(3)] == [0, 3]
 
 
-def test_the_content_chooses_the_reader_and_not_the_name(tmp_path: Path) -> None:
+def test_reader_is_chosen_by_content(tmp_path: Path) -> None:
     picture = everything(tmp_path / "a.png").rename(tmp_path / "a.mp4")
     film = write_video(tmp_path / "b.mp4", shades(1, 2)).rename(tmp_path / "b.png")
     assert isinstance(open_reader(picture), PictureReader)

@@ -120,7 +120,7 @@ class Mischief:
         self.path = str(path)
 
 
-def test_a_foreign_weight_file_is_not_unpickled(tmp_path: Path) -> None:
+def test_weights_with_wrong_hash_are_not_unpickled(tmp_path: Path) -> None:
     (tmp_path / "pnet.lz4").write_bytes(pickle.dumps(Mischief(tmp_path / "was here")))
     with pytest.raises(BadInput, match=r"pnet\.lz4: sha256 [0-9a-f]{12}\.\.\., expected ea6b0c3e685e.*mtcnn==1\.0\.0"):
         read_arrays(tmp_path / "pnet.lz4", SHA256["pnet"])

@@ -33,18 +33,18 @@ def variable(tmp_path: Path) -> Path:
     return write_video(tmp_path / "variable.mp4", shades(0, 20, 40, 60, 80, 100), times=VARIABLE)
 
 
-def test_times_are_the_stamps_not_the_numbers(variable: Path) -> None:
+def test_times_come_from_time_stamps(variable: Path) -> None:
     assert times(variable) == VARIABLE
 
 
-def test_at_an_interval_the_frame_on_the_screen_is_given_out(variable: Path) -> None:
+def test_interval_gives_the_frame_shown_at_each_instant(variable: Path) -> None:
     # At 0, 0.2, 0.4 ... seconds; the fourth frame stays from 0.34 to 1.2.
     assert shown(variable, 0.2)[:7] == [0, 1, 3, 3, 3, 3, 4]
     assert times(variable, 0.2)[:7] == [0.0, 0.04, 0.34, 0.34, 0.34, 0.34, 1.2]
 
 
 @pytest.mark.parametrize("every", [0.03, 0.1, 0.25, 0.7])
-def test_every_instant_has_its_frame(variable: Path, every: float) -> None:
+def test_every_instant_has_a_frame(variable: Path, every: float) -> None:
     reader = VideoReader(variable)
     given = [round(frame.time, 3) for frame in reader.frames(every)]
     instants = [n * every for n in range(len(given))]
@@ -66,9 +66,7 @@ def test_a_clock_of_milliseconds_does_not_skip_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("codec", "options"), [("libx264", {}), ("mpeg4", {"bf": "2"}), ("mpeg4", {})])
-def test_an_avi_file_with_reordered_frames_begins_at_nought(
-    tmp_path: Path, codec: str, options: dict[str, str]
-) -> None:
+def test_avi_with_b_frames_starts_at_zero(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
     # AVI has stamps in the order of decoding only.
     video = write_video(tmp_path / "reordered.avi", shades(*range(0, 250, 10)), codec=codec, options=options)
     reader = VideoReader(video)
@@ -76,7 +74,7 @@ def test_an_avi_file_with_reordered_frames_begins_at_nought(
     assert reader.duration == pytest.approx(1)
 
 
-def test_pauses_of_an_avi_file_are_no_missing_frames(tmp_path: Path) -> None:
+def test_pauses_in_avi_are_not_reported_as_missing_frames(tmp_path: Path) -> None:
     # It counts an empty frame for each tick of its clock at which nothing new is shown.
     stamps = [n / 25 for n in range(50)]
     noise = torch.randint(0, 256, (50, 3, 48, 64), dtype=torch.uint8)
@@ -90,7 +88,7 @@ def test_pauses_of_an_avi_file_are_no_missing_frames(tmp_path: Path) -> None:
     assert f"only {read} of the" in reader.problem
 
 
-def test_the_time_of_an_avi_file_is_right_behind_a_damaged_beginning(tmp_path: Path) -> None:
+def test_avi_times_are_right_after_a_damaged_start(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.avi", shades(*range(0, 240, 4)), options={"bf": "2", "g": "20"})
     with av.open(str(video)) as container:
         first = next(container.demux(video=0))
@@ -108,7 +106,7 @@ def test_the_time_of_an_avi_file_is_right_behind_a_damaged_beginning(tmp_path: P
     "name",
     ["12:30 lecture.mp4", "concat:a|b.mp4", "file:a.mp4", "%41#?&%d.mp4", "-a.mp4", "a\nb.mp4", "\udcff\udce9.mp4"],
 )
-def test_no_name_is_taken_for_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_file_names_are_never_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     write_video(tmp_path / "plain.mp4", shades(1, 2, 3)).rename(name)
     assert len(times(Path(name))) == 3
@@ -262,7 +260,7 @@ def test_pictures_for_which_there_is_no_decoder(tmp_path: Path) -> None:
         ("old.avi", 50, None, {}),
     ],
 )
-def test_of_a_cut_file_the_beginning_is_read_and_the_rest_reported(
+def test_truncated_file_is_read_to_its_end_and_reported(
     tmp_path: Path, name: str, frames: int, sound: str | None, container: dict[str, str]
 ) -> None:
     noise = torch.randint(0, 256, (frames, 3, 48, 64), dtype=torch.uint8)
@@ -279,7 +277,7 @@ def test_of_a_cut_file_the_beginning_is_read_and_the_rest_reported(
 
 
 @pytest.mark.parametrize("frames", [1, 50])
-def test_sound_that_goes_on_after_the_pictures_is_no_damage(tmp_path: Path, frames: int) -> None:
+def test_sound_longer_than_video_is_not_damage(tmp_path: Path, frames: int) -> None:
     """A tone twice as long as the pictures."""
     stamps = [n / 50 for n in range(frames)]
     reader = VideoReader(write_video(tmp_path / "a.mkv", shades(*range(frames)), times=stamps, sound="aac"))
@@ -291,7 +289,7 @@ def test_sound_that_goes_on_after_the_pictures_is_no_damage(tmp_path: Path, fram
     ("name", "codec", "sound"),
     [("a.mkv", "libx264", "aac"), ("a.webm", "libvpx", "libopus"), ("a.avi", "mpeg4", "mp3")],
 )
-def test_sound_hides_no_missing_end(tmp_path: Path, name: str, codec: str, sound: str) -> None:
+def test_missing_end_is_reported_despite_sound(tmp_path: Path, name: str, codec: str, sound: str) -> None:
     noise = torch.randint(0, 256, (100, 3, 48, 64), dtype=torch.uint8)
     whole = write_video(tmp_path / name, noise, codec=codec, sound=sound)
     reader = VideoReader(whole)
@@ -303,7 +301,7 @@ def test_sound_hides_no_missing_end(tmp_path: Path, name: str, codec: str, sound
     assert "of the" in reader.problem
 
 
-def test_no_frame_is_lost_where_sound_is_the_first_stream(tmp_path: Path) -> None:
+def test_no_frame_is_lost_when_sound_is_the_first_stream(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", shades(*range(25)), sound="aac")
     with av.open(str(video)) as source, av.open(str(tmp_path / "b.mp4"), "w") as output:
         order = (source.streams.audio[0], source.streams.video[0])
@@ -316,7 +314,7 @@ def test_no_frame_is_lost_where_sound_is_the_first_stream(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
-def test_sound_that_goes_on_and_a_late_start_are_no_damage(tmp_path: Path, name: str) -> None:
+def test_late_start_with_longer_sound_is_not_damage(tmp_path: Path, name: str) -> None:
     longer = VideoReader(write_video(tmp_path / name, shades(*range(25)), sound="aac", sound_seconds=3.0))
     assert len(times(longer.path)) == len(list(longer.frames())) == 25
     assert longer.problem is None
@@ -333,7 +331,7 @@ def test_a_cut_file_whose_index_is_at_the_end_is_unreadable(tmp_path: Path) -> N
         list(VideoReader(cut(video, 0.9)).frames())
 
 
-def test_damage_in_the_middle_is_counted_and_read_past(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_counted_and_skipped(tmp_path: Path) -> None:
     noise = torch.randint(0, 256, (50, 3, 48, 64), dtype=torch.uint8)
     video = write_video(tmp_path / "damaged.mkv", noise, codec="mpeg4")
     content = bytearray(video.read_bytes())
@@ -355,7 +353,7 @@ def test_reading_again_gives_the_same(variable: Path) -> None:
     assert reader.frames_read == 6
 
 
-def test_every_so_many_frames_with_their_numbers(variable: Path) -> None:
+def test_numbered_gives_every_nth_frame_with_its_number(variable: Path) -> None:
     reader = VideoReader(variable)
     every = list(reader.frames())
     for step in (1, 2, 4, 9):

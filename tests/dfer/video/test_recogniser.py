@@ -56,7 +56,7 @@ PLACES: list[Places] = [
 ]
 
 
-def test_rows_are_by_frame_and_face_and_say_where_and_when(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_ordered_by_frame_and_face_with_box_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, found, _ = run(Film(PLACES, monkeypatch))
     expected = [(n, face) for n, now in enumerate(PLACES) for face in sorted(now) or [None]]
     assert [(row.frame, row.face_id) for row in rows] == expected
@@ -92,7 +92,7 @@ def test_probabilities_are_those_of_a_stream_of_the_aligned_faces(
         torch.testing.assert_close(torch.stack(got[face]), expected, atol=2e-3, rtol=0)
 
 
-def test_a_face_that_is_gone_for_long_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_of_a_lost_face_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[set[int]] = []
     monkeypatch.setattr(recogniser.FaceStreams, "keep_only", lambda self, faces: kept.append(set(faces)))
     run(Film([*PLACES, *[{1: (51.0, 10.0)}] * 20], monkeypatch))
@@ -100,7 +100,7 @@ def test_a_face_that_is_gone_for_long_is_forgotten(monkeypatch: pytest.MonkeyPat
     assert kept[-1] == {1}
 
 
-def test_thumbnails_only_if_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thumbnails_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     _, with_them, _ = run(Film(PLACES, monkeypatch))
     assert {face: [time for time, _ in own] for face, own in with_them.thumbnails.by_face.items()} == {
         1: [0.12, 0.64, 1.16],
@@ -140,7 +140,7 @@ class LongFilm:
 
 
 @pytest.mark.parametrize("in_runs", [True, False])
-def test_an_hour_keeps_no_more_than_a_minute(monkeypatch: pytest.MonkeyPatch, in_runs: bool) -> None:
+def test_memory_does_not_grow_with_the_length(monkeypatch: pytest.MonkeyPatch, in_runs: bool) -> None:
     most = []
     for length in (200, 1600):
         film = LongFilm(length)
@@ -164,7 +164,7 @@ def test_time_is_counted_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "0.50 x real time, slower than the video" in in_words(stopwatch, 10.0, 20.0)
 
 
-def test_a_stage_inside_another_counts_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nested_stages_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1.0, 3.0, 7.0])
     monkeypatch.setattr("dfer.video.stopwatch.time.perf_counter", lambda: next(clock))
     stopwatch = Stopwatch()
@@ -173,6 +173,6 @@ def test_a_stage_inside_another_counts_for_itself(monkeypatch: pytest.MonkeyPatc
     assert stopwatch.seconds == {"outer": 5.0, "inner": 2.0}
 
 
-def test_a_net_that_cannot_be_streamed() -> None:
+def test_net_that_cannot_be_streamed_is_refused() -> None:
     with pytest.raises(BadInput, match="got a tiny, which cannot be streamed"):
         Recogniser(TinyNet(3, 0.0), facts(net={"model": "tiny"}), RecognitionSettings())

@@ -74,7 +74,7 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
     assert "unsafe" not in (policy or "")
 
 
-def test_names_from_outside_stay_names(tmp_path: Path) -> None:
+def test_names_are_escaped(tmp_path: Path) -> None:
     name = "</script><script>window.hacked=1</script>\"'&\u2028"
     timeline = made_timeline(
         SEEN,
@@ -107,7 +107,7 @@ def test_thumbnails_are_few_and_small(tmp_path: Path) -> None:
     assert max(len(each["picture"]) for each in shown) < 2000
 
 
-def test_the_player_is_there_only_where_a_video_is(tmp_path: Path) -> None:
+def test_player_appears_only_with_a_video(tmp_path: Path) -> None:
     timeline = made_timeline(SEEN, duration=6)
     assert not Page(written(tmp_path, timeline)).all("video")
     video = tmp_path / 'a"b' / "50% #1?.mp4"
@@ -134,7 +134,7 @@ def test_the_page_says_what_the_estimate_is_and_what_the_weights_are(tmp_path: P
         ("FERV39k", "An estimate of displayed expression", True),
     ],
 )
-def test_recalls_stand_there_only_where_they_were_measured_on_people(
+def test_recalls_appear_only_when_measured_on_people(
     tmp_path: Path, trained_on: str, first: str, recalls: bool
 ) -> None:
     page = Page(written(tmp_path, made_timeline(SEEN, duration=6, trained_on=trained_on)))
@@ -183,7 +183,7 @@ def test_a_full_band_is_a_whole_number_of_faces(tmp_path: Path) -> None:
         assert f"a full band is {top}." in page.text
 
 
-def test_the_shares_of_a_face_stand_beside_its_classes_and_add_up(tmp_path: Path) -> None:
+def test_shares_of_a_face_sum_to_one(tmp_path: Path) -> None:
     text = written(tmp_path, made_timeline({1: [(0, 20)]}))
     (table,) = re.findall(r"<tbody>(.*?)</tbody>", text)
     rows = re.findall(r'scope="row".*?</i>([^<]+)</th>.*?<td>(\d+)%</td>', table)
@@ -191,7 +191,7 @@ def test_the_shares_of_a_face_stand_beside_its_classes_and_add_up(tmp_path: Path
     assert sum(int(share) for _, share in rows) == pytest.approx(100, abs=4)
 
 
-def test_one_face_has_no_section_for_all_and_no_face_has_a_sentence(tmp_path: Path) -> None:
+def test_summary_of_all_faces_needs_two_faces(tmp_path: Path) -> None:
     assert "All faces" not in written(tmp_path, made_timeline({1: [(0, 6)]}, duration=6))
     page = Page(written(tmp_path, made_timeline({}, duration=600)))
     assert "No face was found in this video." in page.text
@@ -203,7 +203,7 @@ def test_an_hour_stays_a_small_page(tmp_path: Path) -> None:
     assert len(text) < 150_000
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_page(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("before")
     unreadable = replace(made_timeline(SEEN, duration=6), rows=map(int, ["no number"]))  # type: ignore[arg-type]

@@ -102,7 +102,7 @@ def cursor(browser: Any) -> list[float]:
     return [left * DURATION / 100 for left in lefts]
 
 
-def test_nothing_sticks_out_and_names_are_only_names(opened: Any) -> None:
+def test_nothing_overflows_and_names_are_escaped(opened: Any) -> None:
     assert opened.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     assert opened.execute_script("return window.hacked === undefined")
     assert "<script>window.hacked=1</script>" in opened.find_element("css selector", "tbody").text
@@ -110,7 +110,7 @@ def test_nothing_sticks_out_and_names_are_only_names(opened: Any) -> None:
     assert opened.execute_script("return document.querySelectorAll('.gap').length") == 3
 
 
-def test_thumbnails_stand_along_the_drawing_without_covering_each_other(opened: Any) -> None:
+def test_thumbnails_line_up_with_the_plot_without_overlap(opened: Any) -> None:
     pictures = "[...document.querySelectorAll('section')[1].querySelectorAll('img')]"
     boxes = opened.execute_script(f"return {pictures}.map(i => [i.x, i.x + i.width, i.naturalWidth])")
     drawn = plot(opened, 1).rect
@@ -175,7 +175,7 @@ def test_thousands_of_faces_are_drawn_in_seconds(browser: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_face_of_a_moment_is_to_be_seen_in_an_hour(browser: Any, tmp_path: Path, width: int) -> None:
+def test_brief_face_stays_visible_in_a_long_timeline(browser: Any, tmp_path: Path, width: int) -> None:
     write_report(tmp_path / "a.html", made_timeline({1: [(60, 61)]}, duration=3600.0, fps=2), video=None, pictures=True)
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -186,7 +186,7 @@ def test_a_face_of_a_moment_is_to_be_seen_in_an_hour(browser: Any, tmp_path: Pat
     assert 0.9 <= block <= 3
 
 
-def test_it_is_drawn_anew_at_another_width(browser: Any, page: Path) -> None:
+def test_plot_is_redrawn_when_the_width_changes(browser: Any, page: Path) -> None:
     ticks = []
     for width in (1280, 390):
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}

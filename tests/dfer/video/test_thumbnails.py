@@ -11,7 +11,7 @@ def face(number: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("seconds", [0.2, 3.0, 30.0, 3600.0])
-def test_few_however_long_and_evenly_spread(seconds: float) -> None:
+def test_thumbnails_are_few_and_evenly_spread(seconds: float) -> None:
     thumbnails = Thumbnails()
     for n in range(round(seconds * 5)):
         thumbnails.add(1, n / 5, face(n))
@@ -25,7 +25,7 @@ def test_few_however_long_and_evenly_spread(seconds: float) -> None:
     assert all(torch.equal(picture, face(round(time * 5))) for time, picture in kept)
 
 
-def test_faces_have_their_own_and_late_ones_none() -> None:
+def test_faces_after_the_limit_have_no_thumbnails() -> None:
     thumbnails = Thumbnails()
     for number in range(1, MOST_FACES + 50):
         thumbnails.add(number, 0.0, face(number))

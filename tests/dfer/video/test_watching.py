@@ -37,7 +37,7 @@ def corners(watched: Sequence[Watched]) -> list[dict[int, tuple[float, float]]]:
     return [{f.face_id: (round(float(f.box[0]), 3), round(float(f.box[1]), 3)) for f in w.faces} for w in watched]
 
 
-def test_between_two_looks_faces_move_in_a_straight_line() -> None:
+def test_boxes_are_interpolated_between_detections() -> None:
     places = [{1: (2.0 * n, 10.0), 2: (100.0 - n, 50.0)} for n in range(41)]
     watched, detector, _ = watch(places)
     assert corners(watched) == places
@@ -52,20 +52,20 @@ def test_between_two_looks_faces_move_in_a_straight_line() -> None:
             assert difference.abs().mean() < 12
 
 
-def test_the_last_frame_is_looked_at_whatever_its_number() -> None:
+def test_last_frame_is_always_searched() -> None:
     places = [{1: (2.0 * n, 10.0)} for n in range(8)]
     watched, detector, _ = watch(places)
     assert (corners(watched), sum(detector.looked)) == (places, 2)
 
 
-def test_where_a_face_comes_or_goes_it_is_looked_closer() -> None:
+def test_search_is_refined_where_a_face_enters_or_leaves() -> None:
     places = [{1: (10.0, 10.0)} | ({2: (90.0, 40.0)} if 8 <= n < 17 else {}) for n in range(26)]
     watched, detector, _ = watch(places)
     assert corners(watched) == places
     assert sum(detector.looked) < 16
 
 
-def test_a_face_that_turns_round_between_two_looks_is_followed() -> None:
+def test_face_that_reverses_between_detections_is_followed() -> None:
     places = [{1: (20 + 3.0 * min(n, 13 - n) if n < 14 else 20.0, 10.0)} for n in range(20)]
     watched, detector, _ = watch(places, detect_every=1)
     assert corners(watched) == places
@@ -73,13 +73,13 @@ def test_a_face_that_turns_round_between_two_looks_is_followed() -> None:
 
 
 @pytest.mark.parametrize("away", [range(6, 9), range(1, 12), range(5, 6)])
-def test_a_face_that_is_away_between_two_looks_is_not_made_up(away: range) -> None:
+def test_face_absent_between_detections_is_not_interpolated(away: range) -> None:
     places: list[Places] = [{} if n in away else {1: (30.0, 20.0)} for n in range(14)]
     watched, _, _ = watch(places, detect_every=1)
     assert corners(watched) == places
 
 
-def test_a_cut_gives_new_numbers_from_its_very_frame() -> None:
+def test_cut_gives_new_numbers_from_its_first_frame() -> None:
     places: list[Places] = [{1: (30.0, 20.0)}] * 12 + [{1: (30.0, 20.0)}] * 9
     frames = [paint(now, background=40) for now in places[:12]] + [paint(now).flip(1) for now in places[12:]]
     for now in frames[12:]:
@@ -88,7 +88,7 @@ def test_a_cut_gives_new_numbers_from_its_very_frame() -> None:
     assert [[face.face_id for face in frame.faces] for frame in watched] == [[1]] * 12 + [[2]] * 9
 
 
-def test_a_change_of_size_begins_anew_and_is_told() -> None:
+def test_change_of_size_gives_new_numbers_and_is_reported() -> None:
     places: list[Places] = [{1: (30.0, 20.0)}] * 14
     frames = [paint(now) for now in places[:7]] + [paint(now, 120, 200) for now in places[7:]]
     for live in (False, True):
@@ -105,19 +105,19 @@ def test_a_camera_keeps_a_face_where_it_was_last_seen() -> None:
 
 
 @pytest.mark.parametrize(("step", "looked"), [(2, 4), (5, 5), (7, 4)])
-def test_with_frames_left_out_looks_are_as_far_apart(step: int, looked: int) -> None:
+def test_detection_interval_counts_skipped_frames(step: int, looked: int) -> None:
     places = [{1: (2.0 * n, 10.0)} for n in range(30)]
     watched, detector, _ = watch(places, step=step)
     assert (corners(watched), sum(detector.looked)) == (places[::step], looked)
 
 
-def test_at_a_low_rate_no_face_is_carried_for_long() -> None:
+def test_faces_are_carried_for_half_a_second_at_most() -> None:
     places = [{1: (2.0 * n, 10.0)} for n in range(10)]
     _, detector, _ = watch(places, rate=2.0)
     assert sum(detector.looked) == 10
 
 
-def test_no_frame_at_all() -> None:
+def test_source_without_frames_gives_nothing() -> None:
     assert watch([])[0] == []
 
 
