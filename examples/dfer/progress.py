@@ -12,8 +12,8 @@ Item = TypeVar("Item")
 SECONDS = 2.0
 
 
-def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-    """Yield the items; on a terminal a bar on stderr appears once they have taken two seconds."""
+def track(items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
+    """Yield the items; on a terminal a bar appears on stderr after two seconds. total: number of items, if known."""
     if not sys.stderr.isatty():
         yield from items
         return

@@ -1,5 +1,6 @@
 """recognise.py from end to end: what it writes, what it says, and how it refuses what it cannot use."""
 
+import io
 import os
 import re
 import resource
@@ -21,6 +22,7 @@ from torch.nn.functional import interpolate
 
 import recognise
 from agdt_layers import build_agdtnet
+from dfer import progress
 from dfer.training.trained_file import write_trained
 from dfer.video import annotated_video, camera, report
 from dfer.video.reading import VideoReader
@@ -486,3 +488,20 @@ def test_process_imports_no_compiler_trainer_or_plots(tmp_path: Path, weights: P
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     result = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "0"
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_progress_bar_counts_to_the_end(
+    tmp_path: Path, weights: Path, talking: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert run(weights, tmp_path, talking, "--video", "--every", every) == 0
+    for stage in ("analysing", "annotating"):
+        assert re.search(rf"{stage}[^\r\n]*100%", terminal.getvalue())

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
+from dfer.progress import track
 from dfer.video.notice import notice
 from dfer.video.pictures import open_reader
 from dfer.video.reading import Frame, Reader, open_file
@@ -57,7 +58,7 @@ def _write(output: OutputContainer, timeline: Timeline) -> None:
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.codec_context.time_base = CLOCK
     with Sound(timeline.video, output) as sound:
-        for frame, end, rows in _with_rows(reader, timeline):
+        for frame, end, rows in track(_with_rows(reader, timeline), "annotating", reader.stated_frames()):
             picture = av.VideoFrame.from_ndarray(_annotated(frame.pixels, rows, timeline, (width, height)), "rgb24")
             picture.time_base, picture.pts = CLOCK, round(frame.time / CLOCK)
             picture.duration = round((end - frame.time) / CLOCK)

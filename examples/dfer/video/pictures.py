@@ -30,6 +30,9 @@ class PictureReader(Reader):
             self._pixels = picture.width, picture.height
         self.still = self._frames == 1
 
+    def stated_frames(self) -> int:
+        return self._frames
+
     def _decode(self, step: int = 1) -> Iterator[Frame]:
         self.frames_read, self.duration, self.problem = 0, 0.0, None
         if self._pixels[0] * self._pixels[1] > MOST_PIXELS:

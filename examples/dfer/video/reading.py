@@ -85,12 +85,25 @@ class Reader(ABC):
         for taken, frame in enumerate(self._decode(step)):
             yield taken * step, frame
 
+    def stated_frames(self) -> int | None:
+        """Number of frames according to the file, for a progress bar; None if it does not say."""
+        return None
+
     @abstractmethod
     def _decode(self, step: int = 1) -> Iterator[Frame]: ...
 
 
 class VideoReader(Reader):
     """Reads a file's first video stream."""
+
+    def stated_frames(self) -> int | None:
+        try:
+            with open_file(self.path) as container:
+                stream = container.streams.video[0]
+                seconds = (container.duration or 0) / av.time_base
+                return stream.frames or round(seconds * (stream.average_rate or 0)) or None
+        except (FFmpegError, OSError, ValueError, IndexError):
+            return None
 
     def _decode(self, step: int = 1) -> Iterator[Frame]:
         self.frames_read, self.duration, self.problem = 0, 0.0, None

@@ -134,7 +134,7 @@ class Recogniser:
         if not isinstance(net, AGDTNet):
             raise BadInput(f"--weights: expected an agdtnet, got a {facts.net.get('model')}, which cannot be streamed")
         self.stopwatch = Stopwatch()
-        self._net, self._facts, self._settings = fold_batch_norms(net).model, facts, settings
+        self._net, self._facts, self.settings = fold_batch_norms(net).model, facts, settings
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stopwatch.follow("temporal", self._net.temporal)
         self._streams = FaceStreams(self._net, facts.frames)
@@ -144,7 +144,7 @@ class Recogniser:
     @torch.inference_mode()
     def rows(self, source: Source, found: Recognised) -> Iterator[list[Row]]:
         """Yield the rows of each analysed frame and fill `found`. Raises UnreadableVideo."""
-        settings, stopwatch = self._settings, self.stopwatch
+        settings, stopwatch = self.settings, self.stopwatch
         watcher = Watcher(FaceDetector(), self._facts.size, settings.detect_every, stopwatch)
         frames = stopwatch.iterate("decode", source.numbered(settings.every))
         found.changed_size = watcher.changed_size

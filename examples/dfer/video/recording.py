@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
+from dfer.progress import track
 from dfer.training.trained_file import TrainedFacts
 from dfer.video.camera import Camera, Live
 from dfer.video.reading import Reader, UnreadableVideo
@@ -118,10 +119,14 @@ def _write_rows(
     path: Path, recogniser: Recogniser, source: Reader | Camera, found: Recognised, classes: Sequence[str]
 ) -> None:
     live = Live(classes) if isinstance(source, Camera) else None
+    analysed = recogniser.rows(source, found)
+    if isinstance(source, Reader):
+        frames = source.stated_frames()
+        analysed = track(analysed, "analysing", frames and -(-frames // recogniser.settings.every))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = RowWriter(file, classes)
         try:
-            for rows in recogniser.rows(source, found):
+            for rows in analysed:
                 with recogniser.stopwatch.stage("write"):
                     for row in rows:
                         writer.write(row)
