@@ -22,36 +22,48 @@ def pins(name: str) -> dict[str, str]:
 
 def bounds(requirements: list[str]) -> dict[str, str]:
     """The lower bound of every requirement that has one."""
-    found = (re.match(r"([\w-]+)>=([\d.]+)", requirement) for requirement in requirements)
+    found = (re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement) for requirement in requirements)
     return {match[1]: match[2] for match in found if match}
 
 
 def test_the_lower_bounds_are_the_versions_that_ci_runs_as_the_oldest() -> None:
     oldest = pins(".ci/oldest.txt")
-    claimed = bounds(PROJECT["dependencies"])
-    assert claimed.keys() == oldest.keys()
+    claimed = bounds([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["train"]])
+    assert claimed.keys() == oldest.keys() - {"mtcnn"}
     for name, bound in claimed.items():
         assert oldest[name] in (bound, f"{bound}.0"), name
 
 
-@pytest.mark.parametrize("extra", PROJECT["optional-dependencies"])
+@pytest.mark.parametrize("extra", ["test", "docs"])
 def test_the_lower_bounds_of_an_extra_are_the_versions_of_the_constraints(extra: str) -> None:
     run = pins("constraints.txt")
     for name, bound in bounds(PROJECT["optional-dependencies"][extra]).items():
         assert f"{run[name]}.".startswith(f"{bound}."), f"{name}>={bound} is claimed, {run[name]} was run"
 
 
-def test_one_python_is_claimed_and_it_is_the_one_that_ci_runs() -> None:
+def test_the_pythons_that_are_claimed_are_those_that_ci_runs() -> None:
     classified = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
-    assert [f">={version}" for version in classified] == [PROJECT["requires-python"]]
-    assert re.findall(r'python-version: "(.*)"', text(".github/workflows/ci.yml")) == classified
+    assert f">={classified[0]}" == PROJECT["requires-python"]
+    assert re.findall(r"^test_wheel \w+ (3\.\d+) ", text(".ci/run"), re.MULTILINE) == classified
+    assert sorted(re.findall(r"^ +(3\.\d+)$", text(".github/workflows/ci.yml"), re.MULTILINE)) == classified
 
 
-def test_the_readme_names_the_versions_that_are_run() -> None:
-    newest, oldest = (pins(name)["torch"] for name in (".ci/newest.txt", ".ci/oldest.txt"))
+def test_the_pages_name_the_versions_that_are_run() -> None:
+    oldest, following, newest = (pins(f".ci/{name}.txt")["torch"] for name in ("oldest", "next", "newest"))
     claim = " ".join(text("README.md").split())
-    assert f"with Python 3.11 and torch {oldest} and {newest}." in claim
-    assert f"\n| torch | {oldest} and {newest} |\n" in text("docs/index.md")
+    assert f"with Python 3.11 and torch {oldest}, 3.12 and {following}, 3.13 and {newest}." in claim
+    assert f"\n| torch | {oldest}, {following} and {newest} |\n" in text("docs/index.md")
+    for python, torch in (("3.11", oldest), ("3.11", pins("constraints.txt")["torch"]), ("3.12", following),
+                          ("3.13", newest)):  # fmt: skip
+        assert f"\n| {python} | {torch} | " in text("docs/about.md")
+
+
+def test_a_release_is_built_once_and_published_without_a_token() -> None:
+    workflow = text(".github/workflows/release.yml")
+    assert workflow.count("python -m build") == 1
+    assert "id-token: write" in workflow
+    assert not re.search("password|secrets", workflow)
+    assert all(re.fullmatch(r"\S+@[0-9a-f]{40}  # v[\d.]+", used) for used in re.findall(r"uses: (.*)", workflow))
 
 
 def test_changelog_and_citation_agree_on_the_release() -> None:

@@ -81,9 +81,11 @@ def test_a_wrapped_part_gives_the_same_scores(
             replaced(net, name, wrap)
         return
     wrapped = replaced(net, name, wrap)
-    torch.testing.assert_close(wrapped(CLIPS, mask=mask), net(CLIPS, mask=mask), rtol=1e-6, atol=1e-6)
+    # Compiled code sums in another order, which one depends on torch's version.
+    close = {"rtol": 1e-6, "atol": 3e-6}
+    torch.testing.assert_close(wrapped(CLIPS, mask=mask), net(CLIPS, mask=mask), **close)
     # T is that of the call, not of the trace.
-    torch.testing.assert_close(wrapped(CLIPS[:, :3]), net(CLIPS[:, :3]), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(wrapped(CLIPS[:, :3]), net(CLIPS[:, :3]), **close)
 
 
 @pytest.mark.parametrize("way", WRAPPERS)
