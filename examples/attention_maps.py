@@ -1,10 +1,9 @@
-"""Show where a trained net looks, and test what its maps are good for.
+"""Draw the attention maps of a trained network, and test whether they explain its predictions.
 
-Two runs, one of train.py --attention aga-without-gate and one with the gate, draw the paper's Figure 8: the frames of
-clips of the runs' test data, AGA's gain in the model trained without the gate, and in the complete model. One run
-draws its gain with the gate, and with the gate fixed at 1/2 and the same weights, which is another thing than a model
-trained without it. With --curves, also the deletion and insertion curves of one run's maps, against random maps and a
-centre prior.
+Two runs, one of train.py --attention aga-without-gate and one with the gate, give the paper's Figure 8: frames of test
+clips, the gain of AGA in the model trained without the gate, and in the complete model. One run gives its gain with the
+gate, and with the gate fixed at 1/2 and the same weights, which is not the same as training without it. --curves adds
+the deletion and insertion curves of one run's maps, compared with random maps and a centre prior.
 """
 
 import json
@@ -34,7 +33,7 @@ from dfer.training.trained_file import TrainedFacts
 
 
 def read_video(video: Path, facts: TrainedFacts) -> Tensor:
-    """Evenly spaced frames, of each the middle square: (1, T, 3, size, size) from 0 to 1."""
+    """The centre squares of evenly spaced frames: (1, T, 3, size, size) from 0 to 1."""
     try:
         with av.open(str(video)) as container:
             pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
@@ -52,7 +51,7 @@ def read_video(video: Path, facts: TrainedFacts) -> Tensor:
 
 
 def spread_over_classes(truths: Sequence[int], most: int) -> list[int]:
-    """Indices of clips, of every class in turn; each class begins with another of its clips, who show other people."""
+    """Indices of clips, alternating between classes; each class starts at another clip, to show different people."""
     places: dict[int, list[int]] = {}
     for index, truth in enumerate(truths):
         places.setdefault(truth, []).append(index)
@@ -100,8 +99,8 @@ def parse(argv: Sequence[str] | None) -> Any:
     parser = OneLineParser(prog="attention_maps.py", usage="attention_maps.py RUN [RUN] [options]", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="a run of train.py, or two: folders or weights.safetensors")
     parser.add_argument("--video", type=Path | None, help="draw this video instead of test clips")
-    parser.add_argument("--clips", type=int, default=3, help="how many test clips are drawn")
-    parser.add_argument("--curves", type=int, default=0, help="how many test clips the curves are measured on; 0: none")
+    parser.add_argument("--clips", type=int, default=3, help="number of test clips to draw")
+    parser.add_argument("--curves", type=int, default=0, help="number of test clips for the curves; 0: no curves")
     parser.add_argument("--fill", type=str, default="blur", help="what replaces pixels: blur or grey")
     parser.add_argument("--seed", type=int, default=0, help="of the random maps and of the intervals")
     parser.add_argument("--batch-size", type=int, default=8, help="clips at once")

@@ -1,8 +1,8 @@
-"""Evaluate trained nets on test clips: UAR, WAR, recalls and the confusion matrix, with intervals over clips.
+"""Evaluate trained networks on test clips: UAR, WAR, recalls and confusion matrix, with bootstrap intervals.
 
-Without flags that name clips, each run is evaluated on its own test clips. Several runs, such as the five folds of
-DFEW, give a row each and their mean; runs on the same clips are compared, clip by clip. Writes evaluation.json,
-evaluation.md, a picture of the confusion matrix and the answer to each clip.
+By default each run is evaluated on its own test clips. Several runs, such as the five folds of DFEW, give one row each
+and their mean; runs on the same clips are compared with paired intervals. Writes evaluation.json, evaluation.md, a
+picture of the confusion matrix and the prediction for each clip.
 """
 
 import csv
@@ -18,10 +18,10 @@ import torch
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
 from dfer.evaluation.answers import Device, choose_device, probabilities
-from dfer.evaluation.bootstrap import RESAMPLES
 from dfer.evaluation.evaluated_clips import add_clip_flags, evaluated_clips, trained_file_of
 from dfer.evaluation.pictures import draw_confusion
 from dfer.evaluation.report import EvaluatedRun, make_report
+from dfer.evaluation.scores import RESAMPLES
 from dfer.evaluation.tables import markdown
 from dfer.training.command_line import OneLineParser
 from dfer.training.identity import commit, installed
@@ -89,7 +89,7 @@ def refuse_the_same_net_twice(paths: Sequence[Path]) -> None:
 
 
 def default_folder(runs: Sequence[EvaluatedRun]) -> Path:
-    """The run's own folder holds the evaluation on its own test clips; other clips get a folder of their own."""
+    """The run's folder for its own test clips, a new folder for others."""
     first, last, clips = runs[0].file.parent, runs[-1].file.parent, runs[0].clips
     other = "" if clips.own else f"-on-{clips.short_name}"
     if len(runs) > 1:
@@ -98,7 +98,7 @@ def default_folder(runs: Sequence[EvaluatedRun]) -> Path:
 
 
 def refuse_to_overwrite(folder: Path, report: dict[str, Any]) -> None:
-    """The same runs may be evaluated on the same clips again; anything else that is there is kept."""
+    """Only an evaluation of the same runs on the same clips may be replaced."""
 
     def evaluated(one: dict[str, Any]) -> list[tuple[Path, str]]:
         return [(Path(run["file"]).resolve(), run["clips_sha256"]) for run in one["runs"]]
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_to_overwrite(folder, report)
         write(folder, report, text, runs)
     except BadInput as error:
-        # A loader's worker hands its error on inside a traceback, whose last line it is.
+        # The message of a data loader's worker is the last line of a traceback.
         print(f"evaluate.py: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 2
     print(f"\n{text}\nevaluation.json, .md, .png and evaluation_clips.csv: {folder.resolve()}")

@@ -1,13 +1,13 @@
 """Turn videos into training clips: one folder of aligned faces a video.
 
 IN is a folder of videos (DAiSEE's tree, or any other) or one video. OUT gets the same tree: a.mp4 becomes the folder a
-of 00001.jpg, 00002.jpg, ..., and a.json, which says what was found. Faces are followed as recognise.py follows them.
-The clip is the face that is seen longest and largest, from its first frame to its last, upright and cut out; with
---every-face each face gets a clip: a/face1, a/face2, ... A video without any face gets its report only.
+of 00001.jpg, 00002.jpg, ..., and the report a.json. Faces are tracked as in recognise.py. The clip is the aligned face
+that is seen longest and largest, from its first frame to its last; with --every-face each face gets a clip: a/face1,
+a/face2, ... A video without faces gets only its report.
 
-Start it again with the same command to go on: finished clips are skipped. Exit code: 0, every video was read to its
-end; 3, at least one was damaged (what could be read is prepared) or unreadable; 2, wrong input, or the output cannot be
-written; 130 or 143, stopped by a signal.
+Run the same command again to continue: finished clips are skipped. Exit code: 0, every video was read to its end; 3, at
+least one was damaged (the readable part is prepared) or unreadable; 2, bad input, or the output cannot be written; 130
+or 143, stopped by a signal.
 """
 
 import argparse
@@ -60,11 +60,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for the clips")
     parser.add_argument("--every", type=interval, help="seconds between frames (default: every frame of the video)")
     parser.add_argument("--size", type=partial(whole, least=16), default=112, help="side of a face in pixels (112)")
-    parser.add_argument("--every-face", action="store_true", help="a clip for each face, not for the main one only")
+    parser.add_argument("--every-face", action="store_true", help="write a clip for each face")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
     parser.add_argument("--workers", type=partial(whole, least=1), help="processes (default: one a core; 4 with a GPU)")
     parser.add_argument(
-        "--shard", type=shard, default=Shard(1, 1), metavar="K/N", help="only every N-th video, from the K-th"
+        "--shard", type=shard, default=Shard(1, 1), metavar="K/N", help="only every N-th video, starting with the K-th"
     )
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-"""What a trained net answers to clips: the probability of every class, for every clip."""
+"""Class probabilities of a trained network for clips."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +25,7 @@ class Device:
 
 
 def choose_device(precision: str) -> Device:
-    """As train.py: the GPU where there is one; there bfloat16 unless `precision` is float32."""
+    """As in train.py: the GPU if there is one, with bfloat16 unless `precision` is float32."""
     if precision not in ("auto", "float32", "bfloat16"):
         raise BadInput(f"--precision: expected auto, float32 or bfloat16, got {precision}")
     cuda = torch.cuda.is_available()
@@ -34,7 +34,7 @@ def choose_device(precision: str) -> Device:
 
 
 def normalised(clips: Tensor, facts: TrainedFacts) -> Tensor:
-    """(..., 3, H, W) from 0 to 1 to what the net was trained on."""
+    """Normalise (..., 3, H, W), from 0 to 1, as in training."""
     mean, std = (clips.new_tensor(values).view(3, 1, 1) for values in (facts.mean, facts.std))
     return (clips - mean) / std
 
@@ -69,5 +69,5 @@ def probabilities(
 
 
 def confusion_of(truths: Tensor, answers: Tensor, classes: int) -> Tensor:
-    """(classes, classes): rows the truth, columns the answer."""
+    """(classes, classes), rows: truth, columns: answer."""
     return torch.bincount(truths * classes + answers, minlength=classes * classes).view(classes, classes)

@@ -60,7 +60,7 @@ def draw_maps(path: Path, clips: Tensor, rows: dict[str, dict[str, Tensor]], cap
 
 
 def draw_explanation(path: Path, report: dict[str, Any]) -> None:
-    """Mean score against the share of pixels: deletion, and insertion below it."""
+    """Plot mean score against the share of pixels: deletion above, insertion below."""
     colours = (BLUE, ORANGE, GREEN, PURPLE)
     with plt.rc_context(STYLE):
         figure, both = plt.subplots(2, 1, figsize=(WIDTH, 7.6), layout="constrained")

@@ -15,9 +15,8 @@ from dfer.data.clips import ClipsOnDisk, content_hash
 from dfer.data.copies import copies, near_copies
 from dfer.data.data_set import DataSet, ListedClip
 from dfer.evaluation.answers import confusion_of
-from dfer.evaluation.bootstrap import RESAMPLES, draw_clips, interval, resample
 from dfer.evaluation.predictions import Prediction, tail
-from dfer.evaluation.scores import scores_of
+from dfer.evaluation.scores import RESAMPLES, draw_clips, interval, resample, scores_of
 from dfer.evaluation.tables import table, with_interval
 
 # By the publishers: training and test clips of every fold; the fewest and the most frames of a clip.

@@ -1,17 +1,17 @@
-"""Whether published scores may stand beside ours: only where the test clips are those of the published scores."""
+"""Whether published scores are comparable: only if they were measured on the same test clips."""
 
 from collections.abc import Sequence
 
 from dfer.evaluation.evaluated_clips import EvaluatedClips
 from dfer.evaluation.published import SCORES
 
-# DFEW's, by fold; FERV39k's; those that the paper's Table 1 keeps of DAiSEE for its test.
+# DFEW by fold; FERV39k; DAiSEE as in the paper's Table 1.
 TEST_CLIPS = {"dfew": (2341, 2341, 2340, 2339, 2336), "ferv39k": (7847,), "daisee": (661,)}
 PUBLISHED = "published scores are of DFEW, FERV39k and DAiSEE"
 
 
 def why_not_comparable(runs: Sequence[EvaluatedClips]) -> str | None:
-    """One sentence, or None where the published table of the one data set may be shown."""
+    """One sentence, or None if the published table may be shown."""
     sources = {clips.settings.source for clips in runs}
     other = next((clips for clips in runs if clips.settings.source not in SCORES), None)
     if other is not None:
@@ -37,7 +37,7 @@ def why_not_comparable(runs: Sequence[EvaluatedClips]) -> str | None:
 
 
 def folds_in_words(runs: Sequence[EvaluatedClips]) -> str:
-    """On which of DFEW's folds ours were measured; empty for other data sets."""
+    """The DFEW folds of our scores; empty for other data sets."""
     if runs[0].settings.source != "dfew":
         return ""
     folds = sorted({clips.settings.fold for clips in runs})

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, multiply-adds, operators, latency and memory of one clip."""
+"""The cost of a model: parameters, multiply-adds, operators, latency and memory for one clip."""
 
 import copy
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def complexity(model: nn.Module, clip_shape: tuple[int, ...], *, device: str, se
 
 
 def count_multiply_adds(model: nn.Module, clip_shape: tuple[int, ...]) -> int:
-    """Count on the meta device: there an LSTM is matrix products, on others one operator that no counter opens."""
+    """Count on the meta device, where an LSTM is decomposed into matrix products that the counter sees."""
     twin = copy.deepcopy(model).to("meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         twin(torch.empty(clip_shape, device="meta"))
@@ -55,6 +55,6 @@ def count_multiply_adds(model: nn.Module, clip_shape: tuple[int, ...]) -> int:
 
 
 def count_launches(model: nn.Module, clips: torch.Tensor) -> int:
-    """Count the operators that do work, on the clips' device; of an LSTM, some devices have one operator a layer."""
+    """Count the operators that launch work on the clips' device; some devices run an LSTM layer as one operator."""
     with torch.no_grad():
         return len(launches(lambda: model(clips)))

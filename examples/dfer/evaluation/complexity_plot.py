@@ -1,4 +1,4 @@
-"""Cost against score: each model's multiply-adds, counted here, against its published WAR on DFEW."""
+"""Plot of cost against score: counted multiply-adds against published WAR on DFEW."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator
 
 from dfer.chart_style import BLUE, INK, MUTED, ORANGE, STYLE, WIDTH, save
 
-# A printed count is drawn too where it differs by more than this fraction from the one counted here.
+# Also draw the printed count if it differs from ours by more than this fraction.
 DIFFERS = 0.05
 
 
@@ -51,7 +51,7 @@ def draw_cost_against_score(path: Path, rows: Sequence[dict[str, Any]], own: Seq
 
 
 def _label_own(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
-    """Beside the discs, which lie on top of each other: a column of labels in the order of the scores."""
+    """A column of labels beside the overlapping discs, in the order of the scores."""
     rows = sorted(rows, key=lambda row: row["published"]["war"])
     for place, row in enumerate(rows):
         cost, war = row["multiply_adds"] / 1e9, row["published"]["war"]
@@ -67,7 +67,7 @@ def _label_own(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _label_peers(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
-    """Below and above in turn, so that labels of neighbours do not overlap."""
+    """Alternately below and above, so that neighbouring labels do not overlap."""
     for place, row in enumerate(sorted(rows, key=lambda row: row["multiply_adds"])):
         side = -1 if place % 2 == 0 else 1
         axes.annotate(
@@ -87,5 +87,5 @@ def _text(row: dict[str, Any]) -> str:
 
 
 def _area(row: dict[str, Any]) -> float:
-    """Of a disc in square points."""
+    """Area of a disc in square points."""
     return row["parameters"] / 4e5

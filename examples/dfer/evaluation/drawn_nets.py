@@ -1,4 +1,4 @@
-"""The nets whose maps are drawn side by side: one with its gate changed, or the two models of the paper's Figure 8."""
+"""Networks whose maps are drawn side by side: one with its gate changed, or the two of the paper's Figure 8."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ class TrainedNet(NamedTuple):
 
 
 def load_nets(files: Sequence[Path]) -> list[TrainedNet]:
-    """One net, or two that see the same of a clip: the one without a gate, then the one with it."""
+    """Load one network, or two with the same input: first the one without a gate, then the one with it."""
     nets = sorted((TrainedNet(file, *load_trained(file)) for file in files), key=lambda one: has_gate(one.net))
     if len(nets) > 1 and [has_gate(one.net) for one in nets] != [False, True]:
         raise BadInput("expected one run, or two: one trained with --attention aga-without-gate and one with the gate")
@@ -34,12 +34,12 @@ def load_nets(files: Sequence[Path]) -> list[TrainedNet]:
 
 
 def rows_of(nets: Sequence[TrainedNet]) -> dict[str, nn.Module]:
-    """What is drawn, by the name of its row."""
+    """The network of each row."""
     return nets_by_gate(nets[0].net) if len(nets) == 1 else {WITHOUT: nets[0].net, WITH: nets[1].net}
 
 
 def clips_of(nets: Sequence[TrainedNet], args: Mapping[str, Any]) -> EvaluatedClips:
-    """The test clips of all nets, which must be the same."""
+    """The test clips, which must be the same for all networks."""
     clips = [evaluated_clips(one.file, one.facts, args) for one in nets]
     if clips[0].keys != clips[-1].keys:
         raise BadInput(
@@ -50,7 +50,7 @@ def clips_of(nets: Sequence[TrainedNet], args: Mapping[str, Any]) -> EvaluatedCl
 
 
 def answers(nets: Sequence[TrainedNet], clips: Tensor) -> list[str]:
-    """What the net answers to each clip (B, T, 3, H, W); of two nets both answers, each with its name."""
+    """The predicted class of each clip (B, T, 3, H, W), or of two networks both classes with their rows."""
     with torch.inference_mode():
         each = [[one.facts.classes[best] for best in one.net(clips).argmax(dim=1).tolist()] for one in nets]
     if len(nets) == 1:

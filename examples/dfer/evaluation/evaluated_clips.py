@@ -1,4 +1,4 @@
-"""Which clips a trained net is evaluated on: the test clips of its own run, or others that flags name."""
+"""The clips on which a network is evaluated: the test clips of its run, or others given by flags."""
 
 import hashlib
 import json
@@ -26,12 +26,12 @@ from dfer.training.trained_file import TrainedFacts
 
 SETS = ("labels", "test_list", *(name for name in SOURCES if name != "list"))
 PLACES = (*SETS, "list", "frames_root")
-# What says which clips there are; the rest of ClipSettings is the trained file's to say.
+# The settings that choose clips; the weights file gives the rest of ClipSettings.
 CLIP_FLAGS = (*PLACES, "fold", "daisee_parts", "daisee_state", "first_label", "skip_missing")
 
 
 def add_clip_flags(parser: ArgumentParser) -> None:
-    """As train.py has them, each unset unless it is given."""
+    """Add the clip flags of train.py, without defaults."""
     group, hints = parser.add_argument_group("Other test clips, named as for train.py"), get_type_hints(ClipSettings)
     for field in fields(ClipSettings):
         if field.name in CLIP_FLAGS:
@@ -48,16 +48,16 @@ def add_clip_flags(parser: ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class EvaluatedClips:
-    """``truths`` count the net's classes. Clips with the same ``keys`` are the same clips, if the size is the same."""
+    """``truths`` index the network's classes. Equal ``keys`` mean equal clips if the sizes are equal."""
 
     source: ClipSource
     truths: tuple[int, ...]
     keys: tuple[str, ...]
     settings: ClipSettings
     own: bool
-    """No flag named others than those of the run itself."""
+    """Whether these are the run's own test clips."""
     trained_on: int | None
-    """How many of them the net was trained on, or its epoch chosen by; None where the run's folder does not say."""
+    """How many were used to train the network or to choose its epoch; None if unknown."""
     remarks: tuple[str, ...]
 
     @property
@@ -72,7 +72,7 @@ class EvaluatedClips:
 
     @property
     def short_name(self) -> str:
-        """For a folder: the list or the data set, and a hash, by which lists of one name differ."""
+        """Part of a folder's name: the list or data set, and a hash that tells lists of the same name apart."""
         source, listed = self.settings.source, self.settings.test_list
         return f"{source if listed is None else listed.stem}-{self.sha256[:6]}"
 
@@ -91,7 +91,7 @@ def trained_file_of(path: Path) -> Path:
 
 
 def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) -> EvaluatedClips:
-    """The test clips that flags of `args` name; without flags those of the run in whose folder the file lies."""
+    """The test clips given by the flags in `args`, or those of the run that wrote `file`."""
     saved = saved_settings(file.parent / SETTINGS)
     given = {name: args[name] for name in CLIP_FLAGS if args[name] is not None}
     settings = merged(file, facts, saved.get("clips", {}), given)
@@ -130,7 +130,7 @@ def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) ->
 
 
 def trained_keys(file: Path, facts: TrainedFacts) -> set[str] | None:
-    """The clips that the net was trained on, and those that chose its epoch, unless these were the test clips."""
+    """Keys of the training clips, and of the validation clips if they chose the epoch."""
     table = file.parent / CLIPS
     parts = ("training", "validation") if facts.epoch_selected_on == "validation" else ("training",)
     return keys_in(table, parts) if table.is_file() else None
@@ -142,7 +142,7 @@ def paths_in(training_list: Path, settings: ClipSettings) -> set[str]:
 
 
 def saved_settings(path: Path) -> dict[str, Any]:
-    """What the run's folder says of its clips; nothing where the file lies elsewhere."""
+    """The clip settings of the run's folder; empty if the file lies elsewhere."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         return {group: dict(latest(saved)[group]) for group in ("clips", "training")}
@@ -153,7 +153,7 @@ def saved_settings(path: Path) -> dict[str, Any]:
 
 
 def merged(file: Path, facts: TrainedFacts, saved: dict[str, Any], given: dict[str, Any]) -> ClipSettings:
-    """The saved settings under what was given; a data set that is given takes the place of the saved one."""
+    """Override the saved settings by the given ones; a given data set replaces the saved one."""
     known = {field.name for field in fields(ClipSettings)}
     values = {name: value for name, value in saved.items() if name in known}
     if set(given) & set(SETS):
@@ -183,7 +183,7 @@ def merged(file: Path, facts: TrainedFacts, saved: dict[str, Any], given: dict[s
 class ReportedPart:
     source: ClipSource
     names: tuple[str, ...]
-    """Empty where a list names no classes."""
+    """Empty if a list has no class names."""
     remarks: tuple[str, ...] = ()
 
 
@@ -204,7 +204,7 @@ def reported_part(settings: ClipSettings, seed: int) -> ReportedPart:
 
 
 def listed(settings: ClipSettings) -> DataSet:
-    """The test clips alone."""
+    """Only the test clips."""
     assert settings.test_list is not None
     place = open_place(settings.frames_root or settings.test_list.parent)
     (test,), names = read_clip_lists(
@@ -219,7 +219,7 @@ def listed(settings: ClipSettings) -> DataSet:
 def in_the_nets_order(
     labels: list[int], names: tuple[str, ...], classes: tuple[str, ...], settings: ClipSettings
 ) -> list[int]:
-    """By name where the clips' classes have names: two data sets may number the same classes differently."""
+    """Map labels to the network's classes, by name if there are names: data sets number classes differently."""
     if not names:
         if max(labels) >= len(classes):
             raise BadInput(

@@ -1,4 +1,4 @@
-"""What the maps of AGA are good for: their deletion and insertion curves against random maps and a centre prior."""
+"""Deletion and insertion curves of AGA's maps, compared with random maps and a centre prior."""
 
 import sys
 from typing import Any
@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from dfer.evaluation.bootstrap import RESAMPLES, interval
 from dfer.evaluation.gains import gains, nets_by_gate
 from dfer.evaluation.perturbation import Curves, Fill, area, centre_prior, curves, random_maps, shares
+from dfer.evaluation.scores import RESAMPLES, interval
 from dfer.evaluation.tables import table
 
 RANDOM_MAPS = 3
@@ -21,9 +21,9 @@ CENTRE = "centre prior"
 def explain(
     net: nn.Module, clips: Tensor, *, fill: Fill, seed: int, batch_size: int
 ) -> tuple[dict[str, Any], dict[str, Curves]]:
-    """The report, and the curves of every clip by map. `clips` (B, T, 3, H, W) are normalised.
+    """Return the report and the curves of every clip by map. `clips` (B, T, 3, H, W) are normalised.
 
-    Random maps have the size of the maps they stand against; the curve of each is the mean over RANDOM_MAPS of them.
+    Random maps have the size of the maps that they are compared with; their curve is the mean over RANDOM_MAPS of them.
     """
     found: dict[str, list[Curves]] = {}
     grids: dict[str, str] = {}
@@ -45,7 +45,7 @@ def explain(
 
 
 def maps_to_compare(nets: dict[str, nn.Module], clips: Tensor, seed: int) -> dict[str, tuple[str, list[Tensor]]]:
-    """By name: the random map it is compared with, and the maps whose mean curve it has."""
+    """For each row: the name of its random map, and the maps whose curves it averages."""
     found: dict[str, tuple[str, list[Tensor]]] = {}
     shapes: dict[str, torch.Size] = {}
     for gate, net in nets.items():
@@ -116,7 +116,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def in_words(report: dict[str, Any]) -> list[str]:
-    """For each map, whether it is better than random maps and than the centre prior."""
+    """One sentence per map: whether it is better than random maps and the centre prior."""
     others = {"random": "random maps", "centre": "the centre prior"}
     return [
         f"{row['map']}, against {others[other]}: {told}."
@@ -127,7 +127,7 @@ def in_words(report: dict[str, Any]) -> list[str]:
 
 
 def verdict(row: dict[str, Any], other: str) -> str | None:
-    """A difference counts where its interval excludes 0."""
+    """ "better", "worse" or "no difference"; a difference counts if its interval excludes 0."""
     if f"deletion_minus_{other}" not in row:
         return None
     low, high = row[f"deletion_minus_{other}"]["interval"]

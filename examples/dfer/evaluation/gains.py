@@ -1,4 +1,4 @@
-"""Where AGA looks: by how much it amplifies each position, by the gate of its channel attention."""
+"""The maps of AGA: how much it amplifies each position, with and without its gate."""
 
 import copy
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from agdt_layers import AdaptiveGlobalAttention, AttentionWeights, capture_attention
 from dfer.errors import BadInput
 
-# What a row of maps is called. Figure 8 of the paper has the rows WITHOUT and WITH: two trained models.
+# Names of the rows of maps. The paper's Figure 8 has WITHOUT and WITH, of two trained models.
 WITHOUT, AT_HALF, WITH = "without gate", "gate at 1/2", "with gate"
 
 
@@ -48,5 +48,5 @@ def with_gate_at_half(net: nn.Module) -> nn.Module:
 
 
 def nets_by_gate(net: nn.Module) -> dict[str, nn.Module]:
-    """The net under its own name, after a copy with the gate at 1/2 where it has one."""
+    """The network; before it, if it has a gate, a copy with the gate at 1/2."""
     return {AT_HALF: with_gate_at_half(net), WITH: net} if has_gate(net) else {WITHOUT: net}

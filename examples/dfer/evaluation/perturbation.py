@@ -1,8 +1,8 @@
-"""Deletion and insertion curves: does a net's score depend on the places that a map calls important?
+"""Deletion and insertion curves: does the score depend on the pixels that a map marks as important?
 
-Deletion takes the most important share of every frame away, insertion starts from nothing and gives it back; the
-score is the probability of the class that the net answers to the whole clip. A map that explains the answer lets the
-score fall early and rise early: a small area under the deletion curve, a large one under the insertion curve.
+Deletion removes the most important share of every frame; insertion adds it to an empty clip. The score is the
+probability of the class predicted for the whole clip. With a map that explains the prediction, the score falls early
+and rises early: a small area under the deletion curve and a large one under the insertion curve.
 
 Reference: Petsiuk, Das, Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018.
 """
@@ -30,9 +30,9 @@ def shares() -> Tensor:
 
 
 def ranks(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """The place of every pixel in the order of importance of its frame, 0 the first: (B, T, H, W).
+    """Rank of every pixel by importance within its frame, from 0: (B, T, H, W).
 
-    Maps (B, T, h, w) are enlarged bilinearly; of equal pixels the upper, then the left one comes first.
+    Maps (B, T, h, w) are enlarged bilinearly; ties are ordered by row, then by column.
     """
     enlarged = interpolate(maps.double(), size=size, mode="bilinear", align_corners=False)
     order = enlarged.flatten(2).argsort(dim=-1, descending=True, stable=True)
@@ -40,9 +40,9 @@ def ranks(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def removed(clips: Tensor, fill: Fill) -> Tensor:
-    """What stands where pixels are taken away: the clip blurred until no feature is left, or its mean colour.
+    """The values of removed pixels: a strongly blurred clip, or its mean colour.
 
-    Blurred is the mean of each sixth of the frame's side, enlarged again.
+    The blurred clip is its 6 x 6 means, enlarged.
     """
     B = clips.shape[0]
     if fill == "grey":
@@ -72,17 +72,17 @@ def curves(net: nn.Module, clips: Tensor, maps: Tensor, answers: Tensor, *, fill
 
 
 def area(curve: Tensor) -> Tensor:
-    """Under each curve (..., STEPS + 1), by trapezoids: (...)."""
+    """Area under each curve (..., STEPS + 1) by the trapezoidal rule: (...)."""
     return torch.trapezoid(curve, shares().to(curve), dim=-1)
 
 
 def random_maps(shape: Sequence[int], seed: int) -> Tensor:
-    """Noise as coarse as the maps that it is compared with: pixel by pixel, any order would destroy the picture."""
+    """Noise at the resolution of the maps: noise per pixel would destroy any picture."""
     return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(seed))
 
 
 def centre_prior(shape: Sequence[int]) -> Tensor:
-    """The nearer to the middle of the frame, the more important: (B, T, h, w)."""
+    """Importance that falls with the distance from the centre: (B, T, h, w)."""
     B, T, h, w = shape
     down, across = ((torch.arange(length) + 0.5) / length - 0.5 for length in (h, w))
     return -(down[:, None] ** 2 + across[None] ** 2).expand(B, T, h, w)

@@ -1,4 +1,4 @@
-"""The pictures of a run: confusion matrix, training curves, and where the net looks."""
+"""The pictures of a run: confusion matrix, training curves and attention maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from dfer.chart_style import BLUE, GREEN, MUTED, ON_LIGHT, ORANGE, STYLE, WIDTH,
 
 
 def draw_confusion(path: Path, confusion: Tensor, names: Sequence[str], title: str) -> None:
-    """Each row divided by its clips: the diagonal is the recall."""
+    """Draw each row divided by its clips: the diagonal is the recall."""
     counts = confusion.double()
     share = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
     side = 1.4 + 0.54 * len(names)
@@ -62,7 +62,7 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], best_epoch: int
             label="validation",
         )
         losses.set(title="Cross-entropy", xlabel="epoch", ylim=(0, None))
-        # WAR is dashed and on top: with equally many clips of every class the two lines coincide.
+        # WAR is dashed and on top: with equal numbers of clips per class the two lines coincide.
         for name, colour, dash in (("uar", GREEN, "-"), ("war", ORANGE, "--")):
             values = [100 * row[f"validation_{name}"] for row in history]
             metrics.plot(epochs, values, color=colour, linestyle=dash, marker="o", markersize=3, label=name.upper())

@@ -1,4 +1,4 @@
-"""The scores of one trained net or several: by run, over runs, one against another, beside what is published."""
+"""Scores of trained networks: by run, averaged over runs, compared with each other and with published scores."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,11 +13,10 @@ from torch import Tensor
 
 from dfer.errors import BadInput
 from dfer.evaluation.answers import confusion_of
-from dfer.evaluation.bootstrap import LEVEL, RESAMPLES, Resampled, draw_clips, interval, resample
 from dfer.evaluation.comparable import folds_in_words, why_not_comparable
 from dfer.evaluation.evaluated_clips import EvaluatedClips
 from dfer.evaluation.published import SCORES
-from dfer.evaluation.scores import Scores, scores_of
+from dfer.evaluation.scores import LEVEL, RESAMPLES, Resampled, Scores, draw_clips, interval, resample, scores_of
 from dfer.training.trained_file import TrainedFacts
 
 
@@ -55,7 +54,7 @@ class EvaluatedRun:
         return len(set(mine) & set(others))
 
     def _keys_beside(self, other: "EvaluatedRun") -> tuple[list[str], list[str]]:
-        """Of frames of another size the contents differ: then the clips' names alone decide."""
+        """Keys to compare; only the names of clips if the frame sizes differ, since the contents then differ too."""
         keys = [list(run.clips.keys) for run in (self, other)]
         if self.facts.size != other.facts.size:
             keys = [[key.rpartition(" ")[0] for key in found] for found in keys]
@@ -89,7 +88,7 @@ def make_report(runs: Sequence[EvaluatedRun], *, seed: int, resamples: int = RES
 
 
 def refuse_overlaps(runs: Sequence[EvaluatedRun]) -> None:
-    """A mean over runs has a meaning on the same test clips (seeds) and on disjoint test sets (folds), not between."""
+    """A mean over runs needs the same test clips (seeds) or disjoint ones (folds)."""
     for run, other in combinations(runs, 2):
         if shared := run.shared_clips(other):
             raise BadInput(
@@ -128,9 +127,9 @@ def with_intervals(scores: Scores, values: Resampled) -> dict[str, Any]:
 
 
 def over_runs(runs: Sequence[EvaluatedRun], resampled: Sequence[Resampled], *, same: bool) -> dict[str, Any]:
-    """The mean of the runs' scores: on the `same` clips with their standard deviation, else with the pooled scores.
+    """Mean scores of the runs, with their standard deviation on the `same` clips, else with the pooled scores.
 
-    The mean's interval comes from the same draws: in each resample every run's clips are drawn again, then averaged.
+    The interval of the mean uses the same draws, averaged over the runs in each resample.
     """
     mean = Scores(
         war=sum(run.scores.war for run in runs) / len(runs),
@@ -159,7 +158,7 @@ def mean_of(recalls: Sequence[float | None]) -> float | None:
 
 
 def comparison(runs: Sequence[EvaluatedRun], resampled: Sequence[Resampled]) -> list[dict[str, Any]]:
-    """Every later run minus the first, on the same clips: the intervals are of paired differences."""
+    """Every later run minus the first on the same clips, with intervals of the paired differences."""
     first, others = runs[0], runs[1:]
     found = []
     for run, values in zip(others, resampled[1:], strict=True):
@@ -173,7 +172,7 @@ def comparison(runs: Sequence[EvaluatedRun], resampled: Sequence[Resampled]) -> 
 
 
 def published(runs: Sequence[EvaluatedRun]) -> dict[str, Any]:
-    """The published rows of the one data set, or the sentence why there are none."""
+    """The published rows of the data set, or the reason why there are none."""
     clips = [run.clips for run in runs]
     if why := why_not_comparable(clips):
         return {"why_not": why}

@@ -1,4 +1,4 @@
-"""What a run leaves behind: a table on the screen, numbers, pictures and the trained weights in a folder."""
+"""The outputs of a training run: a printed table, and numbers, pictures and weights in a folder."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ class Results:
     """Of the test clips."""
     epoch: int
     records: list[dict[str, Any]]
-    """Of the start and of every resumption."""
+    """Records of the start and of every resumption."""
 
 
 def write_results(settings: Settings, results: Results) -> None:
@@ -86,7 +86,7 @@ def _print_scores(names: tuple[str, ...], confusion: Tensor, scores: Scores) -> 
 
 
 def _draw_attention_of(path: Path, net: nn.Module, data: RunData) -> None:
-    """Draw the finest of the maps of AGA; a model without AGA has none to show."""
+    """Draw the finest maps of AGA; nothing for a model without AGA."""
     if not any(isinstance(module, GlobalConvolutionalAttention) for module in net.modules()):
         return
     shown = _one_of_each_class(data.test, most=4)
@@ -102,7 +102,7 @@ def _draw_attention_of(path: Path, net: nn.Module, data: RunData) -> None:
 
 
 def _one_of_each_class(source: ClipSource, most: int) -> list[int]:
-    """Clips of different classes; where every person shows every class in turn, also of different persons."""
+    """Clips of different classes and, if every person shows every class in turn, of different people."""
     places: dict[int, list[int]] = {}
     for index, label in enumerate(source.labels):
         places.setdefault(label, []).append(index)

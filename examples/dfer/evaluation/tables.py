@@ -105,7 +105,7 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def published_table(report: dict[str, Any]) -> str:
-    """The paper's table of the data set, then ours."""
+    """The paper's table of the data set, followed by our scores."""
     quoted = report["published"]
     if "why_not" in quoted:
         return quoted["why_not"] + "\n"
@@ -138,7 +138,7 @@ def published_table(report: dict[str, Any]) -> str:
 
 
 def as_printed(value: float | None) -> str:
-    """Scores have two decimals; the recalls of Figure 7 are whole numbers."""
+    """Scores have two decimals; Figure 7 prints whole numbers."""
     return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""What every model here takes, clips (B, T, 3, H, W), and the one error for anything else."""
+"""Check the input of every model, clips (B, T, 3, H, W), with one error message."""
 
 from torch import Tensor
 

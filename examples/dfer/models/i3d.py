@@ -55,7 +55,7 @@ class MaxPool(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        # Zeros may pad a maximum here: what is pooled comes out of a ReLU.
+        # Zero padding is correct for max pooling here, since the input comes from a ReLU.
         return max_pool3d(pad_same(x, self.kernel, self.stride), self.kernel, self.stride)
 
 

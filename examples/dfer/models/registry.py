@@ -25,8 +25,7 @@ AGDTNET_ROWS: Mapping[str, tuple[str, str]] = {
     "agdtnet": ("aga", "dtformer"),
 }
 
-# The systems that the paper compares with, and vgg16-lstm, which it does not name: from the number of classes, the
-# frames of a clip and their side.
+# The systems that the paper compares with, and vgg16-lstm. Arguments: number of classes, frames per clip, frame size.
 COMPARISON_SYSTEMS: Mapping[str, Callable[[int, int, int], nn.Module]] = {
     "c3d": lambda classes, frames, size: C3D(classes, num_frames=frames, size=size),
     "i3d": lambda classes, frames, size: I3D(classes),

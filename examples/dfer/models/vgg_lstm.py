@@ -33,7 +33,7 @@ class VGG(nn.Module):
                 channels = width
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
-        # A frame of 112 x 112 leaves 3 x 3: the linear layer, made for 224 x 224, still sees 7 x 7.
+        # A 112 x 112 frame leaves 3 x 3; adaptive pooling enlarges it to the 7 x 7 of 224 x 224 frames.
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
             nn.Linear(channels * 49, self.out_channels),

@@ -1,4 +1,4 @@
-"""ResNet18 of any width, and with it the plain net that is as large as one with AGA."""
+"""ResNet18 of any width, to build a plain network as large as one with AGA."""
 
 from collections.abc import Sequence
 
@@ -53,7 +53,7 @@ def wider_dtformer(
 
 
 def width_for_the_cost_of_aga(width: int) -> int:
-    """The fewest channels of the third stage with which the plain backbone has as many parameters as that with AGA."""
+    """The smallest third stage that gives the plain backbone as many parameters as the one with AGA."""
     with torch.device("meta"):
         aga = sum(parameters(AdaptiveGlobalAttention(channels)) for channels in (2 * width, 4 * width))
         enough = parameters(ResNet18OfWidths(usual_widths(width))) + aga

@@ -1,1 +1,1 @@
-"""From videos to clips of one face each, by several processes."""
+"""Turn videos into clips of one face each, in several processes."""

@@ -1,4 +1,4 @@
-"""Which videos there are, which folder each becomes, and which of them this process prepares."""
+"""Find the videos, name the folder of each, and choose those that this process prepares."""
 
 import os
 import re
@@ -14,13 +14,13 @@ from dfer.data.folders import VIDEOS, walk
 from dfer.errors import BadInput
 from dfer.lock import is_held, one_at_a_time
 
-# In bytes: what file systems hold, less what stands before the name of a clip that is being written.
+# In bytes: file systems allow 255, and unfinished clips have a prefix.
 LONGEST_NAME = 255 - len(".partial-")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A video and where its faces go: `folder`, with the report at `folder` + .json. name: the path that is printed."""
+    """A video and its output `folder`, with the report at `folder` + .json. name: the printed path."""
 
     video: Path
     folder: Path
@@ -36,7 +36,7 @@ class Clip:
 
 
 def find_clips(source: Path, out: Path) -> list[Clip]:
-    """Every video under `source` (or the one file), sorted; its folder under `out` has its path without the suffix."""
+    """Every video under `source`, or the one file, sorted; each folder under `out` has its path without the suffix."""
     clips = _clips_of(source, out)
     for clip in clips:
         if len(os.fsencode(clip.folder.name)) > LONGEST_NAME:
@@ -71,7 +71,7 @@ def _clips_of(source: Path, out: Path) -> list[Clip]:
 def _videos(source: Path) -> Iterator[Path]:
     for folder, names in walk(source):
         for name in names:
-            # Hidden files are not videos: macOS leaves a ._a.mp4 beside every a.mp4 that it copies.
+            # Skip hidden files: macOS writes ._a.mp4 beside a.mp4 when it copies.
             if name[0] != "." and Path(name).suffix.lower() in VIDEOS:
                 yield folder / name
 
@@ -81,7 +81,7 @@ def _printable(name: str) -> str:
 
 
 def clear_partial(clip: Clip) -> None:
-    """Removes what an interrupted run has left of this clip."""
+    """Remove what an interrupted run left of this clip."""
     shutil.rmtree(clip.partial, ignore_errors=True)
 
 
@@ -89,7 +89,7 @@ Item = TypeVar("Item")
 
 
 class Shard(NamedTuple):
-    """Every `total`-th item, from the `number`-th; counted from 1."""
+    """Every `total`-th item, starting with the `number`-th, counted from 1."""
 
     number: int
     total: int
@@ -101,7 +101,7 @@ class Shard(NamedTuple):
         return items[self.number - 1 :: self.total]
 
     def overlaps(self, other: "Shard") -> bool:
-        """Whether some item is in both, however many there are.
+        """Whether both contain a common item, for any number of items.
 
         >>> Shard(1, 2).overlaps(Shard(3, 4)), Shard(1, 2).overlaps(Shard(2, 4))
         (True, False)
@@ -111,9 +111,9 @@ class Shard(NamedTuple):
 
 @contextmanager
 def alone_in(out: Path, shard: Shard) -> Iterator[None]:
-    """Keep the shard's clips below `out`, which is made, for this process.
+    """Make `out` and lock the shard's clips for this process.
 
-    BadInput where another process has some of them, or nothing can be written.
+    Raises BadInput if another process holds some of them, or nothing can be written.
     """
 
     def refusal(other: Shard) -> str:
@@ -128,11 +128,11 @@ def alone_in(out: Path, shard: Shard) -> Iterator[None]:
             held.enter_context(one_at_a_time(out / f".shard-{shard.number}-of-{shard.total}", refusal(shard)))
         except OSError as error:
             raise BadInput(f"--out {out}: cannot be written ({error.strerror}); name another place") from None
-        # Only now: of two that start together at least one sees the other.
+        # After taking the own lock, so that at least one of two processes that start together sees the other.
         for file in out.glob(".shard-*-of-*"):
             if match := re.fullmatch(r"\.shard-(\d+)-of-(\d+)", file.name):
                 other = Shard(int(match[1]), int(match[2]))
-                # Its own file is not asked: to close it a second time would end the lock.
+                # Do not open the own file: closing it again would release the lock.
                 if other != shard and shard.overlaps(other) and is_held(file):
                     raise BadInput(refusal(other))
         yield

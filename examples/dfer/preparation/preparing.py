@@ -1,7 +1,7 @@
-"""Videos to folders of aligned faces, each with a report beside it; a folder appears whole or not at all.
+"""Turn videos into folders of aligned faces, each with a report beside it and written atomically.
 
-Faces are followed as recognise.py follows them. A clip is one of these tracks, from the first frame in which its face
-was found to the last: no other face is in it, and only its own short gaps are filled, with the nearest of its pictures.
+Faces are tracked as in recognise.py. A clip is one track, from the first frame with its face to the last. It holds no
+other face, and only its own short gaps are filled, with its nearest picture.
 """
 
 import io
@@ -27,17 +27,17 @@ from dfer.video.reading import UnreadableVideo
 from dfer.video.stopwatch import Stopwatch
 from dfer.video.watching import Sighting, Watcher
 
-# In seconds. A face that is found for less, and for less than a quarter of the video, is no person to make a clip of.
+# In seconds. Shorter tracks give no clip, unless they last a quarter of the video.
 SHORTEST_TRACK = 0.5
 
 
 def prepare_clips(
     clips: Sequence[Clip], settings: Settings, device: str, workers: int
 ) -> Generator[tuple[Clip, Report], None, None]:
-    """Each clip with its report, as they are finished, by `workers` processes.
+    """Yield each clip with its report as it is finished by one of `workers` processes.
 
-    Whatever goes wrong with a video is in its report; BadInput where the output cannot be written. However this ends,
-    it leaves no half-written clip.
+    Errors of a video are in its report. Raises BadInput if the output cannot be written. Never leaves a half-written
+    clip.
     """
     try:
         with closing(run_jobs(partial(_start, device, settings), clips, workers)) as outcomes:
@@ -56,19 +56,19 @@ def prepare_clips(
 
 
 def _start(device: str, settings: Settings) -> Callable[[Clip], Report]:
-    # One thread each: the last bits of a convolution depend on the number of threads, and with them the pictures'
-    # bytes, which should be the same with any number of workers.
+    # One thread per process: the last bits of a convolution depend on the number of threads, and the pictures must not
+    # depend on the number of workers.
     torch.set_num_threads(1)
     return partial(prepare_clip, detector=FaceDetector(device), settings=settings)
 
 
 class _Track:
-    """One face: its pictures go to `folder` as they come, numbered from its first frame."""
+    """One face: its pictures are written to `folder` as they come, numbered from its first frame."""
 
     def __init__(self, folder: Path, first: int) -> None:
         self.folder, self.first = folder, first
         self.frames = array("l")
-        self.weight = 0.0  # the areas of its boxes, summed: how long it is seen, and how large
+        self.weight = 0.0  # sum of the areas of its boxes
         folder.mkdir()
 
     def add(self, number: int, face: Sighting) -> None:
@@ -80,7 +80,7 @@ class _Track:
         return self.folder / f"{number - self.first + 1:05d}.jpg"
 
     def fill(self, times: Sequence[float]) -> None:
-        """Give each frame without the face the picture that is nearest in time."""
+        """Fill each frame without the face with the picture nearest in time."""
         for before, after in zip(self.frames, self.frames[1:], strict=False):
             for number in range(before + 1, after):
                 source = after if times[after] - times[number] < times[number] - times[before] else before
@@ -95,9 +95,9 @@ class _Track:
 
 
 def prepare_clip(clip: Clip, detector: FaceDetector, settings: Settings) -> Report:
-    """Finds, follows and aligns the faces in one pass, in which memory grows by a few bytes a frame.
+    """Detect, track and align the faces in one pass; memory grows by a few bytes per frame.
 
-    A video that cannot be read is a report like any other. OSError: the output cannot be written.
+    An unreadable video also gets a report. Raises OSError if the output cannot be written.
     """
     clear_partial(clip)
     clip.partial.mkdir(parents=True)
@@ -154,7 +154,7 @@ def _long_enough(tracks: Iterable[_Track], frames: int, duration: float) -> Iter
 
 
 def report_failure(clip: Clip, settings: Settings, problem: str) -> Report:
-    """The report of a video whose reading ended without one."""
+    """Write the report of a video whose preparation failed."""
     clear_partial(clip)
     clip.partial.mkdir(parents=True)
     report = report_of(clip, settings, status="unreadable", problem=problem)
@@ -163,14 +163,14 @@ def report_failure(clip: Clip, settings: Settings, problem: str) -> Report:
 
 
 def _jpeg(face: Tensor) -> bytes:
-    # Into memory: on a full disk Pillow, given a file, writes what fits and says nothing.
+    # Encode into memory: on a full disk Pillow silently writes truncated files.
     content = io.BytesIO()
     Image.fromarray(face.permute(1, 2, 0).contiguous().numpy()).save(content, "JPEG", quality=95, subsampling=0)
     return content.getvalue()
 
 
 def _commit(clip: Clip, report: Report, folders: Sequence[Path]) -> None:
-    # The report goes first: a folder without one is never ours, a report without its folder is work to do again.
+    # The report goes first: a folder without a report is not ours; a report without its folder is unfinished.
     write_report(clip.report, report, beside=clip.partial / "report.json")
     if folders:
         whole = folders[0]

@@ -1,4 +1,4 @@
-"""What became of each video: a JSON file beside its folder, and what is printed of it."""
+"""The report of each video: a JSON file beside its folder, and printed lines."""
 
 import json
 import os
@@ -19,18 +19,18 @@ from dfer.preparation.clips import Clip
 
 @dataclass(frozen=True)
 class Settings:
-    """What makes two preparations of one video differ."""
+    """The settings that change the output."""
 
     size: int = 112
     every: float | None = None
     """Seconds between frames; None: every frame of the video."""
     every_face: bool = False
-    """A clip for each face, in a folder of its own; else only of the one that is seen longest and largest."""
+    """A clip per face, each in its own folder; otherwise only the face that is seen longest and largest."""
 
 
 @dataclass(frozen=True)
 class ClipReport:
-    """One folder of pictures: one face, from the first frame to the last in which it was found."""
+    """One folder of pictures: one face, from its first frame to its last."""
 
     folder: str
     start: float
@@ -40,12 +40,12 @@ class ClipReport:
     """Its pictures: found + filled."""
     found: int
     filled: int
-    """Frames in between without the face, which have the nearest one's picture."""
+    """Frames between without the face, filled with the nearest picture."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """status: "prepared", "no face" or "unreadable". problem: what was damaged, if anything was."""
+    """status: "prepared", "no face" or "unreadable". problem: one line on what is damaged, or None."""
 
     video: str
     bytes: int
@@ -57,13 +57,13 @@ class Report:
     duration: float = 0.0
     frames_read: int = 0
     analysed: int = 0
-    """Frames that the interval asks for."""
+    """Analysed frames."""
     several: int = 0
     """Frames with more than one face."""
     faces: int = 0
-    """Faces that were followed for half a second or more. After a cut a person counts again."""
+    """Faces that were tracked for half a second or more. A person counts again after a cut."""
     at_once: int = 0
-    """The most faces in one frame."""
+    """Largest number of faces in one frame."""
     cuts: int = 0
 
     @property
@@ -99,13 +99,13 @@ def report_of(clip: Clip, settings: Settings, *, status: str, problem: str | Non
 
 
 def write_report(path: Path, report: Report, *, beside: Path) -> None:
-    """Whole or not at all, by way of the file `beside`."""
+    """Write the report atomically through the file `beside`."""
     beside.write_text(json.dumps(asdict(report), indent=2) + "\n")
     os.replace(beside, path)
 
 
 def summary(reports: Collection[Report], already: int) -> str:
-    """What became of all videos, in one line."""
+    """One line on all videos."""
     count = Counter(report.status for report in reports)
     prepared = [report for report in reports if report.status == "prepared"]
     parts = [
@@ -124,7 +124,7 @@ def summary(reports: Collection[Report], already: int) -> str:
 
 
 def read_report(clip: Clip, settings: Settings) -> Report | None:
-    """The report of a clip that needs no more work; None if it is still to do. What stands in its way is BadInput."""
+    """The report of a finished clip; None if it is not finished. Raises BadInput if other files are in its place."""
     try:
         content = json.loads(clip.report.read_text())
         report = Report(**content | {"clips": [ClipReport(**each) for each in content["clips"]]})
@@ -150,7 +150,7 @@ def read_report(clip: Clip, settings: Settings) -> Report | None:
 
 
 def file_size(path: Path) -> int:
-    """In bytes; 0 where it is unknown, as behind a broken link: the report then says why the video is unreadable."""
+    """In bytes; 0 if unknown, as for a broken link, whose report says why it is unreadable."""
     try:
         return path.stat().st_size
     except OSError:
@@ -158,7 +158,7 @@ def file_size(path: Path) -> int:
 
 
 class Progress:
-    """Counts clips; on a terminal only what needs attention gets a line of its own above the bar."""
+    """Progress bar over clips; on a terminal, only clips with problems get a line above it."""
 
     def __init__(self, clips: int, done: int) -> None:
         self._console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)

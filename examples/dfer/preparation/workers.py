@@ -1,4 +1,4 @@
-"""Jobs in several processes, any of which may die without ending the run or losing track of its job."""
+"""Run jobs in several processes; a process that dies ends neither the run nor loses its job."""
 
 import multiprocessing
 import os
@@ -18,17 +18,17 @@ Result = TypeVar("Result")
 
 
 class WorkerDied(Exception):
-    """The process ended in the middle of its job: killed for memory, or by a fault in compiled code."""
+    """The process ended during its job: killed for memory, or by a fault in compiled code."""
 
 
 def run_jobs(
     start: Callable[[], Callable[[Job], Result]], jobs: Sequence[Job], workers: int
 ) -> Generator[tuple[Job, Result | Exception], None, None]:
-    """Every job with its result or its exception, in the order in which they end.
+    """Yield every job with its result or exception, in the order in which they end.
 
-    `start` is called once in each process and gives the function that does a job there; both are pickled. A process
-    that dies gives WorkerDied for its job, and another takes its place. Leaving the iterator ends all processes, and
-    so does the death of this one, however sudden.
+    `start` is called once in each process and returns the function that does a job there; jobs and `start` are pickled.
+    A process that dies gives WorkerDied for its job and is replaced. Closing the iterator ends all processes, and so
+    does the death of this process.
     """
     waiting = list(reversed(jobs))
     busy: dict[Connection, tuple[BaseProcess, Job]] = {}
@@ -39,7 +39,7 @@ def run_jobs(
 
     def give(process: BaseProcess, connection: Connection) -> None:
         busy[connection] = process, waiting.pop()
-        with suppress(OSError):  # a process that is dead already is found so when its answer is read
+        with suppress(OSError):  # a dead process is noticed when its answer is read
             connection.send(busy[connection][1])
 
     try:
@@ -71,7 +71,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 
 def _begin(start: Callable[[], object]) -> tuple[BaseProcess, Connection]:
-    # Not forked: the parent's threads and its CUDA would not survive that.
+    # Not forked: threads and CUDA do not survive a fork.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(start, theirs), daemon=True)
@@ -81,8 +81,8 @@ def _begin(start: Callable[[], object]) -> tuple[BaseProcess, Connection]:
 
 
 def _serve(start: Callable[[], Callable[[Job], Result]], connection: Connection) -> None:
-    # Ctrl-C reaches every process of the terminal, and a scheduler's SIGTERM every process of the job: it is the
-    # parent that decides what becomes of its workers.
+    # Ctrl-C reaches every process of the terminal, and a scheduler's SIGTERM every process of the job. The parent
+    # decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -90,7 +90,7 @@ def _serve(start: Callable[[], Callable[[Job], Result]], connection: Connection)
     while True:
         try:
             job = connection.recv()
-        except EOFError:  # the parent was interrupted before it had a job for this process
+        except EOFError:  # the parent ended before it had a job for this process
             return
         try:
             do = do or start()
@@ -98,7 +98,7 @@ def _serve(start: Callable[[], Callable[[Job], Result]], connection: Connection)
         except (BadInput, OSError) as error:
             connection.send(error)
         except Exception as error:
-            # Not every exception survives the way to another process.
+            # Not every exception can be pickled.
             connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
 
 

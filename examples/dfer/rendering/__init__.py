@@ -1,1 +1,1 @@
-"""Rendered faces: who is seen, how the face moves, how it is painted."""
+"""Rendered faces: identity, motion and painting."""

@@ -1,4 +1,4 @@
-"""Rendered faces framed as detected faces are: the five points of each frame lie where aligned faces have them."""
+"""Rendered faces framed like aligned detections: the five points of each frame match the template."""
 
 from dataclasses import replace
 
@@ -9,12 +9,12 @@ from dfer.rendering.identity import Identity
 from dfer.rendering.motion import Motion
 from dfer.video.alignment import TEMPLATE, similarity
 
-# How far a detector misses the points, through a clip and in a frame; a picture is 2 wide in these units.
+# Detector noise of the points, per clip and per frame; a picture is 2 units wide.
 CLIP_NOISE, FRAME_NOISE = 0.03, 0.012
 
 
 def face_points(person: Identity, motion: Motion) -> Tensor:
-    """Where the painter puts eyes, nose and corners of the mouth on the head: (B, T, 5, 2) as (x, y).
+    """Positions of eyes, nose and corners of the mouth on the painted head: (B, T, 5, 2) as (x, y).
 
     `person` has one row a clip, `motion` one a clip and frame.
     """

@@ -1,4 +1,4 @@
-"""Who a rendered face is: shape, colours, hair, glasses; and where: the light, the wall, what hides it."""
+"""Identity of a rendered face (shape, colours, hair, glasses) and its scene (light, wall, occlusion)."""
 
 from dataclasses import dataclass, fields
 from typing import TypeVar
@@ -46,7 +46,7 @@ Rows = TypeVar("Rows", "Identity", "Scene")
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays with a person; each entry (people,), colours (people, 3)."""
+    """Attributes of people; each entry (people,), colours (people, 3)."""
 
     skin: Tensor
     hair: Tensor
@@ -72,7 +72,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Scene:
-    """What changes from clip to clip but not within one; each entry (clips,), colours (clips, 3)."""
+    """Attributes of clips, constant within a clip; each entry (clips,), colours (clips, 3)."""
 
     wall: Tensor
     light_x: Tensor

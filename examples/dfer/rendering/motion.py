@@ -1,4 +1,4 @@
-"""What a rendered face does: seven expressions as trajectories of brows, lids, nose and mouth, and the pose."""
+"""Motion of a rendered face: seven expressions as trajectories of brows, lids, nose and mouth, and head pose."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ def _smoothstep(x: Tensor) -> Tensor:
 
 
 def _sway(size: float, time: Tensor, clips: int, generator: torch.Generator) -> Tensor:
-    """A start somewhere, a drift, and a slow oscillation."""
+    """A random start, a drift and a slow oscillation."""
     start = _uniform(-size, size, clips, generator)
     drift = _uniform(-size, size, clips, generator) * (time - 0.5)
     phase = _uniform(0, 6.28, clips, generator)

@@ -40,7 +40,7 @@ def _colour(red_green_blue: Sequence[float]) -> Tensor:
 
 
 class _Painter:
-    """One batch of frames; what person, scene and motion hold is (N, 1, 1) here, and colours are (N, 3, 1, 1)."""
+    """One batch of frames; values of person, scene and motion are (N, 1, 1) here, colours (N, 3, 1, 1)."""
 
     def __init__(self, person: Identity, scene: Scene, motion: Motion, time: Tensor, size: int) -> None:
         def column(rows: Identity | Scene | Motion) -> dict[str, Tensor]:
@@ -233,7 +233,7 @@ class _Painter:
         canvas.paint(frame, canvas.cover(bridge) * who["glasses"])
 
     def occluder(self) -> None:
-        """Something that passes between camera and face: out of focus, in the colour of a sleeve."""
+        """An out-of-focus object between camera and face, in the colour of a sleeve."""
         scene, canvas = self.scene, self.canvas
         x = self.page_x - scene["occluder_x"] - scene["occluder_speed"] * (self.time - 0.5)
         y = self.page_y - scene["occluder_y"]
