@@ -1,0 +1,186 @@
+"""Runs of small CNNs on pictures: a protocol fixed in a file, and one record for each run."""
+
+import copy
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+import agdt_layers
+from agdt_layers.attention import AdaptiveGlobalAttention
+from dfer.atomic_files import whole_file
+from dfer.data.clips import seeded
+from dfer.errors import BadInput
+from dfer.experiments.fashion_mnist import CLASSES, read_part
+from dfer.experiments.picture_nets import picture_net
+
+Record = dict[str, Any]
+
+
+class Run(NamedTuple):
+    pictures: int
+    row: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.pictures}-{self.row.replace(', ', '-').replace(' ', '-')}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The section "pictures" of docs/experiments/protocol.json; `settings` goes into every record.
+
+    Attributes:
+        seeds: how many each row has, seeds 0, 1, 2, ...
+        training_pictures: sizes of the training set, each an experiment of its own.
+        epochs, batch_size: by size of the training set, as text because JSON has no other keys.
+        comparisons: pairs of rows that are tested, with Holm's correction over all sizes.
+        described: pairs whose difference is given without a test.
+    """
+
+    seeds: Mapping[str, int]
+    training_pictures: Sequence[int]
+    epochs: Mapping[str, int]
+    batch_size: Mapping[str, int]
+    learning_rate: float
+    weight_decay: float
+    comparisons: Sequence[Sequence[str]]
+    described: Sequence[Sequence[str]]
+
+    @classmethod
+    def read(cls, path: Path) -> "Protocol":
+        try:
+            section = json.loads(path.read_text())["pictures"]["design"]
+            return cls(**section)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BadInput(f"{path}: expected the protocol's JSON with the section pictures; restore it") from None
+
+    def settings(self, run: Run) -> Record:
+        return {
+            "epochs": self.epochs[str(run.pictures)],
+            "batch_size": self.batch_size[str(run.pictures)],
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+        }
+
+    def runs(self) -> list[Run]:
+        """The small training set first, then seed by seed: if time ends early, whole seeds can be compared."""
+        return [
+            Run(pictures, row, seed)
+            for pictures in sorted(self.training_pictures)
+            for seed in range(max(self.seeds.values()))
+            for row, count in self.seeds.items()
+            if seed < count
+        ]
+
+
+def finished(folder: Path, protocol: Protocol) -> dict[Run, Record]:
+    """Records that are there; one that was made with other settings is refused."""
+    done = {}
+    for run in protocol.runs():
+        path = folder / f"{run.name}.json"
+        if not path.exists():
+            continue
+        try:
+            record = json.loads(path.read_text())
+            settings, made = record["settings"], Run(record["pictures"], record["row"], record["seed"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BadInput(f"{path} is not the record of a run; delete it, and the run is made again") from None
+        if made != run or settings != protocol.settings(run):
+            raise BadInput(f"{path}: made by another protocol, with {settings}, not {protocol.settings(run)}; "
+                           "name another --out")  # fmt: skip
+        done[run] = record
+    return done
+
+
+def make(folder: Path, data: Path, protocol: Protocol, runs: Sequence[Run]) -> Iterator[tuple[Run, Record]]:
+    """Train and test each run in one thread, and write its record before yielding it."""
+    torch.set_num_threads(1)
+    training, test = read_part(data, "train"), read_part(data, "t10k")
+    for size in protocol.training_pictures:
+        if size > len(training[1]):
+            raise BadInput(f"{data}: expected at least {size} training pictures, got {len(training[1])}")
+    for run in runs:
+        record = train_and_test(run, protocol.settings(run), training, test)
+        with whole_file(folder / f"{run.name}.json") as path:
+            path.write_text(json.dumps(record, indent=1) + "\n")
+        yield run, record
+
+
+def train_and_test(run: Run, settings: Record, training: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Record:
+    """The record of a run. Its seed draws the training pictures, their order and the flips, alike for every row."""
+    began = time.process_time()
+    drawn = torch.Generator().manual_seed(seeded(run.seed, "pictures", 0))
+    chosen = torch.randperm(len(training[1]), generator=drawn)[: run.pictures]
+    pictures, labels = normalised(training[0][chosen]), training[1][chosen]
+    torch.manual_seed(run.seed)
+    net = picture_net(run.row, CLASSES)
+    optimiser = torch.optim.AdamW(
+        net.parameters(), settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
+    )
+    epochs, batch = settings["epochs"], settings["batch_size"]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings["learning_rate"], total_steps=epochs * -(-len(labels) // batch), pct_start=0.2
+    )
+    net.train()
+    for _ in range(epochs):
+        for index in torch.randperm(len(labels), generator=drawn).split(batch):
+            flip = torch.rand(len(index), 1, 1, 1, generator=drawn) < 0.5
+            inputs = torch.where(flip, pictures[index].flip(3), pictures[index])
+            loss = cross_entropy(net(inputs), labels[index])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    net.eval()
+    with torch.no_grad():
+        answers = torch.cat([net(normalised(part)).argmax(dim=1) for part in test[0].split(500)])
+    return {
+        "pictures": run.pictures, "row": run.row, "seed": run.seed, "settings": settings,
+        "accuracy": float((answers == test[1]).double().mean()),
+        "last_loss": loss.item(),
+        "gates": gate_spread(net, normalised(test[0][:500])),
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "multiply_adds": multiply_adds(net),
+        "versions": {"agdt_layers": agdt_layers.__version__, "torch": torch.__version__},
+        "core_seconds": time.process_time() - began,
+    }  # fmt: skip
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """By the mean and the deviation of Fashion-MNIST's training pictures, as usually given."""
+    return (pictures.float() / 255 - 0.286) / 0.353
+
+
+def gate_spread(net: nn.Module, pictures: Tensor) -> list[dict[str, float]]:
+    """For each layer with a gate, over pictures and channels: mean, deviation, and the mean deviation in a channel."""
+    found: list[dict[str, float]] = []
+
+    def keep(layer: nn.Module, inputs: object, output: tuple[Tensor, Tensor | None]) -> None:
+        gate = output[1]
+        if gate is not None:
+            within = gate.std(dim=0).mean()
+            found.append({"mean": float(gate.mean()), "sd": float(gate.std()), "sd_in_channel": float(within)})
+
+    layers = [layer.channel for layer in net.modules() if isinstance(layer, AdaptiveGlobalAttention)]
+    hooks = [layer.register_forward_hook(keep) for layer in layers]
+    with torch.no_grad():
+        net(pictures)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def multiply_adds(net: nn.Module) -> int:
+    """Of one picture, convolutions and matrix products alone."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copy.deepcopy(net).eval()(torch.zeros(1, 1, 28, 28))
+    return int(counter.get_total_flops()) // 2
