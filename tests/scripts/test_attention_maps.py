@@ -26,7 +26,7 @@ def talking_face_file() -> Path:
 
 
 def write_run(folder: Path, lists: Path, attention: str = "aga", test: str = "test", **changes: Any) -> Path:
-    """The folder of a run of train.py, without the training."""
+    """A run's folder without training."""
     folder.mkdir(parents=True)
     net = {"model": "agdtnet", "attention": attention, "temporal": "mean", "dropout": 0.0}
     seen = {"classes": NAMES, "frames": 2, "net": net} | changes
@@ -68,7 +68,7 @@ def test_maps_and_curves_of_test_clips(run: Path, capsys: pytest.CaptureFixture[
 
 
 def drawn_rows(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is drawn from now on: of each picture the rows and the captions."""
+    """Rows and captions of every picture drawn."""
     drawn: list[Any] = []
     monkeypatch.setattr(attention_maps, "draw_maps", lambda path, clips, *shown: drawn.append(shown))
     return drawn
@@ -112,7 +112,7 @@ def test_a_video(run: Path, tmp_path: Path) -> None:
     assert [path.name for path in out.iterdir()] == ["attention_maps.png"]
 
 
-def test_clips_of_every_class_are_taken_in_turn() -> None:
+def test_chosen_clips_alternate_between_classes() -> None:
     assert spread_over_classes([0, 0, 0, 1, 1, 1, 2, 2, 2], 5) == [0, 4, 8, 1, 5]
     assert spread_over_classes([1, 1, 0], 9) == [0, 2, 1]
 

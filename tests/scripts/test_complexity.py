@@ -1,4 +1,4 @@
-"""complexity.py from end to end, on a clip small enough for a test."""
+"""complexity.py end to end on a small clip."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""evaluate.py from end to end: train, kill, resume, evaluate, compare; other clips, published rows, bad input."""
+"""evaluate.py end to end: train, kill, resume, evaluate, compare; other clips, published rows, bad input."""
 
 import csv
 import json
@@ -39,7 +39,7 @@ def _tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_run(
     folder: Path, *, seed: int = 0, classes: tuple[str, ...] = NAMES, trained_on: str = "a list", **clips: object
 ) -> Path:
-    """The folder of a run of train.py, without the training."""
+    """A run's folder without training."""
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     facts = TrainedFacts(
@@ -103,7 +103,7 @@ def test_train_kill_resume_evaluate_compare(tmp_path: Path, lists: Path, capsys:
     assert both["runs"][0]["uar_interval"] == row["uar_interval"], "the same clips are drawn"
 
 
-def test_what_is_written(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_outputs_are_written(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", test_list=lists / "test.txt")
     out = tmp_path / "new/out"
     assert main([str(run / "weights.safetensors"), "--out", str(out), "--resamples", "50", "--seed", "3"]) == 0
@@ -145,18 +145,18 @@ def test_folds(tmp_path: Path, lists: Path) -> None:
     assert "comparison" not in report
 
 
-def test_a_data_set_that_lies_elsewhere_now_keeps_its_fold(tmp_path: Path, lists: Path) -> None:
+def test_moved_data_set_keeps_its_fold(tmp_path: Path, lists: Path) -> None:
     write_dfew(tmp_path / "DFEW")
     run = write_run(tmp_path / "run", classes=EXPRESSIONS, trained_on="DFEW, fold 3", dfew=tmp_path / "old", fold=3)
     assert main([str(run), "--dfew", str(tmp_path / "DFEW")]) == 0
     (out,) = run.glob("evaluation-on-dfew-*")
     assert report_in(out)["runs"][0]["clips"] == "DFEW, fold 3"
-    # Settings hold a fold even where no data set has one.
+    # Settings hold a fold even if the data set has none.
     listed = write_run(tmp_path / "listed", classes=EXPRESSIONS, test_list=lists / "test.txt", fold=1)
     assert main([str(listed), "--dfew", str(tmp_path / "DFEW")]) == 2
 
 
-def test_other_clips_than_the_runs_own(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clips_other_than_the_runs_own(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", test_list=lists / "test.txt")
     other = write_coloured_list(lists, "other", [0, 1, 2], 5)
     assert main([str(run)]) == 0
@@ -243,7 +243,7 @@ def test_same_net_twice_is_refused(tmp_path: Path, lists: Path, capsys: pytest.C
 def test_a_clip_in_a_store_is_the_clip_of_its_folder(
     tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Else the same clips, read from two places, would be pooled as if they were two folds."""
+    """Otherwise the same clips from two places would be pooled like two folds."""
     pack(lists, tmp_path / "store", 16)
     runs = [
         write_run(tmp_path / "a", seed=1, test_list=lists / "test.txt"),
@@ -263,7 +263,7 @@ def test_published_rows_appear_only_for_the_same_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_dfew(tmp_path / "DFEW")
-    # The net's classes in another order than DFEW's: by their names they are the same.
+    # The network's classes are ordered differently from DFEW's and are matched by name.
     run = write_run(tmp_path / "run", classes=tuple(reversed(EXPRESSIONS)), dfew=tmp_path / "DFEW", fold=2)
     assert main([str(run)]) == 0
     report = report_in(run)
@@ -332,7 +332,7 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
     assert not list(tmp_path.rglob("evaluation*")), "nothing is written"
 
 
-def test_a_broken_frame(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_frame_is_refused_in_one_line(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", test_list=lists / "test.txt")
     for frame in (lists / "test5").iterdir():
         frame.write_bytes(b"not a picture")

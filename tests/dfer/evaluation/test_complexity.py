@@ -1,4 +1,4 @@
-"""Counting a model's cost: what is counted, what is not, and that the model is left as it was."""
+"""The cost of a model: what counts, and that the model is unchanged."""
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +36,11 @@ class Steps(nn.Module):
         return y.relu_().sum()
 
 
-def test_views_and_allocations_are_no_launches() -> None:
+def test_views_and_allocations_are_not_counted() -> None:
     assert count_launches(Steps(), torch.zeros(2, 3, 5)) == 3
 
 
-def test_one_clips_cost() -> None:
+def test_cost_of_one_clip() -> None:
     net = Net()
     cost = complexity(net, SHAPE, device="cpu", seconds=0.0)
     parameters = 5 * 3 * 9 + 4 * 7 * (5 + 7 + 2) + 14

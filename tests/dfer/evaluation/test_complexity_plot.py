@@ -1,4 +1,4 @@
-"""The picture of cost against score shows the figures of its rows."""
+"""The plot of cost against score shows the figures of its rows."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Axes:
     return drawn
 
 
-def test_discs_stand_at_cost_and_score_and_at_the_printed_cost_where_it_differs(axes: Axes) -> None:
+def test_discs_are_at_counted_and_printed_cost(axes: Axes) -> None:
     discs = [tuple(disc.get_offsets()[0]) for disc in axes.collections]
     assert discs == [(4, 62), (8, 55), (2, 58), (3, 58)]
     assert [disc.get_sizes()[0] for disc in axes.collections] == [20, 20, 20, 30]
@@ -36,7 +36,7 @@ def test_discs_stand_at_cost_and_score_and_at_the_printed_cost_where_it_differs(
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([3, 2], [58, 58])
 
 
-def test_labels_point_at_their_discs_and_all_fits_in(axes: Axes) -> None:
+def test_labels_point_at_their_discs_inside_the_figure(axes: Axes) -> None:
     assert {(text.get_text(), text.xy) for text in axes.texts} == {
         ("ours  62.00", (4, 62)),
         ("same  55.00", (8, 55)),

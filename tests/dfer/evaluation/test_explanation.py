@@ -1,4 +1,4 @@
-"""Areas, their intervals over clips, and what is said of a map."""
+"""Areas under curves, their intervals over clips, and verdicts on maps."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from dfer.evaluation.perturbation import STEPS, Curves
 
 
 def flat(*heights: float) -> Tensor:
-    """A curve a clip, of constant height: its area."""
+    """One curve of constant height, which is its area, per clip."""
     return torch.tensor(heights).double()[:, None].expand(-1, STEPS + 1)
 
 
@@ -72,7 +72,7 @@ class BrightPlace(nn.Module):
         return torch.stack([torch.zeros_like(bright), 400 * (bright - 0.02)], dim=1)
 
 
-def test_a_map_that_follows_what_decides_is_better_than_random() -> None:
+def test_map_of_decisive_pixels_beats_random_maps() -> None:
     clips = 0.3 * torch.rand(6, 2, 3, 24, 24)
     for clip, (row, column) in enumerate(((0, 0), (8, 16), (16, 8), (16, 16), (0, 8), (8, 0))):
         clips[clip, :, :, row : row + 8, column : column + 8] = 1

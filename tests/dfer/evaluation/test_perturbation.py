@@ -10,7 +10,7 @@ B, T, H, W, CLASSES = 2, 3, 7, 11, 5
 
 
 class Model(nn.Module):
-    """Mixes all pixels, each with a weight of its own: no two orders of pixels have the same curve."""
+    """Weights each pixel differently, so that no two orders of pixels have the same curve."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Model(nn.Module):
 def literal_curve(
     model: nn.Module, clip: Tensor, nothing: Tensor, enlarged: Tensor, answer: int, *, deletion: bool
 ) -> list[float]:
-    """Pixel by pixel: sort each frame's, then take the first so many away, or give them back."""
+    """Literal: sort the pixels of each frame, then remove or add the first ones."""
     scores = []
     for step in range(STEPS + 1):
         mixed = clip.clone() if deletion else nothing.clone()
@@ -37,7 +37,7 @@ def literal_curve(
 
 
 @pytest.mark.parametrize("fill", ["blur", "grey"])
-def test_the_curves_are_those_of_the_literal_transcription(fill: str) -> None:
+def test_curves_match_the_literal_transcription(fill: str) -> None:
     model, clips = Model().double(), torch.randn(B, T, 3, H, W).double()
     maps, answers = torch.rand(B, T, H, W), torch.tensor([1, 4])
     maps[0, 0, :3] = 0.5  # Equal pixels have an order too.
@@ -50,7 +50,7 @@ def test_the_curves_are_those_of_the_literal_transcription(fill: str) -> None:
             assert found.insertion[b].tolist() == pytest.approx(literal_curve(*case, deletion=False), abs=1e-6)
 
 
-def test_the_ends_are_the_clip_and_nothing() -> None:
+def test_curves_end_at_the_whole_and_the_empty_clip() -> None:
     model, clips = Model(), torch.randn(B, T, 3, H, W)
     answers = torch.tensor([0, 2])
     found = curves(model, clips, torch.rand(B, T, 2, 3), answers, fill="blur")
@@ -63,7 +63,7 @@ def test_the_ends_are_the_clip_and_nothing() -> None:
     torch.testing.assert_close(found.insertion[:, 0], none)
 
 
-def test_area_by_hand() -> None:
+def test_area_matches_a_hand_computed_example() -> None:
     assert float(area(shares())) == pytest.approx(0.5)
     assert area(torch.tensor([[1.0] * (STEPS + 1), [1.0] + [0.0] * STEPS])).tolist() == pytest.approx([1, 0.5 / STEPS])
 
@@ -88,7 +88,7 @@ def test_removed_regions_keep_no_detail() -> None:
 
 
 class Spot(nn.Module):
-    """Class 1 where the pixels of one place are bright; no other pixel matters."""
+    """Class 1 if the pixels of one region are bright; no other pixel matters."""
 
     def forward(self, clips: Tensor) -> Tensor:
         bright = clips[..., 8:16, 16:24].mean(dim=(1, 2, 3, 4))

@@ -1,4 +1,4 @@
-"""The pictures of a run, as far as they can be held by value."""
+"""The values in the pictures of a run."""
 
 from pathlib import Path
 

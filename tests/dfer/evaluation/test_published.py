@@ -1,4 +1,4 @@
-"""The published figures are those that the paper prints, and stand beside ours only where the clips are the same."""
+"""The published figures match the paper and are shown only for the same clips."""
 
 import re
 from dataclasses import replace
@@ -69,7 +69,7 @@ def test_tables_and_figures_have_the_papers_numbers() -> None:
     assert numbers == {"ferv39k": (3, 5), "dfew": (4, 6), "daisee": (5, 7)}
 
 
-def test_a_row_says_whose_figure_it_is() -> None:
+def test_each_row_names_its_source() -> None:
     for table in SCORES.values():
         own = {row.system for row in table.rows if table.source(row) == f"Table {table.number}, its own result"}
         others = {row.system for row in table.rows if table.source(row) == f"Table {table.number}, another system"}

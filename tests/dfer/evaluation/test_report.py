@@ -1,4 +1,4 @@
-"""The report on one trained net or several: by run, over runs, one against another."""
+"""Reports on one or several networks: by run, over runs, compared."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_one_run() -> None:
 
 
 def test_folds_are_averaged_and_pooled() -> None:
-    """Clip by clip, of different sizes: the mean of the folds' WAR is not the WAR of all clips."""
+    """Folds of different sizes: the mean WAR of the folds is not the WAR of all clips."""
     folds = [run("one", GOOD, clips="a"), run("two", [1, 1, 1], truths=[0, 1, 1], clips="b")]
     report = make_report(folds, seed=0)
     over = report["over_runs"]
@@ -79,7 +79,7 @@ def test_folds_are_averaged_and_pooled() -> None:
     assert "| all clips pooled | 11 | 80.00 | 81.82 |" in markdown(report)
 
 
-def test_a_class_that_one_fold_lacks_is_averaged_over_the_others() -> None:
+def test_class_missing_in_one_fold_is_averaged_over_the_others() -> None:
     folds = [run("one", [0, 2], truths=[0, 2], clips="a"), run("two", [0, 0], truths=[0, 0], clips="b")]
     assert make_report(folds, seed=0)["over_runs"]["recall"] == {"dark": 1.0, "grey": None, "bright": 1.0}
 
@@ -101,7 +101,7 @@ def test_runs_on_the_same_clips_are_compared() -> None:
 
 
 def test_the_differences_are_paired() -> None:
-    """Two runs that are right on the same clips have a difference of 0 in every resample."""
+    """Runs with the same correct clips differ by 0 in every resample."""
     other = [2 if answer != truth else answer for truth, answer in zip(TRUTHS, BAD, strict=True)]
     (row,) = make_report([run("one", BAD), run("two", other)], seed=0)["comparison"]
     assert row["uar_interval"] == [0, 0]
@@ -138,7 +138,7 @@ def test_a_table_of_the_paper_stands_above_ours_with_the_digits_that_it_prints(m
 
 
 def test_runs_that_share_some_test_clips_are_not_joined() -> None:
-    """Averaged they would be neither seeds nor folds, and pooled the shared clips would count twice."""
+    """They are neither seeds nor folds, and pooling would count the shared clips twice."""
     one, other = run("one", GOOD, clips="a"), run("two", BAD[:4], truths=TRUTHS[:4], clips="a")
     with pytest.raises(BadInput, match="one and two share 4 of their 8 and 4 test clips; runs are joined only if"):
         make_report([one, other], seed=0)

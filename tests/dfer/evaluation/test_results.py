@@ -1,4 +1,4 @@
-"""What a run leaves behind, by value."""
+"""The values in the outputs of a run."""
 
 import json
 from pathlib import Path

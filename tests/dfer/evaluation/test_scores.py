@@ -19,7 +19,7 @@ def test_scores_match_a_hand_computed_example() -> None:
 
 
 def test_an_absent_class_has_no_recall_and_does_not_count() -> None:
-    """Also where it is answered: the two wrong answers cost recall where they belong, and nothing else."""
+    """Even if it is predicted: the two wrong predictions only lower the recall of their own classes."""
     scores = scores_of(torch.tensor([[1, 1, 0], [0, 0, 0], [0, 1, 3]]))
     assert scores.recall == [0.5, None, 0.75]
     assert scores.uar == pytest.approx(0.625)
@@ -49,7 +49,7 @@ def test_each_resample_has_the_scores_of_its_confusion_matrix() -> None:
     assert found.uar.unique().numel() > 5
 
 
-def test_clips_are_drawn_within_their_class_each_as_often_as_another() -> None:
+def test_clips_are_drawn_uniformly_within_their_class() -> None:
     drawn = draw_clips(TRUTHS, 4000, (0,))
     assert [clips.shape for clips in drawn] == [(4000, 5), (4000, 2), (4000, 4)]
     for label, clips in zip((0, 1, 3), drawn, strict=True):
@@ -59,14 +59,14 @@ def test_clips_are_drawn_within_their_class_each_as_often_as_another() -> None:
         assert (clips.sort(dim=1).values.diff(dim=1) == 0).any(), "with replacement"
 
 
-def test_a_seed_gives_the_same_draws_and_another_others() -> None:
+def test_draws_are_reproducible_by_seed() -> None:
     first, again, other, fold = (draw_clips(TRUTHS, 9, seed) for seed in ((1, 0), (1, 0), (2, 0), (1, 1)))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, fold, strict=True))
 
 
-def test_the_interval_of_one_class_is_that_of_the_binomial() -> None:
+def test_interval_of_one_class_is_binomial() -> None:
     truths, right = torch.zeros(400, dtype=torch.long), torch.arange(400) < 300
     found = resample(right, draw_clips(truths, 4000, (0,)))
     low, high = interval(found.uar)
@@ -75,7 +75,7 @@ def test_the_interval_of_one_class_is_that_of_the_binomial() -> None:
     assert high == pytest.approx(0.75 + wide, abs=0.006)
 
 
-def test_the_interval_leaves_a_fortieth_on_each_side() -> None:
+def test_interval_leaves_a_fortieth_on_each_side() -> None:
     assert interval(torch.arange(1001).double()) == pytest.approx((25, 975))
 
 

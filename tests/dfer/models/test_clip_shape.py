@@ -1,4 +1,4 @@
-"""One readable error for every way in which clips can be wrong."""
+"""A readable error for every wrong shape."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Former-DFER: its encoder layer against the formula, and where its two transformers look."""
+"""Former-DFER: its encoder layer against the formula, and the inputs of its two transformers."""
 
 import math
 

@@ -57,7 +57,7 @@ def test_the_count_is_the_published_one(name: str) -> None:
     assert_prints_as(multiply_adds(on_meta(name, size), size, convolutions_only) / 1e9, giga)
 
 
-def test_what_the_docstrings_say_of_other_counts() -> None:
+def test_docstrings_state_the_other_counts() -> None:
     assert round(multiply_adds(on_meta("i3d"), 112, False) / 1e9, 2) == 6.98
     vgg = [multiply_adds(on_meta(f"vgg{depth}-lstm"), 112, False) / 1e9 for depth in (11, 13, 16)]
     assert [round(count, 1) for count in vgg] == [31.9, 46.7, 63.4]

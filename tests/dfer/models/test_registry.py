@@ -1,4 +1,4 @@
-"""What the trainer asks of every model: clips in, scores out, each clip for itself, in the order of its frames."""
+"""The contract of every model: scores for clips, independent clips, ordered frames."""
 
 import copy
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def clips(seed: int = 1) -> Tensor:
 
 @pytest.fixture(scope="module", params=BUILT)
 def built(request: pytest.FixtureRequest) -> nn.Module:
-    """One model of each name; batch norm has seen clips, else next to nothing reaches the classifier."""
+    """One model per name, with batch norm statistics from clips, so that signal reaches the classifier."""
     torch.manual_seed(0)
     model = build_model(request.param, CLASSES, FRAMES, size=SIZE)
     norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm2d, nn.BatchNorm3d))]
@@ -39,7 +39,7 @@ def built(request: pytest.FixtureRequest) -> nn.Module:
 
 @pytest.fixture
 def model(built: nn.Module) -> Iterator[nn.Module]:
-    """The model in eval mode, given back as it was."""
+    """The model in eval mode, restored afterwards."""
     buffers = {name: value.clone() for name, value in built.named_buffers()}
     yield built.eval()
     built.zero_grad()
@@ -48,7 +48,7 @@ def model(built: nn.Module) -> Iterator[nn.Module]:
             value.copy_(buffers[name])
 
 
-def test_clips_become_scores(model: nn.Module) -> None:
+def test_clips_give_one_score_per_class(model: nn.Module) -> None:
     assert model(clips()).shape == (BATCH, CLASSES)
 
 
@@ -105,7 +105,7 @@ def test_training_moves_batch_norms_statistics_and_draws_dropout(model: nn.Modul
     assert not any(m.training for m in model.modules())
 
 
-def test_a_model_loads_its_own_weights(model: nn.Module) -> None:
+def test_model_loads_its_own_weights(model: nn.Module) -> None:
     report = load_weights(model, copy.deepcopy(model.state_dict()))
     assert report.target == "network"
     assert not report.missing
@@ -165,7 +165,7 @@ def takes(name: str, frames: int, size: int) -> bool:
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
-def test_the_page_says_which_clips_a_model_takes(name: str) -> None:
+def test_docs_state_which_clips_each_model_takes(name: str) -> None:
     page = (Path(__file__).parents[3] / "docs" / "inputs.md").read_text(encoding="utf-8")
     row = next(line for line in page.splitlines() if f"`{name if name in page else 'agdtnet'}`" in line)
     _, _, frames, side, *_ = (cell.strip() for cell in row.split("|"))

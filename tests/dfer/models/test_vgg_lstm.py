@@ -1,4 +1,4 @@
-"""VGG + LSTM: the ecosystem's keys, so that its files load, and the LSTM's last output."""
+"""VGG + LSTM: torchvision's keys, so that its files load, and the LSTM's last output."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from agdt_layers import load_weights
 from dfer.models.vgg_lstm import VGG, VGGLSTM
 
-# Where the convolutions stand in the ecosystem's ``features``.
+# Indices of the convolutions in torchvision's ``features``.
 CONVOLUTIONS = {
     11: (0, 3, 6, 8, 11, 13, 16, 18),
     13: (0, 2, 5, 7, 10, 12, 15, 17, 20, 22),
@@ -15,7 +15,7 @@ CONVOLUTIONS = {
 
 
 @pytest.mark.parametrize("depth", CONVOLUTIONS)
-def test_the_keys_are_the_ecosystems(depth: int) -> None:
+def test_keys_match_torchvision(depth: int) -> None:
     with torch.device("meta"):
         state = VGG(depth).state_dict()
     names = [f"features.{index}" for index in CONVOLUTIONS[depth]] + ["classifier.0", "classifier.3"]
@@ -27,7 +27,7 @@ def test_a_vgg_file_goes_into_the_backbone() -> None:
     with torch.device("meta"):
         net = VGGLSTM(7, depth=11)
         keys = VGG(11).state_dict()
-    # Tensors of the right shapes that take no room: one number each, seen everywhere.
+    # Expanded tensors of the right shapes: one number each in memory.
     state = {key: torch.zeros(()).expand(value.shape) for key, value in keys.items()}
     report = load_weights(
         net.to_empty(device="cpu"), state | {"classifier.6.weight": torch.zeros(()).expand(1000, 4096)}
@@ -44,7 +44,7 @@ def test_a_frame_of_112_still_fills_the_first_linear_layer() -> None:
 
 
 class Mean(torch.nn.Module):
-    """Stands in for VGG, whose half gigabyte is not what is tested here."""
+    """A small stand-in for VGG, which takes half a gigabyte."""
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         return frames.mean(dim=(1, 2, 3))[:, None].expand(-1, VGG.out_channels)

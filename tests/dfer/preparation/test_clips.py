@@ -1,4 +1,4 @@
-"""Which videos are found, and which folders they become."""
+"""Finding videos and naming their folders."""
 
 import os
 from pathlib import Path

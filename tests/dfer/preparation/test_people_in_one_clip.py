@@ -20,7 +20,7 @@ from helpers.videos import write_video
 
 HEIGHT, WIDTH = 200, 560
 TINTS = {"red": (1.0, 0.7, 0.7), "green": (0.7, 1.0, 0.7), "blue": (0.7, 0.7, 1.0)}
-# Where a person's picture, 144 x 176, begins.
+# Corner of a person's picture, 144 x 176.
 PLACES = {"red": (10, 0), "green": (40, 190), "blue": (20, 380)}
 
 
@@ -30,7 +30,7 @@ def detector() -> FaceDetector:
 
 
 def scene(spans: Mapping[str, tuple[int, int]], frames: int, light: bool = False) -> Tensor:
-    """Frames in which each of the people is from one frame to another, before a dark or a light wall."""
+    """Frames that show each person from one frame to another, before a dark or a light wall."""
     wall = torch.linspace(200, 90, WIDTH) if light else torch.linspace(20, 50, WIDTH)
     pictures = wall.expand(frames, 3, HEIGHT, WIDTH).clone()
     for who, (start, end) in spans.items():
@@ -47,7 +47,7 @@ def prepare(path: Path, frames: Tensor, detector: FaceDetector, *, every_face: b
 
 
 def people_in(folder: Path) -> list[str]:
-    """Whose face each picture shows."""
+    """The person in each picture."""
     pictures = sorted(folder.glob("*.jpg"))
     assert [path.name for path in pictures] == [f"{n + 1:05d}.jpg" for n in range(len(pictures))]
     faces = torch.stack([torch.tensor(np.asarray(Image.open(path)), dtype=torch.float32) for path in pictures])

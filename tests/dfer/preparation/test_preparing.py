@@ -1,4 +1,4 @@
-"""One video to one folder: what is found, filled and left out, and what the report says of it."""
+"""From one video to one folder: found, filled and skipped frames, and the report."""
 
 import json
 import tracemalloc
@@ -53,7 +53,7 @@ def test_the_talking_face(tmp_path: Path, detector: FaceDetector) -> None:
     for name in ("00001.jpg", "00061.jpg"):
         with Image.open(clip.folder / name) as picture:
             assert (picture.size, picture.mode) == ((112, 112), "RGB")
-    # An aligned face is where the template says: found again, its points are near it.
+    # Detected again, the points of an aligned face are near the template.
     again = detector.detect(torch.from_numpy(np.array(Image.open(clip.folder / "00031.jpg"))).permute(2, 0, 1)[None])
     assert float((again[0].points[0] / 112 - torch.tensor([0.5, 0.59])).mean(0).abs().max()) < 0.03
     assert sorted(path.name for path in tmp_path.iterdir()) == ["carphone_pristine", "carphone_pristine.json"]
@@ -84,7 +84,7 @@ def test_only_gaps_inside_the_clip_are_filled_with_the_nearest_picture(tmp_path:
     assert len(set(content)) == 6
 
 
-def test_the_followed_face_stays_when_another_comes(tmp_path: Path, detector: FaceDetector) -> None:
+def test_tracked_face_is_kept_when_another_appears(tmp_path: Path, detector: FaceDetector) -> None:
     one = talking_face()[30:42]
     beside = torch.cat([torch.full_like(one, 110), one], 3)
     beside[4:8, :, :, :176] = one[:4].flip(-1)
@@ -93,7 +93,7 @@ def test_the_followed_face_stays_when_another_comes(tmp_path: Path, detector: Fa
     alone, _ = prepare(write_video(tmp_path / "one.mp4", one), tmp_path / "out", detector)
     for name in ("00004.jpg", "00006.jpg", "00009.jpg"):
         pair = [np.asarray(Image.open(folder / name), dtype=float) for folder in (clip.folder, alone.folder)]
-        # The other one is mirrored, and would differ by some 30.
+        # The other face is mirrored and would differ by about 30.
         assert np.abs(pair[0] - pair[1]).mean() < 8
 
 
@@ -116,7 +116,7 @@ def test_an_unreadable_video_is_a_report_and_is_tried_again(tmp_path: Path, dete
     assert prepare_clip(clip, detector, Settings()).status == "prepared"
 
 
-def test_a_size_that_changes_and_a_turned_face(tmp_path: Path, detector: FaceDetector) -> None:
+def test_change_of_size_and_rotated_face(tmp_path: Path, detector: FaceDetector) -> None:
     faces = talking_face()[30:33]
     larger = torch.nn.functional.interpolate(faces.float(), scale_factor=1.5, mode="bilinear").clamp(0, 255).byte()
     parts = [write_video(tmp_path / f"{n}.ts", part) for n, part in enumerate((faces, larger))]
@@ -143,7 +143,7 @@ def test_no_face_in_a_real_video(tmp_path: Path, detector: FaceDetector) -> None
     assert report.status == "no face"
 
 
-def test_a_failure_is_recorded_in_place_of_what_was_begun(tmp_path: Path) -> None:
+def test_failure_replaces_the_unfinished_clip(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"123")
     (clip,) = find_clips(tmp_path / "a.mp4", tmp_path / "out")
     clip.partial.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Which shards share a video, and that no two processes have one at once."""
+"""Overlap of shards, and locks against two processes on one video."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every job comes back with its result or its reason, whatever happens to the process that did it."""
+"""Every job returns its result or error, even if its process dies."""
 
 import os
 import subprocess

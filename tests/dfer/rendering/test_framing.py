@@ -1,4 +1,4 @@
-"""Aligned drawings: where the painter really puts the eyes, and how far that is from aligned faces' eyes."""
+"""Aligned drawings: the painted eyes match the template."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def moving() -> tuple[Identity, Motion]:
 
 
 def irises(person: Identity, motion: Motion) -> Tensor:
-    """The middles of the two irises, painted in a colour that nothing else has: (people, 2, 2), 0 to 1."""
+    """Centres of the two irises, painted in a unique colour: (people, 2, 2), 0 to 1."""
     scenes = draw_scenes(PEOPLE, torch.Generator().manual_seed(1))
     scenes = replace(scenes, occluder=torch.zeros(PEOPLE))
     everyone = torch.arange(PEOPLE)

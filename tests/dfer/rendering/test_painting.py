@@ -19,7 +19,7 @@ FRAMES, SIZE = 6, 40
 
 
 def sheet() -> np.ndarray:
-    """A row for each of three people, who wear all there is to wear, and a column for each expression, late in it."""
+    """A row for each of three people with all accessories, a column for each expression near its end."""
     generator = torch.Generator().manual_seed(0)
     people = replace(
         draw_identities(3, generator),

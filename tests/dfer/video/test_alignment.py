@@ -1,4 +1,4 @@
-"""Aligned faces against transforms that are known."""
+"""Face alignment against known transforms."""
 
 import math
 
@@ -40,7 +40,7 @@ def test_a_mirrored_face_is_not_mirrored_back() -> None:
 
 
 def painted(transform: Tensor, height: int, width: int) -> Tensor:
-    """A picture that, brought through `transform` to the unit square, is the same smooth pattern every time."""
+    """A picture that `transform` maps to a fixed smooth pattern on the unit square."""
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     place = torch.stack([x, y], -1).double() @ transform[:, :2].T + transform[:, 2]
     return pattern(place).permute(2, 0, 1).round().byte()
@@ -66,7 +66,7 @@ def test_the_face_lands_on_the_template(side: int, angle: float, size: int) -> N
     ticks = (torch.arange(size, dtype=torch.float64) + 0.5) / size
     expected = pattern(torch.stack([ticks.expand(size, size), ticks[:, None].expand(size, size)], -1)).permute(2, 0, 1)
     difference = (aligned.double() - expected).abs()
-    # Rounding twice, and what the mean over a reduced pixel does to a wave.
+    # Two roundings, and the smoothing of the wave by the mean over reduced pixels.
     assert float(difference.max()) < 2.5
     assert float(difference.mean()) < 0.6
 
@@ -80,15 +80,14 @@ def test_faces_of_a_batch_are_independent() -> None:
 
 
 def test_large_faces_are_averaged_before_sampling() -> None:
-    # Seen from afar noise is even grey: its deviation of 74 falls with the number of pixels that are averaged, here 6.7
-    # a side. Sampled without a mean it would be above 20.
+    # Averaging 6.7 x 6.7 pixels of noise reduces its standard deviation from 74; sampling alone leaves it above 20.
     noise = torch.randint(0, 256, (1, 3, 1600, 1600), dtype=torch.uint8)
     aligned = align(noise, (TEMPLATE * 1500 + 50)[None])
     assert float(aligned.float().std()) < 12
 
 
 def literal(frame: Tensor, points: Tensor, size: int) -> Tensor:
-    """One face out of the whole frame, in float64: (3, size, size)."""
+    """Align one face from the whole frame in float64: (3, size, size)."""
     fine = 2 * size
     transform = similarity(points[None].double(), TEMPLATE.double() * fine)[0]
     inverse = transform[:, :2].inverse()
@@ -109,13 +108,13 @@ def literal(frame: Tensor, points: Tensor, size: int) -> Tensor:
 def test_aligning_from_a_crop_equals_aligning_from_the_frame(
     seed: int, height: int, width: int, side: float, angle: float, x: float, y: float
 ) -> None:
-    """Also where the face hangs over the frame's edge, or is outside."""
+    """Also for faces across the edge of the frame or outside it."""
     generator = torch.Generator().manual_seed(seed)
     frame = torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator)
     cosine, sine = side * math.cos(angle), side * math.sin(angle)
     points = (TEMPLATE - 0.5) @ torch.tensor([[cosine, sine], [-sine, cosine]]) + torch.tensor([x * width, y * height])
     difference = align(frame[None], points[None], 24)[0] - literal(frame, points, 24)
-    # Half a level of rounding, and what float32 does to a place.
+    # Half a level of rounding, and float32 error of positions.
     assert float(difference.abs().max()) < 0.6
 
 

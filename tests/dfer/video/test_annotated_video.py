@@ -1,4 +1,4 @@
-"""The annotated video: the source's frames, rate, length and sound, with what was found drawn on them."""
+"""The annotated video keeps frames, rate, length and sound of the source and shows the faces."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def made(reader: VideoReader, rows: list[Row], width: int, height: int) -> Timel
 
 
 def heard(path: Path) -> tuple[str, float, float]:
-    """The sound's codec, and how long and how loud it is."""
+    """Codec, length and loudness of the sound."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         frames = list(container.decode(stream))
@@ -79,7 +79,7 @@ def test_sound_longer_than_the_video_is_kept_whole(tmp_path: Path, name: str, so
 
 
 def test_sound_of_several_channels(tmp_path: Path) -> None:
-    """Uncompressed sound in Matroska does not say which channel is which; MP4 would want to know."""
+    """Uncompressed sound in Matroska has no channel layout, which MP4 needs."""
     check_as_aac(write_video(tmp_path / "a.mkv", shades(*range(25)), sound="pcm_s16le", channels="stereo"))
 
 

@@ -1,4 +1,4 @@
-"""Looks of aligned faces: correlations, whatever the light, of the middle of the picture only."""
+"""Appearance of aligned faces: correlations of the middle of the picture, independent of lighting."""
 
 import torch
 
@@ -31,7 +31,7 @@ def test_background_does_not_change_a_look() -> None:
     torch.testing.assert_close(looks(framed), looks(one))
 
 
-def test_any_size_and_an_even_picture() -> None:
+def test_looks_of_any_size_and_of_a_uniform_picture() -> None:
     assert looks(faces(2, 32)).shape == looks(faces(2, 224)).shape == (2, 768)
     assert looks(torch.full((1, 3, 112, 112), 7, dtype=torch.uint8)).abs().max() == 0
     assert looks(torch.empty(0, 3, 112, 112, dtype=torch.uint8)).shape == (0, 768)

@@ -1,4 +1,4 @@
-"""A camera is stood in for by FFmpeg's test pictures, which come at the pace of a clock."""
+"""FFmpeg's test source in real time stands in for a camera."""
 
 import time
 

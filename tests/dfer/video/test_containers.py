@@ -1,4 +1,4 @@
-"""What a file is that FFmpeg cannot open, and how an MP4 is mirrored."""
+"""Messages for unreadable files, and mirrored MP4 files."""
 
 import struct
 from pathlib import Path

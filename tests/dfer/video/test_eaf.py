@@ -1,4 +1,4 @@
-"""ELAN's file: one tier a face, stretches of one label, times that fit."""
+"""The EAF file: one tier per face, stretches of one label, valid times."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -27,7 +27,7 @@ def test_stretches() -> None:
     ]
     assert stretches([], CLASSES, 1.0) == []
     assert stretches([row(0, None)], CLASSES, 1.0) == []
-    # What the file says of its end may be wrong.
+    # The stated end of the file may be wrong.
     assert stretches([row(50, 1)], CLASSES, 1.0) == [Stretch(1, "happy", 2.0, 2.0)]
 
 
@@ -63,7 +63,7 @@ def test_the_file(tmp_path: Path) -> None:
         "face 2": [("uncertain", 600, 800)],
     }
     assert len(names) == 4
-    # Each annotation has its own, so that moving one in ELAN moves no other.
+    # Each annotation has its own slots, so that moving one in ELAN does not move another.
     assert sorted(used, key=str) == sorted(slots, key=str)
     notice = root.findtext("HEADER/PROPERTY")
     assert notice is not None

@@ -1,4 +1,4 @@
-"""What the report draws and sums up, against plain sums over the rows."""
+"""Points and totals of the report against plain sums over the rows."""
 
 from dataclasses import replace
 from itertools import pairwise

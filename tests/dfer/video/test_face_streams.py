@@ -1,4 +1,4 @@
-"""Every face gets the answers of a stream of its own, and faces share batches."""
+"""Each face gets the scores of its own stream, and faces share batches."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def net() -> torch.nn.Module:
     return net
 
 
-# By face, how many frames it brings at each push: they come, pause and leave.
+# Frames of each face at each push: faces come, pause and leave.
 LIVES = {1: (3, 2, 0, 5, 1), 2: (0, 2, 2, 5, 0), 3: (3, 2, 3, 0, 0), 4: (0, 0, 6, 5, 1)}
 
 

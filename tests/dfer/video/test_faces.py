@@ -1,4 +1,4 @@
-"""Detection: the pyramid and its windows against known pictures, and the whole on real faces."""
+"""Detection: pyramid and windows on known pictures, and the detector on real faces."""
 
 import math
 
@@ -23,7 +23,7 @@ def talking(detector: FaceDetector) -> list[Faces]:
 
 
 def ramp(height: int, width: int) -> Tensor:
-    """Linear in x and y, so that any mean over pixels is the value at their centre; each frame starts elsewhere."""
+    """Linear in x and y, so that a mean over pixels is the value at their centre; with a different offset per frame."""
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     return torch.stack([torch.stack([x, y, (x + y) / 2]) + 20 * number for number in range(2)]).round().byte()
 
@@ -86,7 +86,7 @@ def test_a_mirrored_frame_has_mirrored_points(detector: FaceDetector, talking: l
 
 
 def test_landmarks_are_steady_on_a_still_head(detector: FaceDetector) -> None:
-    """A face that is only moved, by known fractions of a pixel, under fresh noise in every frame."""
+    """A face shifted by known fractions of a pixel, with new noise in every frame."""
     still = talking_face()[60].float()
     steps = torch.stack([torch.arange(16) * 0.37, torch.arange(16) * 0.22], 1)
     height, width = still.shape[-2:]
@@ -99,7 +99,7 @@ def test_landmarks_are_steady_on_a_still_head(detector: FaceDetector) -> None:
         )
         frames.append((moved[0] + 2 * torch.randn_like(still)).round().clamp(0, 255).byte())
     points = torch.stack([faces.points[0] for faces in detector.detect(torch.stack(frames))]) - steps[:, None]
-    # Read once, from R-Net's window, they shake by more than half a pixel.
+    # After one pass on R-Net's window they jitter by more than half a pixel.
     assert float(points.std(0).mean()) < 0.18
 
 

@@ -1,4 +1,4 @@
-"""Which detection goes on with which face: by place, by look, and never across a cut."""
+"""Tracking by position and appearance, never across a cut."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ STEP = 0.2
 
 
 def people(count: int) -> Tensor:
-    """Looks that have nothing in common: (count, 768)."""
+    """Orthogonal looks: (count, 768)."""
     return torch.linalg.qr(torch.randn(768, count)).Q.T
 
 
@@ -23,7 +23,7 @@ def faces(*boxes: tuple[float, float, float]) -> Faces:
 
 
 def between(one: Tensor, other: Tensor, correlation: float) -> Tensor:
-    """A look that is as alike to `one` as that, and otherwise like `other`."""
+    """A look with this correlation to `one`, otherwise like `other`."""
     return normalize(correlation * one + (1 - correlation**2) ** 0.5 * other, dim=0)
 
 
@@ -39,7 +39,7 @@ def test_crossing_faces_keep_their_numbers() -> None:
     follower = Follower()
     follower.follow(0.0, faces((0, 0, 40), (40, 0, 40)), torch.stack([a, b]))
     follower.follow(STEP, faces((10, 0, 40), (30, 0, 40)), torch.stack([a, b]))
-    # They stop and turn back: by place and speed alone each would be the other.
+    # They stop and turn back: position and speed alone would swap them.
     assert follower.follow(2 * STEP, faces((12, 0, 40), (28, 0, 40)), torch.stack([a, b])) == [1, 2]
     assert follower.follow(3 * STEP, faces((20, 0, 40), (20, 0, 40)), torch.stack([b, a])) == [2, 1]
 
@@ -59,7 +59,7 @@ def test_fast_face_is_matched_at_its_predicted_position() -> None:
     follower = Follower()
     for n, x in enumerate((0, 20, 44, 72, 104)):
         assert follower.follow(n * STEP, faces((x, 0, 40)), a[None]) == [1]
-    # The last step is 36 of 40 pixels: the boxes themselves overlap by 0.05. The look alone would not do.
+    # The last step is 36 of 40 pixels: the boxes themselves overlap by 0.05. Appearance alone would not match.
     turned = between(a, b, (SAME_LOOK + ENTIRELY_DIFFERENT) / 2)
     assert follower.follow(5 * STEP, faces((140, 0, 40)), turned[None]) == [1]
 
@@ -113,7 +113,7 @@ def test_cut_ends_all_tracks() -> None:
 def test_time_without_frames_does_not_end_a_track(pause: float) -> None:
     a, b = people(2)
     follower = Follower()
-    # It moves while there are frames, stands still in the recording, and moves on behind the pause.
+    # It moves, then the recording pauses, then it moves on.
     for n in range(5):
         assert follower.follow(n * STEP, faces((8 * n, 0, 40)), a[None]) == [1]
     assert follower.follow(1 + pause, faces((44, 0, 40)), a[None]) == [1]
@@ -134,7 +134,7 @@ def test_appearance_of_a_track_is_a_moving_average() -> None:
     a, b = people(2)
     follower = Follower()
     for n in range(30):
-        # From one look to an altogether different one in six seconds.
+        # From one look to an unrelated one in six seconds.
         assert follower.follow(n * STEP, faces((0, 0, 40)), between(a, b, 1 - n / 29)[None]) == [1]
 
 
@@ -149,5 +149,5 @@ def test_rows_of_same_follow_the_order_of_numbers() -> None:
     assert follower.rows_of_same(STEP, faces((2, 0, 40), (98, 0, 40), (200, 0, 40)), torch.stack([a, b, c])) is None
     assert follower.rows_of_same(STEP, faces((2, 0, 40), (198, 0, 40)), two) is None
     assert follower.rows_of_same(STEP, faces((95, 0, 40), (100, 0, 40)), two) is None
-    # Nobody before and nobody now.
+    # No face before and none now.
     assert Follower().rows_of_same(0.0, faces(), torch.empty(0, 768)) == []

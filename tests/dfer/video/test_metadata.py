@@ -1,4 +1,4 @@
-"""Pictures and videos with all metadata that Pillow and FFmpeg write: none crashes the process, none moves a pixel."""
+"""No metadata that Pillow and FFmpeg can write crashes the process or changes a pixel."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from helpers.videos import shades, write_video
 FORMATS = ("avif", "bmp", "gif", "jpg", "png", "tiff", "webp")
 ANIMATED = ("avif", "gif", "png", "webp")
 
-# In a process of its own, since a crash would end the tests; the reader's frames are freed again and again.
+# In its own process, since a crash would end the tests; freeing frames is what crashed.
 READ = """
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ def exif(orientation: int = 1) -> Image.Exif:
 
 
 def everything(path: Path, orientation: int = 1, *, frames: int = 1) -> Path:
-    """A picture 64 wide and 48 high whose upper left quarter is bright, with all that its format can hold."""
+    """A 64 x 48 picture with a bright upper left quarter and all metadata of its format."""
     picture = Image.new("RGB", (64, 48), (20, 20, 20))
     picture.paste((240, 240, 240), (0, 0, 32, 24))
     text = PngImagePlugin.PngInfo()
@@ -67,7 +67,7 @@ def everything(path: Path, orientation: int = 1, *, frames: int = 1) -> Path:
 
 
 def video(path: Path, codec: str, pixels: str = "yuv420p") -> Path:
-    """A video with a title, chapters, a cover picture and colours as a telephone writes them."""
+    """A video with title, chapters, cover picture and colour metadata, as from a phone."""
     with av.open(str(path), "w") as output:
         output.metadata.update(
             {"title": "<i>a title</i>", "comment": "x" * 5000, "creation_time": "2020-01-01T00:00:00Z"}
@@ -95,7 +95,7 @@ def test_no_metadata_crashes_the_process(tmp_path: Path) -> None:
         video(tmp_path / "c.mov", "mjpeg", "yuvj420p"),
         video(tmp_path / "d.mov", "png", "rgb24"),
     ]
-    # A motion picture of frames with EXIF, as some cameras write them.
+    # A video whose frames carry EXIF, as from some cameras.
     (tmp_path / "e.mjpeg").write_bytes(everything(tmp_path / "x.jpg", 6).read_bytes() * 3)
     paths = [*pictures, *moving, *videos]
     done = subprocess.run(

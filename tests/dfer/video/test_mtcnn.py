@@ -1,4 +1,4 @@
-"""The nets of MTCNN against literal layer arithmetic in float64, on the arrays as the package keeps them."""
+"""The networks of MTCNN against literal layers in float64, on the arrays of the package."""
 
 import importlib.util
 import os
@@ -39,11 +39,11 @@ def prelu(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 
 def pool(x: np.ndarray, size: int, *, to_the_edge: bool) -> np.ndarray:
-    """Maxima of size x size, two apart; at the edge of what there is, or whole ones only."""
+    """Max pooling of size x size with stride 2, with or without partial windows at the edge."""
 
     def windows(length: int) -> list[slice]:
         starts = range(0, length - (0 if to_the_edge else size - 1), 2)
-        # A window at the edge must still hold something that the one before it does not.
+        # A partial window must contain pixels that the previous one does not.
         return [slice(s, s + size) for s in starts if s == 0 or not to_the_edge or s - 2 + size < length]
 
     return np.array([[x[rows, columns].max((0, 1)) for columns in windows(x.shape[1])] for rows in windows(x.shape[0])])

@@ -1,4 +1,4 @@
-"""Frames out of files: their times, their orientation, and what becomes of damaged ones."""
+"""Reading frames: times, orientation and damaged files."""
 
 import socket
 import struct
@@ -21,7 +21,7 @@ def times(path: Path, every: float | None = None) -> list[float]:
 
 
 def shown(path: Path, every: float) -> list[int]:
-    """The brightness of each frame given out, in steps of 20."""
+    """The brightness of each frame, in steps of 20."""
     return [round(float(frame.pixels.float().mean()) / 20) for frame in VideoReader(path).frames(every)]
 
 
@@ -67,7 +67,7 @@ def test_a_clock_of_milliseconds_does_not_skip_frames(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("codec", "options"), [("libx264", {}), ("mpeg4", {"bf": "2"}), ("mpeg4", {})])
 def test_avi_with_b_frames_starts_at_zero(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
-    # AVI has stamps in the order of decoding only.
+    # AVI has decoding time stamps only.
     video = write_video(tmp_path / "reordered.avi", shades(*range(0, 250, 10)), codec=codec, options=options)
     reader = VideoReader(video)
     assert [frame.time for frame in reader.frames()] == pytest.approx([n / 25 for n in range(25)])
@@ -75,7 +75,7 @@ def test_avi_with_b_frames_starts_at_zero(tmp_path: Path, codec: str, options: d
 
 
 def test_pauses_in_avi_are_not_reported_as_missing_frames(tmp_path: Path) -> None:
-    # It counts an empty frame for each tick of its clock at which nothing new is shown.
+    # AVI counts an empty frame for each clock tick without a new frame.
     stamps = [n / 25 for n in range(50)]
     noise = torch.randint(0, 256, (50, 3, 48, 64), dtype=torch.uint8)
     reader = VideoReader(write_video(tmp_path / "a.avi", noise, codec="mpeg4", times=stamps))
@@ -98,7 +98,7 @@ def test_avi_times_are_right_after_a_damaged_start(tmp_path: Path) -> None:
     content[first.pos + 8 : first.pos + first.size] = bytes(first.size - 8)
     video.write_bytes(content)
     given = [(frame.time, float(frame.pixels.float().mean()) / 4) for frame in VideoReader(video).frames()]
-    # From the second key frame on; before it a decoder may give what it makes up.
+    # From the second key frame on; before it the decoder may conceal errors.
     assert [time * 25 for time, _ in given[-40:]] == pytest.approx([shade for _, shade in given[-40:]], abs=0.6)
 
 
@@ -142,7 +142,7 @@ def display_matrix(video: Path) -> tuple[float, ...]:
     return numbers[0] / 65536, numbers[1] / 65536, numbers[3] / 65536, numbers[4] / 65536
 
 
-# A telephone held upright writes (0, 1, -1, 0): shown, the picture's x axis runs down and its y axis to the left.
+# A phone held upright writes (0, 1, -1, 0): shown, the picture's x axis runs down and its y axis to the left.
 @pytest.mark.parametrize(
     ("rotation", "matrix", "where"),
     [
@@ -278,7 +278,7 @@ def test_truncated_file_is_read_to_its_end_and_reported(
 
 @pytest.mark.parametrize("frames", [1, 50])
 def test_sound_longer_than_video_is_not_damage(tmp_path: Path, frames: int) -> None:
-    """A tone twice as long as the pictures."""
+    """A tone twice as long as the video."""
     stamps = [n / 50 for n in range(frames)]
     reader = VideoReader(write_video(tmp_path / "a.mkv", shades(*range(frames)), times=stamps, sound="aac"))
     assert len(list(reader.frames())) == frames

@@ -1,4 +1,4 @@
-"""From frames to rows: whose rows, at which times, with which probabilities; and how much is kept on the way."""
+"""From frames to rows: faces, times, probabilities and memory."""
 
 import weakref
 from collections import defaultdict
@@ -25,7 +25,7 @@ from helpers.tiny_runs import TinyNet
 
 
 class Film:
-    """A source of frames, and the detector that knows them."""
+    """A source of frames with its stand-in detector."""
 
     def __init__(self, places: list[Places], monkeypatch: pytest.MonkeyPatch) -> None:
         self.frames = [paint(now, light=1 - n / 60) for n, now in enumerate(places)]
@@ -112,7 +112,7 @@ def test_thumbnails_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class LongFilm:
-    """Frames that are made when they are asked for, and counted as long as anything holds them."""
+    """Frames that are created lazily and counted while referenced."""
 
     def __init__(self, length: int) -> None:
         self.length, self.alive, self.most = length, 0, 0

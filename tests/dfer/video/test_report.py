@@ -1,4 +1,4 @@
-"""The page as text: what it says, what it must not hold, and how it is written."""
+"""The page as text: its contents, escaping, and atomic writing."""
 
 import json
 import re
@@ -21,7 +21,7 @@ SEEN = {1: [(0.0, 6.0)], 2: [(2.0, 4.0)]}
 
 
 class Page(HTMLParser):
-    """Every element with its attributes, and the text outside style and script."""
+    """All elements with their attributes, and the text outside style and script."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def written(folder: Path, timeline: Timeline, video: Path | None = None, *, pict
     return path.read_text(encoding="utf-8")
 
 
-def test_nothing_is_fetched(tmp_path: Path) -> None:
+def test_page_loads_nothing_from_outside(tmp_path: Path) -> None:
     text = written(
         tmp_path, made_timeline(SEEN, duration=6, thumbnails={1: made_thumbnails([1, 2])}), tmp_path / "clip.mp4"
     )
@@ -115,7 +115,7 @@ def test_player_appears_only_with_a_video(tmp_path: Path) -> None:
     assert [source["src"] for source in sources] == ["a%22b/50%25%20%231%3F.mp4", video.as_uri()]
 
 
-def test_the_page_says_what_the_estimate_is_and_what_the_weights_are(tmp_path: Path) -> None:
+def test_page_explains_the_estimate_and_the_weights(tmp_path: Path) -> None:
     text = Page(written(tmp_path, made_timeline(SEEN, duration=6, problem="the file ends early"))).text
     for said in (
         WHAT_IT_IS, LAW, "clip.mp4", "Problem: the file ends early", "Weights trained on DFEW, fold 1", "UAR 81.2%",
@@ -150,7 +150,7 @@ def still(path: Path, *rows: Row) -> Timeline:
     return replace(made_timeline({}, duration=0, still=True, video=picture), rows=list(rows), fps=0.0)
 
 
-def test_a_still_is_its_picture_and_bars_and_no_timeline(tmp_path: Path) -> None:
+def test_still_is_shown_as_picture_and_bars(tmp_path: Path) -> None:
     seen = MadeRows({1: [(0, 1)], 2: [(0, 1)]}, 1, 1.0, len(CLASSES))
     folder = tmp_path / "out"
     folder.mkdir()
@@ -169,7 +169,7 @@ def test_a_still_is_its_picture_and_bars_and_no_timeline(tmp_path: Path) -> None
     assert "No face was found in this picture." in Page(written(folder, still(tmp_path))).text
 
 
-def test_a_variable_rate_is_no_number(tmp_path: Path) -> None:
+def test_variable_frame_rate_is_not_shown(tmp_path: Path) -> None:
     assert "24 frames/s" in written(tmp_path, made_timeline(SEEN, duration=6))
     assert "frames/s" not in written(tmp_path, replace(made_timeline(SEEN, duration=6), fps=0.0))
 
@@ -198,7 +198,7 @@ def test_summary_of_all_faces_needs_two_faces(tmp_path: Path) -> None:
     assert page.data["series"] == []
 
 
-def test_an_hour_stays_a_small_page(tmp_path: Path) -> None:
+def test_page_of_an_hour_is_small(tmp_path: Path) -> None:
     text = written(tmp_path, made_timeline({1: [(0, 3600)]}, duration=3600, fps=2))
     assert len(text) < 150_000
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: read at two widths, hovered over, clicked, driven by keys and by the video."""
+"""The page in a real browser: two widths, hovering, clicks, keys and the video."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(params=[1280, 390])
 def opened(request: pytest.FixtureRequest, browser: Any, page: Path) -> Any:
-    """The page, freshly loaded; whatever a test did, nothing was fetched and nothing was complained of."""
+    """A newly loaded page; afterwards, checks that nothing was fetched and no error logged."""
     return open_page(browser, page, request.param)
 
 
@@ -85,7 +85,7 @@ def plot(browser: Any, series: int) -> Any:
 
 
 def point_at(browser: Any, series: int, time: float, *, click: bool = False) -> str:
-    """Move the pointer to a time on a face's drawing; the tooltip's text."""
+    """Move the pointer to a time on a face's plot and return the text of the tooltip."""
     drawn = plot(browser, series)
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", drawn)
     offset = round((time / DURATION - 0.5) * drawn.rect["width"])
@@ -95,7 +95,7 @@ def point_at(browser: Any, series: int, time: float, *, click: bool = False) -> 
 
 
 def cursor(browser: Any) -> list[float]:
-    """Where each drawing's cursor stands, in seconds."""
+    """The position of each plot's cursor in seconds."""
     lefts = browser.execute_script(
         "return [...document.querySelectorAll('.cursor')].map(c => parseFloat(c.style.left))"
     )
@@ -160,7 +160,7 @@ def test_the_cursor_follows_the_video(opened: Any) -> None:
 
 
 def test_thousands_of_faces_are_drawn_in_seconds(browser: Any, tmp_path: Path) -> None:
-    """An hour of short shots: whatever one face costs, it must not grow with their number."""
+    """An hour of short shots: the cost per face must not grow with their number."""
     took = []
     for faces in (100, 1600):
         seen = {face: [(face - 1.0, face + 0.5)] for face in range(1, faces + 1)}

@@ -1,4 +1,4 @@
-"""A few pictures of each face, spread over its whole time."""
+"""A few pictures of each face, spread over its time."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""CSV and JSON hold the rows, under the names that people's scripts look for."""
+"""CSV and JSON hold the rows under OpenFace's names."""
 
 import csv
 import json

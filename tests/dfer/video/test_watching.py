@@ -1,4 +1,4 @@
-"""Where faces are looked for, where they are carried, and what a cut, an exit or a change of size does to that."""
+"""Detection and interpolation of faces, with cuts, exits and changes of size."""
 
 from collections.abc import Sequence
 
@@ -41,13 +41,13 @@ def test_boxes_are_interpolated_between_detections() -> None:
     places = [{1: (2.0 * n, 10.0), 2: (100.0 - n, 50.0)} for n in range(41)]
     watched, detector, _ = watch(places)
     assert corners(watched) == places
-    # The whole picture at 0, 13, 26, 39 and 40, and once more before it is known how the faces move; each of the two
-    # alone in between.
+    # The whole frame at 0, 13, 26, 39 and 40, and once more before the speed of the faces is known; each of the two is
+    # refined in between.
     assert (sum(detector.looked), detector.refined) == (6, 12)
     for frame in watched:
         assert [face.confidence for face in frame.faces] == [pytest.approx(0.9)] * 2
         for face in frame.faces:
-            # The same patch, cut out at the right place: the same picture in every frame.
+            # Cut out at the right position, the patch is the same in every frame.
             difference = face.aligned.float() - watched[0].faces[face.face_id - 1].aligned.float()
             assert difference.abs().mean() < 12
 
@@ -141,7 +141,7 @@ def test_a_crowd_keeps_its_numbers(film: Film, live: bool) -> None:
     print(f"\n{name}: {score}")
     assert (score.switches, score.shared) == (0, 0)
     assert max(max(faces, default=0) for faces in found) == 7
-    # A face half hidden or half outside is not always found; a camera sees a face only at the next look.
+    # Partly hidden faces are not always found; with a camera, a face is found only at the next detection.
     assert score.missed < (0.12 if live else 0.03) * score.people
     assert score.extra < (0.08 if live else 0.005) * score.people
 
