@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from agdt_layers import AdaptiveGlobalAttention, AGDTNet, build_agdtnet, insert_attention
 from dfer.data.augmentation import normalise, to_unit
-from dfer.data.rendered import render_clips
+from dfer.rendering.clips import render_clips
 from dfer.rendering.motion import EXPRESSIONS
 
 FRAMES, SIZE, STEPS, BATCH = 4, 48, 60, 24

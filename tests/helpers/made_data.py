@@ -10,7 +10,7 @@ from dfer.data.dfew import NAMES as DFEW
 from dfer.data.folders import FolderTree
 from dfer.data.lists import read_two_lists
 from dfer.data.parts import RunData, run_data
-from dfer.data.rendered import render_clips
+from dfer.rendering.clips import render_clips
 from dfer.rendering.motion import EXPRESSIONS
 
 

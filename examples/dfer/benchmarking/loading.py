@@ -22,7 +22,7 @@ from dfer.data.clips import ClipsOnDisk, DrawnClips, TrainingClips
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree, Place
 from dfer.data.packing import Store, pack
-from dfer.data.rendered import render_clips
+from dfer.rendering.clips import render_clips
 from dfer.rendering.motion import EXPRESSIONS
 
 BATCH, FRAMES, SIZE = 40, 32, 112

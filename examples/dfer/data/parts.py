@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy as np
 from dfer.data.checks import each_once, not_scored, question
 from dfer.data.clips import ClipsInMemory, ClipsOnDisk, ClipSource
 from dfer.data.data_set import DataSet, ListedClip
-from dfer.data.rendered import LABEL_SETS, render_clips
 from dfer.errors import BadInput
+from dfer.rendering.clips import LABEL_SETS, RenderedClips, render_clips
+from dfer.rendering.hard_clips import CLASSES, render_hard_clips
 
 CLIPS = {"training": 1050, "validation": 105, "test": 280}
 
@@ -32,16 +33,29 @@ class RunData:
 
 
 def rendered_data(label_set: str, *, frames: int, size: int, select_on: str, seed: int) -> RunData:
-    """No person is seen in two parts. Nothing is augmented: the renderer varies light, colour, size and pose itself."""
+    """No person is in two parts. Nothing is augmented: the renderer varies light, colour, size and pose itself."""
     people = {part: clips // len(LABEL_SETS[label_set]) for part, clips in CLIPS.items()}
-    rendered = render_clips(label_set, people=sum(people.values()), frames=frames, size=size, seed=seed)
+    clips = render_clips(label_set, people=sum(people.values()), frames=frames, size=size, seed=seed)
+    parts = split_by_people(clips, people)
+    return RunData(LABEL_SETS[label_set], parts["training"], parts[select_on], parts["test"], augmented=False)
+
+
+def hard_data(*, training: int, validation: int, test: int, takes: int, frames: int, size: int, seed: int) -> RunData:
+    """Three parts with these numbers of people; no person is in two parts. Nothing is augmented."""
+    people = {"training": training, "validation": validation, "test": test}
+    clips = render_hard_clips(people=sum(people.values()), takes=takes, frames=frames, size=size, seed=seed)
+    parts = split_by_people(clips, people)
+    return RunData(CLASSES, parts["training"], parts["validation"], parts["test"], augmented=False)
+
+
+def split_by_people(clips: RenderedClips, people: Mapping[str, int]) -> dict[str, ClipSource]:
     parts: dict[str, ClipSource] = {}
     first = 0
     for part, count in people.items():
-        chosen = (rendered.people >= first) & (rendered.people < first + count)
-        parts[part] = ClipsInMemory(rendered.clips[chosen], rendered.labels[chosen])
+        chosen = (clips.people >= first) & (clips.people < first + count)
+        parts[part] = ClipsInMemory(clips.clips[chosen], clips.labels[chosen])
         first += count
-    return RunData(LABEL_SETS[label_set], parts["training"], parts[select_on], parts["test"], augmented=False)
+    return parts
 
 
 def run_data(
@@ -97,8 +111,7 @@ def split_by_label(
 ) -> tuple[list[int], list[int]]:
     """Hold one tenth of every label's clips out, at least one where there are two: (training, validation).
 
-    With subjects, whole people are held out, so that no person is in both parts; the tenth is then met as closely as
-    their clips allow.
+    With subjects, whole people are held out, as close to a tenth as their clips allow.
     """
     if subjects is not None and None not in subjects:
         held = held_subjects(labels, [str(subject) for subject in subjects], seed)
@@ -123,10 +136,8 @@ def held_subjects(labels: Sequence[int], subjects: Sequence[str], seed: int) -> 
     """Take one person after another, each time the one that brings the shares of all labels closest to a tenth."""
     people = sorted(set(subjects))
     random.Random(repr((seed, "subjects"))).shuffle(people)
-    row, column = (
-        {person: i for i, person in enumerate(people)},
-        {label: i for i, label in enumerate(sorted(set(labels)))},
-    )
+    row = {person: i for i, person in enumerate(people)}
+    column = {label: i for i, label in enumerate(sorted(set(labels)))}
     clips = np.zeros((len(people), len(column)))
     for (person, label), count in Counter(zip(subjects, labels, strict=True)).items():
         clips[row[person], column[label]] = count
@@ -135,7 +146,7 @@ def held_subjects(labels: Sequence[int], subjects: Sequence[str], seed: int) -> 
     held, chosen = np.zeros_like(total), set[str]()
     while len(chosen) < len(people):
         distance = (((held + clips - wanted) / wanted) ** 2).sum(axis=1)
-        # Of every label something must be left to train on.
+        # Keep training clips of every label.
         distance[((held + clips == total) & (clips > 0)).any(axis=1)] = np.inf
         distance[[row[person] for person in chosen]] = np.inf
         best = int(distance.argmin())

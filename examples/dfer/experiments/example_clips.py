@@ -5,9 +5,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from dfer.chart_style import STYLE, WIDTH, save
-from dfer.data.contact_sheet import strip
-from dfer.data.hard_rendered import CLASSES, render_hard_clips
+from dfer.contact_sheet import strip
 from dfer.experiments.protocol import Protocol
+from dfer.rendering.hard_clips import CLASSES, render_hard_clips
 
 
 def draw_example_clips(path: Path, protocol: Protocol) -> None:

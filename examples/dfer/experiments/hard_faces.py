@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from dfer.atomic_files import remove_partial_files
-from dfer.data.hard_rendered import CLASSES
 from dfer.errors import BadInput
 from dfer.evaluation.published import PublishedScore
 from dfer.experiments.campaign import Result, Run, write_result
 from dfer.experiments.protocol import Protocol
+from dfer.rendering.hard_clips import CLASSES
 from dfer.stopping import signals_delayed
 
 DIRECTED = [name for name in CLASSES if " " in name]

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 import agdt_layers
-from dfer.data.hard_rendered import hard_data
-from dfer.data.parts import RunData
+from dfer.data.parts import RunData, hard_data
 from dfer.evaluation.complexity import count_multiply_adds
 from dfer.evaluation.scores import scores_of
 from dfer.experiments.best_epoch import evaluate, train_best_epoch

@@ -16,8 +16,8 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
 from dfer.atomic_files import whole_file
+from dfer.contact_sheet import draw_contact_sheet
 from dfer.data.checks import check_frames
-from dfer.data.contact_sheet import draw_contact_sheet
 from dfer.data.copies import copies
 from dfer.data.parts import RunData
 from dfer.evaluation.results import Results, write_results

@@ -9,8 +9,8 @@ from dfer.data.checks import check_frames, each_once, not_scored, question
 from dfer.data.clips import ClipsInMemory, ClipsOnDisk
 from dfer.data.data_set import DataSet, ListedClip
 from dfer.data.folders import FolderTree
-from dfer.data.rendered import render_clips
 from dfer.errors import BadInput
+from dfer.rendering.clips import render_clips
 from helpers.made_data import numbered, write_frames
 
 

@@ -18,7 +18,7 @@ from dfer.data.clips import (
 )
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
-from dfer.data.rendered import render_clips
+from dfer.rendering.clips import render_clips
 from helpers.made_data import numbered, write_frames
 
 

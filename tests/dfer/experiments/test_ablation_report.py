@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from dfer.data.hard_rendered import CLASSES
 from dfer.experiments.ablation_report import draw_scores, markdown, summarise
 from dfer.experiments.campaign import Run
 from dfer.experiments.hard_faces import HardFaces
 from dfer.experiments.protocol import Protocol
+from dfer.rendering.hard_clips import CLASSES
 
 MADE_ON = HardFaces(Protocol(), workers=1)
 

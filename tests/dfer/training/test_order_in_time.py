@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 
 from agdt_layers import DTFormer, TemporalMean, build_agdtnet
-from dfer.data.rendered import render_clips
+from dfer.rendering.clips import render_clips
 
 T, SIZE, PEOPLE, SEEN = 4, 16, 460, 400
 

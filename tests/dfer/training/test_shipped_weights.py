@@ -7,7 +7,7 @@ import torch
 
 from agdt_layers import AGDTNet, AGDTStream
 from dfer.data.augmentation import normalise, to_unit
-from dfer.data.rendered import render_clips
+from dfer.rendering.clips import render_clips
 from dfer.training.trained_file import TrainedFacts, load_trained
 from dfer.video.alignment import align
 from dfer.video.faces import FaceDetector

@@ -12,7 +12,7 @@ from torch import Tensor
 from dfer.data import parts
 from dfer.data.clips import ClipSource, EpochOrder, EvaluationClips, TrainingClips
 from dfer.data.parts import RunData, rendered_data
-from dfer.data.rendered import render_clips
+from dfer.rendering.clips import render_clips
 from dfer.training import networks
 from dfer.training.run import run
 from helpers.made_data import listed_data

@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from dfer.data.rendered import LABEL_SETS, render_clips
+from dfer.rendering.clips import LABEL_SETS, render_clips
 from dfer.rendering.identity import draw_identities, draw_scenes, select
 from dfer.rendering.motion import APEX, EXPRESSIONS, MUSCLES, Motion
 from dfer.rendering.painting import paint_faces

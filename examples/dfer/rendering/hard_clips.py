@@ -5,9 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dfer.data.clips import ClipsInMemory, ClipSource
-from dfer.data.parts import RunData
-from dfer.data.rendered import RenderedClips, paint_clips
+from dfer.rendering.clips import RenderedClips, paint_clips
 from dfer.rendering.identity import Scene, draw_identities, draw_scenes, select
 from dfer.rendering.motion import EXPRESSIONS, MUSCLES, REST, Motion, draw_motion
 
@@ -41,23 +39,6 @@ def render_hard_clips(*, people: int, takes: int, frames: int, size: int, seed: 
         labels.append(torch.full_like(rows, label))
         who.append(person[rows])
     return RenderedClips(torch.cat(clips), torch.cat(labels), torch.cat(who))
-
-
-def hard_data(*, training: int, validation: int, test: int, takes: int, frames: int, size: int, seed: int) -> RunData:
-    """Three parts by numbers of people; no person is seen in two. Nothing is augmented."""
-    rendered = render_hard_clips(people=training + validation + test, takes=takes, frames=frames, size=size, seed=seed)
-
-    def part(first: int, count: int) -> ClipSource:
-        chosen = (rendered.people >= first) & (rendered.people < first + count)
-        return ClipsInMemory(rendered.clips[chosen], rendered.labels[chosen])
-
-    return RunData(
-        CLASSES,
-        part(0, training),
-        part(training, validation),
-        part(training + validation, test),
-        augmented=False,
-    )
 
 
 def _harder(scenes: Scene, generator: torch.Generator) -> Scene:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from PIL import Image
 
+from dfer.contact_sheet import draw_contact_sheet, some_of_each_label
 from dfer.data.clips import ClipsInMemory, seeded
-from dfer.data.contact_sheet import draw_contact_sheet, some_of_each_label
-from dfer.data.rendered import LABEL_SETS, render_clips
+from dfer.rendering.clips import LABEL_SETS, render_clips
 
 
 def test_clips_come_from_all_over_the_list_and_from_every_label() -> None:

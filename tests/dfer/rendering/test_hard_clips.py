@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dfer.data.clips import ClipsInMemory
-from dfer.data.hard_rendered import CLASSES, filmed, hard_data, render_hard_clips
+from dfer.data.parts import hard_data
+from dfer.rendering.hard_clips import CLASSES, filmed, render_hard_clips
 
 
 def rendered(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
