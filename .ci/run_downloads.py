@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,8 +39,9 @@ def failures(site: Path) -> list[str]:
     scripts = sorted(site.glob("_downloads/*/*.py"), key=lambda script: script.name)
     paths = {script: needed_path(script) for script in scripts}
     found = [] if scripts else [f"{site}: nothing to download"]
-    for script in scripts:
-        alone = run([], [script])
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda script: run([], [script]), scripts))
+    for script, alone in zip(scripts, results, strict=True):
         if paths[script] is None and alone.returncode != 0:
             found.append(f"{script.name} failed:\n{alone.stderr}")
         if paths[script] is not None and (alone.returncode == 0 or alone.stderr.count("\n") != 1):
