@@ -171,7 +171,7 @@ def gate_spread(net: nn.Module, pictures: Tensor) -> list[dict[str, float]]:
             found.append({"mean": float(gate.mean()), "sd": float(gate.std()), "sd_in_channel": float(within)})
 
     layers = [layer.channel for layer in net.modules() if isinstance(layer, AdaptiveGlobalAttention)]
-    hooks = [layer.register_forward_hook(keep) for layer in layers]
+    hooks = [layer.register_forward_hook(keep) for layer in layers if layer is not None]
     with torch.no_grad():
         net(pictures)
     for hook in hooks:
