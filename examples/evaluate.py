@@ -111,7 +111,7 @@ def refuse_to_overwrite(folder: Path, report: dict[str, Any]) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         same = False
     if not same:
-        raise BadInput(f"{path}: evaluates other runs or other clips; name another folder by --out")
+        raise BadInput(f"{path}: holds an evaluation of other runs or clips; name another folder with --out")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -170,12 +170,12 @@ def test_clips_other_than_the_runs_own(tmp_path: Path, lists: Path, capsys: pyte
     assert (run / "evaluation.json").read_bytes() == own, "the evaluation on the run's own clips is kept"
     capsys.readouterr()
     assert main([str(run), "--test-list", str(other), "--out", str(run)]) == 2
-    assert "evaluation.json: evaluates other runs or other clips; name another folder" in capsys.readouterr().err
+    assert "evaluation.json: holds an evaluation of other runs or clips; name another folder" in capsys.readouterr().err
     (run / "settings.json").unlink()
     assert main([str(run), "--test-list", str(other)]) == 0
     capsys.readouterr()
     assert main([str(run)]) == 2
-    assert "name the test clips, by one of --labels, --test-list, --dfew" in capsys.readouterr().err
+    assert "give the test clips with one of --labels, --test-list, --dfew" in capsys.readouterr().err
 
 
 def test_clips_that_the_net_was_trained_on_are_refused(
@@ -300,7 +300,7 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
     for arguments, message in (
         ([tmp_path / "none"], f"{tmp_path / 'none'}: no such file"),
         ([tmp_path / "file"], "file is no safetensors file"),
-        ([tmp_path / "empty"], "holds no weights.safetensors; is it the folder of a run of train.py"),
+        ([tmp_path / "empty"], "holds no weights.safetensors; is it the folder of a finished run of train.py"),
         ([run, "--test-list", tmp_path / "no.txt"], "no.txt: cannot be read as a clip list"),
         ([run, "--dfew", tmp_path / "empty", "--fold", "1"], "cannot be read as a split of DFEW"),
         ([run, "--dfew", tmp_path / "DFEW", "--fold", "6"], "DFEW has the folds 1 to 5; got 6"),

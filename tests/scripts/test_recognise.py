@@ -174,7 +174,7 @@ def test_a_video_whose_clock_starts_late(
     frames = talking_face()[:10]
     video = write_video(tmp_path / "late.mp4", frames, times=[5 + n / 25 for n in range(10)])
     assert run(weights, tmp_path / "out", video) == 0
-    assert "without the video, whose own clock starts at 5.0 s; --video" in capsys.readouterr().out
+    assert "no player, since the video's own clock starts at 5.0 s; --video" in capsys.readouterr().out
     assert run(weights, tmp_path / "out", video, "--video", "--overwrite") == 0
     assert "without the video" not in capsys.readouterr().out
     assert [page["video"] for page in pages] == [None, tmp_path / "out" / "late.mp4.faces.mp4"]
@@ -256,7 +256,7 @@ def test_truncated_file_gives_a_partial_timeline(
     whole = write_video(tmp_path / "cut.mkv", talking_face()[:40])
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     assert run(weights, tmp_path / "out", whole) == 3
-    assert "the timeline holds what could be read: it ends" in capsys.readouterr().out
+    assert "the timeline holds the readable part: it ends" in capsys.readouterr().out
     rows = rows_of(tmp_path / "out" / "cut.mkv.csv")
     assert 5 < len(rows) < 40
     assert all(row.success for row in rows)
@@ -312,7 +312,7 @@ def test_change_of_size_is_reported(tmp_path: Path, weights: Path, capsys: pytes
     files = [write_video(tmp_path / f"{n}.ts", part) for n, part in enumerate(parts)]
     (tmp_path / "both.ts").write_bytes(b"".join(file.read_bytes() for file in files))
     assert run(weights, tmp_path / "out", tmp_path / "both.ts") == 0
-    assert "the picture's size changes at frame 7: the numbers of faces are new" in capsys.readouterr().out
+    assert "the frame size changes at frame 7: faces get new numbers" in capsys.readouterr().out
     assert [row.face_id for row in rows_of(tmp_path / "out" / "both.ts.csv")] == [1] * 7 + [2] * 7
 
 

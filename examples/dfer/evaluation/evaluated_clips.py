@@ -86,7 +86,7 @@ def trained_file_of(path: Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / WEIGHTS).is_file():
-        raise BadInput(f"{path}: holds no {WEIGHTS}; is it the folder of a run of train.py that came to its end?")
+        raise BadInput(f"{path}: holds no {WEIGHTS}; is it the folder of a finished run of train.py?")
     return path / WEIGHTS
 
 
@@ -164,7 +164,7 @@ def merged(file: Path, facts: TrainedFacts, saved: dict[str, Any], given: dict[s
             values["daisee_state"] = None
     values |= given
     if not any(values.get(name) is not None for name in SETS):
-        raise BadInput(f"{file}: name the test clips, by one of {', '.join(map(flag, SETS))}")
+        raise BadInput(f"{file}: give the test clips with one of {', '.join(map(flag, SETS))}")
     for name in WITH_FOLDS:
         if values.get(name) is not None and values.get("fold") is None:
             raise BadInput(f"{flag(name)} needs --fold: the file's folder does not say which of the five")

@@ -70,7 +70,7 @@ def notes(report: dict[str, Any]) -> list[str]:
         if told and abs(told["uar"] - run["uar"]) + abs(told["war"] - run["war"]) > 1e-6:
             lines.append(
                 f"{run['name']}: train.py found UAR {100 * told['uar']:.2f}, WAR {100 * told['war']:.2f} on its test "
-                "clips; these differ by their frames, or by the device or precision."
+                "clips; the difference comes from other frames, device or precision."
             )
     return ["  \n".join(lines) + "\n"]
 
@@ -78,12 +78,12 @@ def notes(report: dict[str, Any]) -> list[str]:
 def joined_in_words(over: dict[str, Any]) -> str:
     if "pooled" in over:
         return (
-            "No test clip belongs to two of the runs, as in folds: the mean is that of their scores, its interval is "
-            "over the clips of all."
+            "The runs share no test clips, as with folds: the mean is over the runs, its interval over the clips of "
+            "all runs."
         )
     return (
-        "All runs are tested on the same clips, as with several seeds: the mean is that of their scores, with "
-        f"a standard deviation over runs of {100 * over['uar_sd']:.2f} (UAR) and {100 * over['war_sd']:.2f} (WAR) "
+        "All runs are tested on the same clips, as with several seeds: the mean is over the runs, with "
+        f"a standard deviation of {100 * over['uar_sd']:.2f} (UAR) and {100 * over['war_sd']:.2f} (WAR) "
         "points; its interval is over the clips."
     )
 

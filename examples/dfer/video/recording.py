@@ -142,10 +142,10 @@ def _in_words(found: Recognised, timeline: Timeline) -> Iterator[str]:
     frames = "one picture" if timeline.still else f"{found.frames} frame" + "s" * (found.frames != 1)
     yield f"{frames} analysed, {faces}" if found.faces else f"no face in {frames}"
     if timeline.problem:
-        yield f"the timeline holds what could be read: {timeline.problem}"
+        yield f"the timeline holds the readable part: {timeline.problem}"
     if found.changed_size:
         where = ", ".join(map(str, found.changed_size))
-        yield f"the picture's size changes at frame {where}: the numbers of faces are new from there on"
+        yield f"the frame size changes at frame {where}: faces get new numbers from there on"
 
 
 def write_others(
@@ -172,8 +172,8 @@ def write_others(
             write_annotated(outputs.annotated, timeline)
             video = outputs.annotated
     if video == timeline.video and source.start > LATEST_START:
-        late = f"the page is without the video, whose own clock starts at {source.start:.1f} s"
-        yield f"{late}; --video makes one that fits"
+        late = f"the page has no player, since the video's own clock starts at {source.start:.1f} s"
+        yield f"{late}; --video writes a copy that starts at 0"
         video = None
     if video == timeline.video and not source.plays:
         video = None

@@ -75,7 +75,7 @@ def test_folds_are_averaged_and_pooled() -> None:
     assert low < over["war"] < high
     assert "comparison" not in report, "other clips cannot be compared one by one"
     assert "| mean of 2, folds |  | " in markdown(report)
-    assert "No test clip belongs to two of the runs, as in folds" in markdown(report)
+    assert "The runs share no test clips, as with folds" in markdown(report)
     assert "| all clips pooled | 11 | 80.00 | 81.82 |" in markdown(report)
 
 
@@ -96,7 +96,7 @@ def test_runs_on_the_same_clips_are_compared() -> None:
     assert "pooled" not in report["over_runs"]
     assert "| mean of 2, the same clips |  | " in markdown(report)
     assert report["over_runs"]["war_sd"] == pytest.approx(3 / 8 / 2**0.5)
-    assert "a standard deviation over runs of 26.52 (UAR) and 26.52 (WAR) points" in markdown(report)
+    assert "a standard deviation of 26.52 (UAR) and 26.52 (WAR) points" in markdown(report)
     assert "excludes 0" in markdown(report)
 
 
