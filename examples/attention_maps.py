@@ -64,12 +64,15 @@ def load(clips: EvaluatedClips, chosen: Sequence[int]) -> Tensor:
     return to_unit(torch.stack([clips.source.frames(index, None) for index in chosen]))
 
 
-def look(args: Any, out: Path, nets: Sequence[TrainedNet]) -> None:
-    facts = nets[0].facts
+def look(args: Any, nets: Sequence[TrainedNet]) -> None:
+    facts, folder = nets[0].facts, "attention"
     if args.video is not None:
         shown, truths = read_video(args.video, facts), [args.video.name]
+        folder += f"-{args.video.stem}"
     else:
         clips = clips_of(nets, args)
+        # Other clips must not overwrite the maps of the run's own.
+        folder += "" if clips.own else f"-{clips.short_name}"
         chosen = spread_over_classes(clips.truths, args.clips)
         shown, truths = load(clips, chosen), [facts.classes[clips.truths[index]] for index in chosen]
     unit = normalised(shown, facts)
@@ -79,6 +82,7 @@ def look(args: Any, out: Path, nets: Sequence[TrainedNet]) -> None:
     if args.curves:
         tested = normalised(load(clips, spread_over_classes(clips.truths, args.curves)), facts)
         report, _ = explain(nets[0].net, tested, fill=args.fill, seed=args.seed, batch_size=args.batch_size)
+    out = args.out or nets[-1].file.parent / folder
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -104,7 +108,7 @@ def parse(argv: Sequence[str] | None) -> Any:
     parser.add_argument("--fill", type=str, default="blur", help="what replaces pixels: blur or grey")
     parser.add_argument("--seed", type=int, default=0, help="of the random maps and of the intervals")
     parser.add_argument("--batch-size", type=int, default=8, help="clips at once")
-    parser.add_argument("--out", type=Path | None, help="folder for results (default: attention, in the gated run's)")
+    parser.add_argument("--out", type=Path | None, help="folder for results (default: in the gated run's folder)")
     add_clip_flags(parser)
     args = parser.parse_args(argv)
     at_least(1, clips=args.clips, batch_size=args.batch_size)
@@ -122,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parse(argv)
         nets = load_nets([trained_file_of(run) for run in args.runs])
-        look(args, args.out or nets[-1].file.parent / "attention", nets)
+        look(args, nets)
     except BadInput as error:
         print(f"attention_maps.py: {error}", file=sys.stderr)
         return 2

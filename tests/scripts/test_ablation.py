@@ -214,6 +214,16 @@ def test_on_clips_on_disk_every_run_is_one_of_train_py(
     assert f"Each run is one of train.py with `--list {tmp_path / 'train.txt'}`. Recipe rendered: 2 epochs" in table
     assert not (out / "clips.png").exists()
 
+    # The same list elsewhere is the same; another list in its place is refused.
+    moved = lists / "moved.txt"
+    moved.write_bytes((lists / "train.txt").read_bytes())
+    assert ablation.main([str(moved) if word == f"{lists}/train.txt" else word for word in command]) == 0
+    with (lists / "train.txt").open("a") as file:
+        file.write("\n")
+    capsys.readouterr()
+    assert ablation.main(command) == 2
+    assert "was made with --list-sha256 " in capsys.readouterr().err
+
     assert ablation.main([*command, "--select-on", "test"]) == 2
     assert "was made with --select-on validation, not test; give the same" in capsys.readouterr().err
 

@@ -43,6 +43,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(root / "aga", write_coloured_lists(root / "clips"))
 
 
+def test_other_clips_get_a_folder_of_their_own(tmp_path: Path, run: Path) -> None:
+    copy = write_run(tmp_path / "run", run.parent / "clips")
+    own = copy / "attention" / "attention_maps.png"
+    assert main([str(copy), "--clips", "1"]) == 0
+    before = own.read_bytes()
+    listed = run.parent / "clips" / "train.txt"
+    assert main([str(copy), "--clips", "1", "--test-list", str(listed)]) == 0
+    assert own.read_bytes() == before
+    assert [path.name for path in copy.glob("attention-train-*/*")] == ["attention_maps.png"]
+
+
 def test_maps_and_curves_of_test_clips(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(run), "--clips", "2", "--curves", "2"]) == 0
     out = run / "attention"

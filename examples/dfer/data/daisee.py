@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dfer.data.data_set import ClipList, DataSet, Entry, ListedClip, best_shortening, find_clips, read_table
+from dfer.data.data_set import (
+    ClipList,
+    DataSet,
+    Entry,
+    ListedClip,
+    best_shortening,
+    find_clips,
+    holding,
+    one_folder_further,
+    read_table,
+)
 from dfer.data.folders import Place
 from dfer.errors import BadInput
 
@@ -45,6 +55,7 @@ def read_daisee(
     AllLabels.csv, which lists more, by the folder that holds each, with validation and test exchanged. With a `state`
     the label is its level, and no clip is left out.
     """
+    labels, nested = holding(labels, "Labels")
     folder = labels / "Labels" if (labels / "Labels").is_dir() else labels
     if parts == "paper":
         before, validation, test = split_by_folder(folder / "AllLabels.csv", place, state), "Test", "Validation"
@@ -54,7 +65,7 @@ def read_daisee(
     names, after = LEVELS, found
     if state is None:
         names, after = NAMES, {part: undersample(clips, TABLE_1[part][1]) for part, clips in found.items()}
-    remarks = [remark for part in before.values() for remark in part.remarks]
+    remarks = nested + [remark for part in before.values() for remark in part.remarks]
     remarks.append(levels_found(found) if state else table_1(found, after))
     if parts == "paper":
         remarks.append("DAiSEE: as in the paper, the folder Test chooses the epoch and the folder Validation is tested")
@@ -101,7 +112,8 @@ def split_by_folder(file: Path, place: Place, state: str | None) -> dict[str, Cl
 
 def part_of(row: Row, place: Place) -> str | None:
     for part in TABLE_1:
-        for path in (f"DataSet/{part}/{row.user}/{row.stem}", f"{part}/{row.user}/{row.stem}"):
+        for above in (f"DataSet/{part}", part, f"DataSet/DataSet/{part}", f"DataSet/{part}/{part}", f"{part}/{part}"):
+            path = f"{above}/{row.user}/{row.stem}"
             if any(place.has(own) or place.left_out(own) for own in (f"{path}/{row.stem}", path)):
                 return part
     return None
@@ -113,9 +125,12 @@ def clips_of(file: Path, rows: Sequence[Row], part: str, place: Place, state: st
         Entry(row.line, f"DataSet/{part}/{row.user}/{row.stem}", label_of(row.levels, state), subject=row.user)
         for row in rows
     ]
-    # Of <user>/<clip>/<clip>.avi a folder <clip>/<clip> is made; others leave the frames in <clip> itself.
+    # prepare_videos.py makes a folder <clip>/<clip> of <clip>/<clip>.avi; others leave the frames in <clip> itself.
     doubled = [entry._replace(path=f"{entry.path}/{Path(entry.path).name}") for entry in entries]
-    if entries and best_shortening(doubled, place)[1]:
+    if entries and (
+        best_shortening(doubled, place)[1]
+        or (not best_shortening(entries, place)[1] and one_folder_further(doubled, place))
+    ):
         entries = doubled
     clips, remarks, changes = find_clips(file, entries, place, may_miss=True)
     zero = [row for row in rows if state is None and not any(row.levels)]

@@ -16,7 +16,7 @@ from dfer.experiments.campaign import Result, Run, write_result
 from dfer.models.wide_resnet18 import WIDER, parameters
 from dfer.training.command_line import parse
 from dfer.training.identity import latest, plain
-from dfer.training.networks import build_net, check_model
+from dfer.training.networks import build_net, check_model, pretrained_hash, sha256
 from dfer.training.run import run as train
 from dfer.training.run_folder import CHECKPOINT, METRICS
 from dfer.training.settings import Settings
@@ -24,6 +24,8 @@ from dfer.training.settings import Settings
 # What differs from run to run, and how a row is told to train.py where it is no name of --model.
 OURS = ("--model", "--attention", "--temporal", "--seed", "--out", "--resume")
 FOLDS = (1, 2, 3, 4, 5)
+# Compared by content: a file may move, and another may take its place.
+FILES = ("list", "test_list", "pretrained")
 FLAGS = {"aga+mean": ("--model", "agdtnet", "--temporal", "mean")}
 
 
@@ -63,7 +65,9 @@ class TrainedRuns:
             check_model(settings.net, frames=settings.clips.frames, size=settings.clips.size)
 
     def settings(self, run: Run) -> dict[str, Any]:
-        return _recorded(self._settings(run, Path("runs")))
+        settings = self._settings(run, Path("runs"))
+        recorded = {name: value for name, value in _recorded(settings).items() if name not in FILES}
+        return recorded | _file_hashes(settings)
 
     def make(self, folder: Path, runs: Sequence[Run]) -> Iterator[Result]:
         """A run that was stopped goes on from its last epoch."""
@@ -109,6 +113,15 @@ def _recorded(settings: Settings) -> dict[str, Any]:
     return plain({name: values[name] for name in names})
 
 
+def _file_hashes(settings: Settings) -> dict[str, str | None]:
+    clips, hashes = settings.clips, {"pretrained_sha256": pretrained_hash(settings.net)}
+    try:
+        lists = {"list": clips.list, "test_list": clips.test_list}
+        return hashes | {f"{name}_sha256": sha256(file) if file else None for name, file in lists.items()}
+    except OSError as error:
+        raise BadInput(f"{error.filename}: cannot be read ({error.strerror}); give a clip list") from None
+
+
 def _result(run: Run, settings: Settings) -> Result:
     """From what train.py left behind, whose settings count, and what its net costs."""
     metrics = json.loads((settings.out / METRICS).read_text())
@@ -120,7 +133,7 @@ def _result(run: Run, settings: Settings) -> Result:
         "row": run.row,
         "seed": run.seed,
         "fold": run.fold,
-        "settings": {name: value for name, value in recorded.items() if name != "workers"},
+        "settings": {name: value for name, value in recorded.items() if name != "workers"} | _file_hashes(settings),
         **metrics,
         "parameters": parameters(net),
         "multiply_adds": count_multiply_adds(net, (1, clips.frames, 3, clips.size, clips.size)),

@@ -78,6 +78,21 @@ def test_frames_one_folder_higher_are_found(tmp_path: Path) -> None:
     assert read(tmp_path)[0] == doubled
 
 
+@pytest.mark.parametrize("parts", ["official", "paper"])
+@pytest.mark.parametrize("nested", ["DataSet/DataSet", "DataSet/Train/Train"])
+def test_folders_that_unzip_doubled(tmp_path: Path, nested: str, parts: str) -> None:
+    write_daisee(tmp_path)
+    expected, _ = read(tmp_path, parts=parts)
+    faces = tmp_path / "faces"
+    for part in ("Train", "Validation", "Test"):
+        target = faces / nested if nested.endswith(part) else faces / nested.removesuffix("/Train/Train") / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (faces / part).rename(target)
+    found, remarks = read(tmp_path, parts=parts)
+    assert found == expected
+    assert any("lie one folder further than it says" in remark for remark in remarks)
+
+
 def test_the_label_is_the_highest_level_and_ties_follow_the_paper() -> None:
     order = ("frustration", "confusion", "boredom", "engagement")
     for levels in product(range(4), repeat=4):
