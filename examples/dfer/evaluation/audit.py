@@ -1,7 +1,7 @@
 """A result and what it rests on: the clips of every fold, what was predicted for them, and what is wrong with both."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -55,11 +55,17 @@ class Result:
         chosen = [clip for part, clips in self.parts(fold).items() if part in parts or not parts for clip in clips]
         return [tail(str(clip.frames), self.folders) for clip in chosen]
 
-    def predicted(self, fold: int) -> dict[str, list[int]]:
-        """The answers to each clip: one, unless the file repeats it."""
-        found: dict[str, list[int]] = {}
+    @cached_property
+    def written(self) -> dict[str, str]:
+        """The path of each clip, by its key."""
+        clips = (clip for fold in self.folds for part in self.parts(fold).values() for clip in part)
+        return {tail(str(clip.frames), self.folders): str(clip.frames) for clip in clips}
+
+    def predicted(self, fold: int) -> dict[str, list[Prediction]]:
+        """The predictions of each clip: one, unless the file repeats it."""
+        found: dict[str, list[Prediction]] = {}
         for prediction in self.predictions[list(self.folds).index(fold) if len(self.predictions) > 1 else 0]:
-            found.setdefault(tail(prediction.clip, self.folders), []).append(prediction.answer)
+            found.setdefault(tail(prediction.clip, self.folders), []).append(prediction)
         return found
 
     @cached_property
@@ -82,9 +88,8 @@ class Result:
         for fold, data in self.folds.items() if self.predictions else ():
             given, truths = self.predicted(fold), dict(zip(self.keys(fold, "test"), data.test, strict=True))
             if there := [key for key in truths if key in given]:
-                found[fold] = (
-                    torch.tensor([truths[key].label for key in there]), torch.tensor([given[key][0] for key in there])
-                )  # fmt: skip
+                given_here = [given[key][0].answer for key in there]
+                found[fold] = torch.tensor([truths[key].label for key in there]), torch.tensor(given_here)
         return found
 
 
@@ -102,9 +107,12 @@ def audit(result: Result) -> dict[str, list[str]]:
     return found | {"numbering": list(at_numbering(result))}
 
 
-def some(check: str, items: Sequence[str], what: str) -> Iterator[tuple[str, str]]:
+def some(
+    check: str, items: Sequence[str], what: str, written: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, str]]:
+    """`written` has the clips' names as people wrote them, by the keys in `items`."""
     if items:
-        yield check, f"{len(items)} {what}, first {items[0]}"
+        yield check, f"{len(items)} {what}, first {written[items[0]] if written else items[0]}"
 
 
 def at_lists(result: Result, fold: int) -> Iterator[tuple[str, str]]:
@@ -116,17 +124,17 @@ def at_lists(result: Result, fold: int) -> Iterator[tuple[str, str]]:
             yield "classes", f"no {part} clip shows {named(lacking, result.names)}"
     for part in parts:
         again = [key for key, count in Counter(result.keys(fold, part)).items() if count > 1]
-        yield from some("labels", again, f"{part} clips are listed more than once")
+        yield from some("labels", again, f"{part} clips are listed more than once", result.written)
     given: dict[str, set[int]] = {}
     for other in result.folds:
         clips = (clip for part in result.parts(other).values() for clip in part)
         for key, clip in zip(result.keys(other), clips, strict=True):
             given.setdefault(key, set()).add(clip.label)
     torn = [key for key in dict.fromkeys(result.keys(fold)) if len(given[key]) > 1]
-    yield from some("labels", torn, "clips have two labels")
+    yield from some("labels", torn, "clips have two labels", result.written)
     for one, other_part in combinations(parts, 2):
         both = sorted(set(result.keys(fold, one)) & set(result.keys(fold, other_part)))
-        yield from some("parts", both, f"{other_part} clips are {one} clips too")
+        yield from some("parts", both, f"{other_part} clips are {one} clips too", result.written)
         who, others = ({clip.subject for clip in parts[part]} - {None} for part in (one, other_part))
         yield from some("persons", sorted(map(str, who & others)), f"persons are in {one} and {other_part}")
 
@@ -148,15 +156,17 @@ def at_frames(result: Result, fold: int) -> Iterator[tuple[str, str]]:
 
 
 def at_folds(result: Result, fold: int) -> Iterator[tuple[str, str]]:
-    """Each clip is to be tested once, and to be there in every fold."""
+    """Each clip must be tested once, and be in every fold."""
     tested = {other: set(result.keys(other, "test")) for other in result.folds}
-    known = {key for other in result.folds for key in result.keys(other)}
+    known, written = {key for other in result.folds for key in result.keys(other)}, result.written
     for other in result.folds:
         if other < fold:
-            yield from some("folds", sorted(tested[fold] & tested[other]), f"test clips are tested in fold {other} too")
-    yield from some("folds", sorted(known - set(result.keys(fold))), "clips of other folds are left out")
+            again = sorted(tested[fold] & tested[other])
+            yield from some("folds", again, f"test clips are tested in fold {other} too", written)
+    yield from some("folds", sorted(known - set(result.keys(fold))), "clips of other folds are left out", written)
     if len(result.folds) > 1 and fold == max(result.folds):
-        yield from some("folds", sorted(known - set().union(*tested.values())), "clips are tested in no fold")
+        never = sorted(known - set().union(*tested.values()))
+        yield from some("folds", never, "clips are tested in no fold", written)
 
 
 def at_predictions(result: Result, fold: int) -> Iterator[tuple[str, str]]:
@@ -166,10 +176,13 @@ def at_predictions(result: Result, fold: int) -> Iterator[tuple[str, str]]:
     folds = (fold,) if len(result.predictions) > 1 else result.folds
     own = {key for other in folds for key in result.keys(other, "test")}
     missing = [key for key in test if key not in given]
-    yield from some("predictions", missing, f"of {len(test)} test clips have no prediction")
-    yield from some("predictions", [key for key in given if key not in own], "predictions are of no test clip")
-    twice = [key for key, answers in given.items() if len(answers) > 1]
-    yield from some("predictions", twice, "clips are predicted more than once")
+    yield from some("predictions", missing, f"of {len(test)} test clips have no prediction", result.written)
+    # Named as the predictions name them.
+    written = {key: predictions[0].clip for key, predictions in given.items()}
+    others = [key for key in given if key not in own]
+    yield from some("predictions", others, "predictions are of no test clip", written)
+    twice = [key for key, predictions in given.items() if len(predictions) > 1]
+    yield from some("predictions", twice, "clips are predicted more than once", written)
     if fold in result.answers and len(answers := result.answers[fold][1].unique()) == 1:
         yield "predictions", f"all answers are {result.names[int(answers)]}"
 
