@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dfer.progress import track
 from dfer.rendering.framing import aligned
 from dfer.rendering.identity import Identity, Scene, draw_identities, draw_scenes, select
 from dfer.rendering.motion import DIRECTIONS, EXPRESSIONS, Motion, draw_motion
@@ -55,7 +56,8 @@ def paint_clips(people: Identity, scenes: Scene, motion: Motion, size: int) -> T
     together = max(1, 2**16 // (frames * size * size))
     out = torch.empty(clips, frames, 3, size, size, dtype=torch.uint8)
     time = torch.linspace(0, 1, frames)
-    for rows in torch.arange(clips).split(together):
+    batches = torch.arange(clips).split(together)
+    for rows in track(batches, "rendering faces", len(batches)):
         each = rows.repeat_interleave(frames)
         moves = Motion(**{f.name: getattr(motion, f.name)[rows].flatten() for f in fields(motion)})
         pictures = paint_faces(select(people, each), select(scenes, each), moves, time.repeat(len(rows)), size)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from itertools import combinations
 
 import pytest
@@ -57,3 +58,15 @@ def test_one_face_shows_seven_different_expressions() -> None:
         )
     # Shirt and wall do not take part.
     assert torch.equal(faces[:, :, :4], faces[:1, :, :4].expand(7, -1, -1, -1))
+
+
+def test_rendering_shows_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[str, int | None]] = []
+
+    def track(items: Sequence[torch.Tensor], what: str, total: int | None) -> Sequence[torch.Tensor]:
+        shown.append((what, total))
+        return items
+
+    monkeypatch.setattr("dfer.rendering.clips.track", track)
+    render_clips("direction", people=2, frames=2, size=256, seed=0)
+    assert shown == [("rendering faces", 2)]
