@@ -5,8 +5,7 @@ z_att comes from ``spatial.conv``; Conv_{1xk} and Conv_{kx1} of the global conte
 ``context.vertical``; GAP_t is the mean over the frames of a clip.
 
 Each equation with parameters is a small module of :mod:`agdt_layers.kernels`, and calling it is the only way in which a
-layer uses its parameters. So what is done to the module (pruning, weight norm, hooks, sharding, another module in its
-place) takes effect.
+layer uses its parameters. So pruning, weight norm, hooks, sharding and replacing the module all work.
 """
 
 from __future__ import annotations
@@ -335,10 +334,10 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
     .. math:: M = X \cdot (1 + s_c \, s_{hw} \, g)
 
     All weights are in (0, 1): s_c per frame and channel (:class:`AdaptiveChannelAttention`), s_hw per frame and
-    position, g per frame and channel (both :class:`GlobalConvolutionalAttention`). So M keeps the sign of X, and
-    ``|X| <= |M| <= 2 |X|`` (unless a ``residual_scale`` is trained). Clips do not see each other; the frames of a clip
-    share only the mean GAP_t. a and b are products of two statistics of the map, so values of X from about 1e18 on in
-    float32 (1e150 in float64) overflow and give NaN.
+    position, g per frame and channel (both :class:`GlobalConvolutionalAttention`). So M has the sign of X, and
+    ``|X| <= |M| <= 2 |X|``. With a ``residual_scale`` r, M = X (1 + r s_c s_hw g), and training r can break both laws.
+    Clips are independent; the frames of a clip share only the mean GAP_t. a and b are products of two statistics of
+    the map, so values of X from about 1e18 on in float32 (1e150 in float64) overflow and give NaN.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 1-13.

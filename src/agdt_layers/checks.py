@@ -363,7 +363,7 @@ _checked = _Checked()
 
 @contextmanager
 def known(mask: Tensor) -> Iterator[None]:
-    """Have this mask not checked again: each of its rows has a real frame."""
+    """Skip further checks of this mask: each of its rows has a True frame."""
     outer, _checked.mask = _checked.mask, mask
     try:
         yield
@@ -372,9 +372,10 @@ def known(mask: Tensor) -> Iterator[None]:
 
 
 def real_frames(layer: str, mask: Tensor | None) -> AbstractContextManager[None]:
-    """Accept a mask with at least one real frame per clip, and give a context in which it is not checked again.
+    """Check that a mask has a True frame in each clip; return a context in which it is not checked again.
 
-    No other check reads values: a GPU must finish all its work before it can tell them.
+    An inverted mask raises only if it leaves a clip without a True frame. No other check reads values, because reading
+    them makes the CPU wait for the GPU.
     """
     if mask is None or not has_values(mask) or mask is _checked.mask:
         return nullcontext()

@@ -48,7 +48,8 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
         ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
 
     State dict:
-        ``alpha_forward`` (1), ``alpha_backward`` (1), ``conv.weight`` (C, 1, 3), ``conv.bias`` (C).
+        ``alpha_forward`` (1), ``alpha_backward`` (1), ``conv.weight`` (C, 1, k) with k the kernel size,
+        ``conv.bias`` (C).
 
     Example:
         >>> enhancer = DifferentialTemporalEnhancer(512)

@@ -1,7 +1,7 @@
-"""In a graph of torch.fx a layer is one node, so that the graph is valid for every size.
+"""Record each layer as one node of a torch.fx graph, so that the graph is valid for every size.
 
-torch.fx traces a model with proxies, which have no shape, no dtype and no values: whatever a layer checks, or decides
-by a size, would fail or be frozen into the graph. Recorded as one node, the layer decides when the graph runs.
+torch.fx traces with proxies, which have no shape, dtype or values. A check in a layer would fail on them, and a branch
+on a size would be frozen into the graph. As one node, the layer checks its input when the graph runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def is_recorded(x: object) -> bool:
 
 
 def refuse_fx(name: str, x: object, advice: str) -> None:
-    """Refuse a proxy where a graph could not preserve the meaning of the call."""
+    """Raise TypeError if x is a proxy: a graph could not preserve the meaning of the call."""
     if isinstance(x, fx.Proxy):
         raise TypeError(f"{name} cannot be traced by torch.fx. {advice}")
 

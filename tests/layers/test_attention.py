@@ -70,7 +70,7 @@ def test_the_gate_mixes_two_different_statistics() -> None:
 
 
 @given(attention_cases())
-def test_sign_is_kept_and_size_at_most_doubled(case: AttentionCase) -> None:
+def test_output_keeps_the_sign_and_at_most_doubles_the_magnitude(case: AttentionCase) -> None:
     clips = case.clips()
     enhanced = layer_of(case)(clips, mask=case.mask_tensor())
     assert torch.equal(enhanced.sign(), clips.sign())

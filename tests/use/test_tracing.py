@@ -24,7 +24,7 @@ from helpers.subjects import LAYERS, Subject, proves
 
 
 @proves("fx", *LAYERS)
-def test_a_layer_is_one_node_that_holds_for_every_size(subject: Subject) -> None:
+def test_layer_is_one_node_valid_for_every_size(subject: Subject) -> None:
     model = nn.Sequential(subject.build(), nn.Identity()).eval()
     traced = fx.symbolic_trace(model)
     assert [node.op for node in traced.graph.nodes if node.op == "call_module"][:1] == ["call_module"]
@@ -34,18 +34,18 @@ def test_a_layer_is_one_node_that_holds_for_every_size(subject: Subject) -> None
 
 
 @pytest.mark.parametrize("layer", [CBAM(5), SqueezeExcitation(5)])
-def test_the_peers_are_one_node_too(layer: nn.Module) -> None:
+def test_baseline_attention_is_one_node(layer: nn.Module) -> None:
     traced, x = fx.symbolic_trace(nn.Sequential(layer)), random_tensor((2, 5, 3, 4), 0, torch.float32)
     assert torch.equal(traced(x), nn.Sequential(layer)(x))
 
 
-def test_the_mean_is_one_node_too() -> None:
+def test_temporal_mean_is_one_node() -> None:
     x = random_tensor((2, 3, 5), 0, torch.float32)
     assert torch.equal(fx.symbolic_trace(nn.Sequential(TemporalMean()))(x), x.mean(dim=1))
 
 
 @pytest.mark.proves("FrameWise", "fx")
-def test_a_traced_model_inside_frame_wise_learns_the_clip() -> None:
+def test_frame_wise_passes_clip_length_and_mask_to_a_traced_model() -> None:
     model = nn.Sequential(host().sequential, host().own)
     insert_attention(model, ["0", "1"], example_input=torch.zeros(2, 3, 16, 24))
     net, traced = FrameWise(model), FrameWise(fx.symbolic_trace(model))
@@ -63,7 +63,7 @@ def test_a_traced_model_inside_frame_wise_learns_the_clip() -> None:
         (lambda: FrameWise(ResNet18()), "FrameWise cannot be traced by torch.fx. Trace the model inside"),
     ],
 )
-def test_what_folds_clips_is_not_traced_whole(model, advice: str) -> None:
+def test_tracing_a_model_that_folds_clips_raises(model, advice: str) -> None:
     with pytest.raises(TypeError, match=re.escape(advice)):
         fx.symbolic_trace(model())
 
