@@ -177,12 +177,9 @@ def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: 
             others.append((entry.line, f"{frames}/{frames.other}"))
         clips.append(ListedClip(frames, entry.label, f"{file}:{entry.line}", entry.subject))
 
-    def counted(items: Sequence[tuple[int, str]], what: str) -> str:
-        return f"{file}: {len(items)} of {len(entries)} clips {what}, first at line {items[0][0]}: {items[0][1]}"
-
-    def named(items: Sequence[tuple[int, str]], what: str) -> str:
-        more = f" and {len(items) - MOST_NAMED} more" if len(items) > MOST_NAMED else ""
-        names = ", ".join(name for _, name in items[:MOST_NAMED])
+    def counted(items: Sequence[tuple[int, str]], what: str, most: int = 1) -> str:
+        names = ", ".join(name for _, name in items[:most])
+        more = f" and {len(items) - most} more" if len(items) > most > 1 else ""
         return f"{file}: {len(items)} of {len(entries)} clips {what}, first at line {items[0][0]}: {names}{more}"
 
     if videos:
@@ -201,7 +198,7 @@ def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: 
         (empty, "have folders without pictures", "extract their frames or delete the lines."),
     ):
         if items:
-            told = named(items, what)
+            told = counted(items, what, MOST_NAMED)
             if not clips:
                 raise BadInput(f"{told}; {advice}")
             if not may_miss:
