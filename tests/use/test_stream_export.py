@@ -1,0 +1,60 @@
+"""A stream's step exported: AGDTStream, the exported program and ONNX Runtime give the same scores from frame one."""
+
+import warnings
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from agdt_layers import AGDTNet, AGDTStream, StreamStep, build_agdtnet
+from helpers.strategies import random_tensor
+
+WINDOW, SIZE = 3, (3, 32, 32)
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(torch.compiler, "is_exporting"), reason="not yet run on the exporter of torch before 2.7"
+)
+
+
+def network(causal: bool) -> AGDTNet:
+    net = build_agdtnet(5, num_frames=WINDOW, causal=causal).eval()
+    with torch.no_grad():
+        for number, parameter in enumerate(net.backbone.attention.parameters()):
+            parameter.add_(random_tensor(tuple(parameter.shape), number, torch.float32), alpha=0.3)
+    return net
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@torch.no_grad()
+def test_exported_step_gives_the_scores_of_the_stream(causal: bool, tmp_path: Path) -> None:
+    net, video = network(causal), random_tensor((2, 3 * WINDOW, *SIZE), 0, torch.float32)
+    step, stream = StreamStep(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
+    example = (torch.zeros(3, *SIZE), step.initial_state(3))
+    batch = Dim("batch")
+    sizes = ({0: batch}, {name: {0: batch} for name in example[1]})
+    program = torch.export.export(step, example, dynamic_shapes=sizes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(program, (), tmp_path / "step.onnx", dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])
+    exported = program.module()
+    own, other = step.initial_state(2), list(step.initial_state(2).values())
+
+    def in_onnx(frames: Tensor, state: list[Tensor]) -> list[Tensor]:
+        names = [entry.name for entry in session.get_inputs()]
+        values = [x.numpy() for x in (frames, *state)]
+        return [torch.from_numpy(x) for x in session.run(None, dict(zip(names, values, strict=True)))]
+
+    for number, frames in enumerate(video.unbind(1)):
+        if number == WINDOW + 1:  # the second stream starts anew, and each runtime continues the other's state
+            stream.reset([1])
+            own, other = dict(zip(own, other, strict=True)), list(own.values())
+            own["seen"], other[0] = own["seen"] * torch.tensor([1, 0]), other[0] * torch.tensor([1, 0])
+        expected = stream.push(frames)
+        scores, own = exported(frames, own)
+        onnx_scores, *other = in_onnx(frames, other)
+        for answer in (scores, onnx_scores):
+            torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-5)
