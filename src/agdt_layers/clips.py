@@ -112,7 +112,8 @@ def call_with_clip_axis(run: Callable[[Tensor], Any], frames: Tensor, axis: Clip
     """Run a model on folded frames, with the clip axis known inside, forward and backward."""
     outer = _call.axis
     if outer is not None and outer.total == axis.total:
-        axis = axis._replace(memory=outer.memory)
+        # Not _replace(), which the compiler of torch 2.6 does not trace.
+        axis = ClipAxis(axis.total, axis.num_frames, axis.mask, outer.memory)
     _call.axis = axis
     try:
         if not torch.is_grad_enabled() or is_transformed():

@@ -7,6 +7,7 @@ holds the state between calls.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from inspect import signature
 
 import torch
@@ -16,7 +17,7 @@ from agdt_layers import checks
 from agdt_layers.agdtnet import AGDTNet
 from agdt_layers.attention import GlobalConvolutionalAttention
 from agdt_layers.clips import ClipAxis, call_with_clip_axis
-from agdt_layers.torch_compat import promoted_dtype
+from agdt_layers.torch_compat import has_values, promoted_dtype
 
 State = dict[str, Tensor]
 _SEEN, _VECTORS = "seen", "vectors"
@@ -131,7 +132,8 @@ class StreamStep(nn.Module):
         starts = (places + (frames - lengths)[..., None]).clamp(max=frames - 1)
         aligned = windows.gather(2, starts[..., None].expand(-1, -1, -1, windows.shape[3]))
         mask = mask.flatten(0, 1)
-        with checks.known(mask):
+        # The compiler of torch 2.6 traces no context manager made from a generator.
+        with checks.known(mask) if has_values(mask) else nullcontext():
             return self.net.score(aligned.flatten(0, 1), mask).unflatten(0, (-1, count))
 
 
