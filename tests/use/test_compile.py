@@ -1,4 +1,7 @@
-"""torch.compile: one full graph, kept for any number of clips, of frames and any size of map, forward and backward."""
+"""torch.compile: one full graph for every B, T, H and W above 1, forward and backward.
+
+Models with convolutions recompile once where B T crosses 16.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +42,8 @@ def test_one_graph_for_every_size(subject: Subject) -> None:
 
 
 @proves("torch.compile", "AGDTNet")
-def test_one_graph_for_any_number_of_clips_and_frames(subject: Subject) -> None:
-    # Below 16 frames torch chooses other convolutions, and so makes a second graph, of any model.
+def test_network_reuses_one_graph_from_16_frames_on(subject: Subject) -> None:
+    # Below 16 frames (B T) torch chooses other convolutions and recompiles, whatever the model.
     sizes = ((2, 8, 3, 32, 48), (4, 5, 3, 32, 48), (5, 7, 3, 32, 48))
     assert_compiles_once(subject.build(), [random_tensor(size, 0, torch.float32) for size in sizes])
 

@@ -44,7 +44,7 @@ def test_temporal_mean_is_one_node() -> None:
     assert torch.equal(fx.symbolic_trace(nn.Sequential(TemporalMean()))(x), x.mean(dim=1))
 
 
-@pytest.mark.proves("FrameWise", "fx")
+@pytest.mark.proves("FrameWise", "fx of a part")
 def test_frame_wise_passes_clip_length_and_mask_to_a_traced_model() -> None:
     model = nn.Sequential(host().sequential, host().own)
     insert_attention(model, ["0", "1"], example_input=torch.zeros(2, 3, 16, 24))

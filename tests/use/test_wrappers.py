@@ -36,7 +36,7 @@ class AnyArguments(OneArgument):
 WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
     "torch.compile": lambda module: torch.compile(module, backend="eager"),
     "DataParallel": nn.DataParallel,
-    "fx": fx.symbolic_trace,
+    "fx of a part": fx.symbolic_trace,
     "a wrapper of one argument": OneArgument,
     "a wrapper of all arguments": AnyArguments,
 }
