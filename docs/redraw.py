@@ -19,6 +19,7 @@ from dfer.evaluation.pictures import draw_confusion  # noqa: E402
 from dfer.experiments.ablation_report import draw_scores  # noqa: E402
 from dfer.experiments.comparison_report import draw_accuracies  # noqa: E402
 from dfer.experiments.example_clips import draw_example_clips  # noqa: E402
+from dfer.experiments.picture_report import draw as draw_pictures  # noqa: E402
 from dfer.experiments.protocol import Protocol  # noqa: E402
 from dfer.models import AGDTNET_ROWS  # noqa: E402
 
@@ -35,6 +36,7 @@ def main() -> None:
     draw_scores(DOCS / "experiments/ablation.png", ablation)
     draw_example_clips(DOCS / "experiments/clips.png", Protocol(**ablation["settings"]))
     draw_accuracies(DOCS / "experiments/comparison.png", numbers("experiments/comparison.json")["comparisons"])
+    draw_pictures(DOCS / "experiments/pictures.png", numbers("experiments/pictures.json"))
     evaluation = numbers("images/evaluation.json")
     (run,) = evaluation["runs"]
     title = f"UAR {100 * run['uar']:.1f} %, WAR {100 * run['war']:.1f} %"
