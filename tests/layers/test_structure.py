@@ -48,7 +48,8 @@ def test_no_correlation_matrix_is_made(gate: bool) -> None:
 def multiply_adds(layer: nn.Module, x: Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         layer(x)
-    return counter.get_total_flops() // 2
+    # Without attention's own products, which torch counts on a CPU from 2.15 on.
+    return sum(n for operator, n in counter.get_flop_counts()["Global"].items() if "attention" not in str(operator)) // 2
 
 
 @pytest.mark.parametrize("groups", [1, CHANNELS])
