@@ -52,9 +52,9 @@ def test_the_pages_name_the_versions_that_are_run() -> None:
     oldest, following, newest = (pins(f".ci/{name}.txt")["torch"] for name in ("oldest", "next", "newest"))
     claim = " ".join(text("README.md").split())
     assert f"with Python 3.11 and torch {oldest}, 3.12 and {following}, 3.13 and {newest}." in claim
-    assert f"\n| torch | {oldest}, {following} and {newest} |\n" in text("docs/index.md")
-    for python, torch in (("3.11", oldest), ("3.11", pins("constraints.txt")["torch"]), ("3.12", following),
-                          ("3.13", newest)):  # fmt: skip
+    suite = pins("constraints.txt")["torch"]
+    assert f"\n| torch | {oldest}, {suite}, {following} and {newest} |\n" in text("docs/index.md")
+    for python, torch in (("3.11", oldest), ("3.11", suite), ("3.12", following), ("3.13", newest)):
         assert f"\n| {python} | {torch} | " in text("docs/about.md")
 
 

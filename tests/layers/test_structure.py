@@ -49,7 +49,7 @@ def multiply_adds(layer: nn.Module, x: Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         layer(x)
     # Without attention's own products, which torch counts on a CPU from 2.15 on.
-    return sum(n for operator, n in counter.get_flop_counts()["Global"].items() if "attention" not in str(operator)) // 2
+    return sum(n for op, n in counter.get_flop_counts()["Global"].items() if "attention" not in str(op)) // 2
 
 
 @pytest.mark.parametrize("groups", [1, CHANNELS])
