@@ -1,8 +1,8 @@
-"""Attention at random places of random hosts of timm and torchvision, run by hand where both are installed.
+"""Insert attention at random places of random timm and torchvision models. Run by hand, with both installed:
 
     PYTHONPATH=src python tests/hosts_at_random.py --number 60 --seed 0
 
-Of every host it prints where attention was accepted, where refused and why, and what came out wrong.
+For each host it prints where attention was accepted, where it was refused and why, and what went wrong.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def made(name: str) -> nn.Module:
 
 
 def host(name: str, largest: int) -> nn.Module | None:
-    """A host with parameters that are not at their start values, zeros among them; None if it is too large."""
+    """Return a host with perturbed parameters instead of zeros and ones, or None if it is too large."""
     try:
         with torch.device("meta"):
             if sum(p.numel() for p in made(name).parameters()) > largest:
@@ -61,7 +61,7 @@ def host(name: str, largest: int) -> nn.Module | None:
 
 
 def images(model: nn.Module, number: int) -> Tensor:
-    """The smallest images that the host takes."""
+    """Return images of the smallest size that the host accepts."""
     config = getattr(model, "default_cfg", {"input_size": (3, 224, 224)})
     channels, height, width = config["input_size"]
     for size in ((64, 64), (96, 96), (height, width)):
@@ -69,15 +69,17 @@ def images(model: nn.Module, number: int) -> Tensor:
         try:
             with torch.no_grad():
                 model(x)
-        except Exception:  # a host may refuse a size in any way
+        except Exception:  # hosts reject a size with different exceptions
             continue
         return x
-    raise ValueError(f"takes neither 64 x 64 nor {height} x {width}")
+    raise ValueError(f"accepts neither 64 x 64 nor {height} x {width}")
 
 
 def calibrate(model: nn.Module, x: Tensor) -> None:
-    """Give the batch norms the statistics of x. With those they start with, 0 and 1, the maps of a deep host grow to
-    1e9; there all sigmoids are 0 or 1 to the last bit, in float64 too, and the gradients behind them are 0.
+    """Set the batch norms' running statistics from x.
+
+    With the initial statistics, 0 and 1, the maps of a deep host grow to 1e9. Sigmoids then round to 0 or 1, even in
+    float64, and their gradients vanish.
     """
     norms = [module for module in model.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
     momenta = [norm.momentum for norm in norms]
@@ -94,7 +96,7 @@ def flat(output: Any) -> Tensor:
 
 
 def by_hand(bare: nn.Module, model: nn.Module, plan: tuple[Placement, ...], x: Tensor) -> Tensor:
-    """The bare host's output with the inserted layers called by hooks that know only the axis of the channels."""
+    """Return the bare host's output with the inserted layers called by plain hooks."""
     hooks = []
     for place in plan:
         layer = model.get_submodule(f"{place.name}.{place.path}")
@@ -116,7 +118,7 @@ def by_hand(bare: nn.Module, model: nn.Module, plan: tuple[Placement, ...], x: T
 
 
 def depends_on(bare: nn.Module, name: str, x: Tensor, before: Tensor) -> bool:
-    """Whether the host's output changes with that of the submodule at all."""
+    """Return whether the submodule's output affects the host's output."""
     hook = bare.get_submodule(name).register_forward_hook(lambda m, a, output: output + torch.randn_like(output))
     with torch.no_grad():
         other = flat(bare(x))
@@ -125,7 +127,7 @@ def depends_on(bare: nn.Module, name: str, x: Tensor, before: Tensor) -> bool:
 
 
 def wrongs(model: nn.Module, bare: nn.Module, plan: tuple[Placement, ...], x: Tensor) -> Iterator[str]:
-    """Everything about a host with attention that is not as it should be; the attention is removed at the end."""
+    """Yield every fault of a host with attention. Removes the attention at the end."""
     with torch.no_grad():
         before, after = flat(bare(x)), flat(model(x))
     keys = list(bare.state_dict())
@@ -134,7 +136,7 @@ def wrongs(model: nn.Module, bare: nn.Module, plan: tuple[Placement, ...], x: Te
     if before.shape != after.shape:
         yield "the output's shape changed"
     if not torch.equal(by_hand(bare, model, plan, x), after):
-        yield "not the values of attention called by hand"
+        yield "the values differ from attention called by hand"
     live = [place for place in plan if depends_on(bare, place.name, x, before)]
     if live and torch.equal(before, after):
         yield "the output did not change"
@@ -148,7 +150,7 @@ def wrongs(model: nn.Module, bare: nn.Module, plan: tuple[Placement, ...], x: Te
 
 
 def _wrong_clips(model: nn.Module, x: Tensor) -> Iterator[str]:
-    # In float64, for deep random hosts amplify rounding, which depends on the batch.
+    # In float64, because deep untrained hosts amplify rounding errors, which depend on the batch size.
     net, x = FrameWise(copy.deepcopy(model).double()), x.double()
     for num_frames in (1, 2):
         clips = x.unflatten(0, (-1, num_frames))
@@ -156,7 +158,7 @@ def _wrong_clips(model: nn.Module, x: Tensor) -> Iterator[str]:
             together, alone = (tree_map(lambda output: output[:1], net(some)) for some in (clips, clips[:1]))
         error = (flat(together) - flat(alone)).norm() / flat(alone).norm()
         if not error < 1e-9:
-            yield f"clips of {num_frames} frames see each other: {error:.1e}"
+            yield f"clips of {num_frames} frames affect each other: {error:.1e}"
 
 
 def _wrong_gradients(model: nn.Module, live: list[Placement], x: Tensor) -> Iterator[str]:
@@ -179,7 +181,7 @@ def _wrong_copies(model: nn.Module, bare: nn.Module, x: Tensor, expected: Tensor
     for way, copied in ways.items():
         try:
             copied(bare)
-        except Exception:  # a host that cannot be copied by itself
+        except Exception:  # the host itself cannot be copied
             continue
         with torch.no_grad():
             if not torch.equal(flat(copied(model)(x)), expected):
@@ -191,18 +193,18 @@ def _wrong_when_recomputed(model: nn.Module, x: Tensor) -> Iterator[str]:
     if not hasattr(model, "set_grad_checkpointing"):
         return
     twin = copy.deepcopy(model)
-    # With gradients some hosts take another way, checkpointed or not.
+    # Some hosts compute differently with gradients, checkpointed or not.
     expected = flat(twin(x.clone().requires_grad_()))
     try:
         twin.set_grad_checkpointing(True)
-    except AssertionError:  # a host without it
+    except AssertionError:  # not supported by this host
         return
     if not torch.equal(flat(twin(x.clone().requires_grad_())), expected):
         yield "activation checkpointing changed the output"
 
 
 def tried(name: str, largest: int, draw: random.Random, refusals: Counter[str]) -> tuple[str, list[str]]:
-    """Give what became of a host, in a word, and what to print of it."""
+    """Return the result for a host in one word, and the lines to print."""
     model = host(name, largest)
     if model is None:
         return "too large", []
@@ -211,9 +213,9 @@ def tried(name: str, largest: int, draw: random.Random, refusals: Counter[str]) 
         calibrate(model, x)
         with torch.no_grad():
             if not torch.equal(flat(model(x)), flat(model(x))):
-                return "random", ["its output is not the same twice"]
+                return "random", ["its output changes between calls"]
     except Exception as error:
-        return "no classifier of images", [str(error).partition("\n")[0][:150]]
+        return "not an image classifier", [str(error).partition("\n")[0][:150]]
     names = [key for key, module in model.named_modules() if key and (list(module.children()) or draw.random() < 0.2)]
     bare, lines, plan = copy.deepcopy(model), list[str](), tuple[Placement, ...]()
     for name in draw.sample(names, min(DRAWS, len(names))):
@@ -235,10 +237,10 @@ def tried(name: str, largest: int, draw: random.Random, refusals: Counter[str]) 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--number", type=int, default=60, help="hosts to try, those left out not counted")
+    parser.add_argument("--number", type=int, default=60, help="hosts to try, not counting skipped ones")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--largest", type=int, default=60, help="million parameters of a host")
-    parser.add_argument("--only", nargs="*", help="these hosts instead of drawn ones")
+    parser.add_argument("--largest", type=int, default=60, help="skip hosts with more million parameters")
+    parser.add_argument("--only", nargs="*", help="try these hosts instead of random ones")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

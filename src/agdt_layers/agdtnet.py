@@ -1,4 +1,4 @@
-"""AGDTNet: a clip of faces in, one score per class out."""
+"""AGDTNet: from a clip of faces to one score per class."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ class FrameVectors(NotScriptable, nn.Module):
 class AGDTNet(NotScriptable, nn.Module):
     r"""A backbone with attention inside, frame vectors, a temporal encoder and a classifier.
 
-    Usually made by :func:`build_agdtnet`.
+    :func:`build_agdtnet` creates it from names.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, section 3.
 
     Args:
-        backbone: turns images (N, 3, H, W) into feature maps (N, C, h, w), and holds the attention: a
-            :class:`ResNet18` made with ``attention``, or any module after :func:`insert_attention`.
-        temporal: maps (B, T, C) to (B, C), and takes the keyword argument mask if clips are padded.
+        backbone: maps images (N, 3, H, W) to feature maps (N, C, h, w), and contains the attention: a
+            :class:`ResNet18` created with ``attention``, or any module after :func:`insert_attention`.
+        temporal: maps (B, T, C) to (B, C), and accepts the keyword argument ``mask`` if clips are padded.
         num_classes: number of classes.
-        device, dtype: of the parameters made here.
+        device, dtype: of the parameters created here.
 
     Raises:
-        ValueError, TypeError: a setting that does not fit, or a backbone whose output is not a feature map.
+        ValueError, TypeError: an invalid setting, or a backbone whose output is not a feature map.
 
     Example:
         >>> net = build_agdtnet(num_classes=7, num_frames=4)
@@ -95,8 +95,8 @@ class AGDTNet(NotScriptable, nn.Module):
         taken = getattr(temporal, "channels", channels)
         if taken != channels:
             raise ValueError(
-                f"{name} got a backbone that gives {channels} channels and a temporal encoder that takes {taken}. "
-                f"Make the encoder with channels={channels}."
+                f"{name} got a backbone with {channels} output channels, but a temporal encoder for {taken}. "
+                f"Create the encoder with channels={channels}."
             )
         self.channels = channels
         self.num_classes = num_classes
@@ -106,7 +106,7 @@ class AGDTNet(NotScriptable, nn.Module):
         self.classifier = nn.Linear(channels, num_classes, **factory)
 
     def reset_parameters(self) -> None:
-        """Re-initialise the parameters; a part without ``reset_parameters`` keeps its own."""
+        """Re-initialise the parameters, except of parts without ``reset_parameters``."""
         for part in self.children():
             if hasattr(part, "reset_parameters"):
                 part.reset_parameters()  # type: ignore[operator]
@@ -116,14 +116,14 @@ class AGDTNet(NotScriptable, nn.Module):
 
         Args:
             clips: (B, T, 3, H, W), normalised as the backbone's weights expect.
-            mask: bool (B, T), True where a frame is real. In eval mode a clip padded at its end gets the scores
-                that it gets unpadded; in training mode batch norm counts the padding as black frames.
+            mask: bool (B, T), True where a frame is real. In eval mode, padding a clip at its end does not change its
+                scores. In training mode, batch norm's statistics include the padding as black frames.
 
         Returns:
             Scores before the softmax, (B, num_classes).
         """
         name = type(self).__name__
-        refuse_fx(name, clips, "Trace a part, torch.fx.symbolic_trace(net.backbone), or use torch.export.")
+        refuse_fx(name, clips, "Trace the backbone, torch.fx.symbolic_trace(net.backbone), or use torch.export.")
         self._check(clips, mask)
         with checks.real_frames(name, mask):
             return self.score(self._vectors(clips, mask), mask)
@@ -151,21 +151,21 @@ class AGDTNet(NotScriptable, nn.Module):
 
 
 def _output_channels(backbone: nn.Module) -> int:
-    """Give C of a model that turns images (N, 3, H, W) into feature maps (N, C, h, w)."""
+    """Return C of a model that maps images (N, 3, H, W) to feature maps (N, C, h, w)."""
     stated = getattr(type(backbone), "out_channels", None)
     if isinstance(stated, int):
         return stated
     shape = _output_shape(backbone, 224)
     if isinstance(shape, str) or len(shape) != 4:
-        raise ValueError(f"AGDTNet expects a backbone that gives feature maps (N, C, H, W); this one gives {shape}.")
+        raise ValueError(f"AGDTNet expects a backbone that returns feature maps (N, C, H, W); this returns {shape}.")
     try:
         larger = _output_shape(backbone, 288)
     except ValueError:
-        return shape[1]  # made for images of one size
+        return shape[1]  # the backbone accepts a single image size
     if larger[1] != shape[1]:
         raise ValueError(
-            f"AGDTNet expects a backbone that gives feature maps (N, C, H, W); this one gives {shape}, whose axis 1 "
-            "grows with the image. Is it (N, H, W, C)? Then end it with x.permute(0, 3, 1, 2)."
+            f"AGDTNet expects a backbone that returns feature maps (N, C, H, W); this returns {shape}, whose axis 1 "
+            "grows with the image. Is it (N, H, W, C)? Then end the backbone with x.permute(0, 3, 1, 2)."
         )
     return shape[1]
 
@@ -179,7 +179,7 @@ def _output_shape(backbone: nn.Module, size: int) -> tuple[int, ...] | str:
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"AGDTNet cannot run the backbone on an image {tuple(image.shape)}: {type(error).__name__}: {reason}"
+            f"AGDTNet failed to run the backbone on an image {tuple(image.shape)}: {type(error).__name__}: {reason}"
         ) from error
     return tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
 
@@ -197,25 +197,25 @@ def build_agdtnet(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> AGDTNet:
-    """Make AGDTNet, or any row of the paper's ablation (Table 2), by name.
+    """Create AGDTNet, or any row of the paper's ablation (Table 2), by name.
 
     Args:
         num_classes: number of classes.
         num_frames: length of the longest clip in frames.
-        backbone: any module that turns images (N, 3, H, W) into feature maps (N, C, h, w), with whatever attention
-            :func:`insert_attention` put into it; by default a new ResNet18.
-        attention: after the second and third stage of the ResNet18: "aga" (the default), "aga-without-gate", "cbam",
-            "se", "none", or a class or other callable that makes a layer from its number of channels.
+        backbone: any module that maps images (N, 3, H, W) to feature maps (N, C, h, w), including attention from
+            :func:`insert_attention`; by default a new ResNet18.
+        attention: the layer after the second and third stage of the ResNet18: "aga" (the default), "aga-without-gate",
+            "cbam", "se", "none", or a class or function that creates a layer from a number of channels.
         temporal: "dtformer", "tformer" (without the differential enhancement) or "mean" (plain averaging).
-        weights: a file (.safetensors, .pt, .pth) or a state dict, for the ResNet18 or for the whole net; see
-            :func:`load_weights`, which also reports what matched.
+        weights: a file (.safetensors, .pt, .pth) or a state dict, for the ResNet18 or for the whole net. It is loaded
+            by :func:`load_weights`, which also reports what matched.
         dropout: of the temporal encoder, in [0, 1).
-        causal: True makes AGA average over the num_frames frames up to each frame instead of over the whole clip; such
-            a net :class:`AGDTStream` runs exactly. The state-dict keys are the same.
-        device, dtype: of the parameters made here; by default those of the given backbone.
+        causal: if True, AGA averages over the num_frames frames up to each frame instead of over the whole clip, and
+            :class:`AGDTStream` reproduces the net exactly. The state-dict keys are the same.
+        device, dtype: of the parameters created here; by default those of the given backbone.
 
     Raises:
-        ValueError, TypeError: a name, a setting or weights that do not fit.
+        ValueError, TypeError: an unknown name, an invalid setting, or weights that do not fit.
 
     Example:
         >>> net = build_agdtnet(7, attention="se", temporal="mean")
@@ -226,16 +226,13 @@ def build_agdtnet(
         checks.module("build_agdtnet", "backbone", backbone)
     if backbone is not None and attention is not None:
         raise ValueError(
-            f"build_agdtnet places attention={attention!r} in its own ResNet18 only. Place it in the backbone before, "
-            "insert_attention(backbone, ...), and leave attention out."
+            "build_agdtnet applies attention only to its own ResNet18. For another backbone, omit attention and call "
+            "insert_attention(backbone, ...) first."
         )
     if attention is None:
         attention = "aga" if backbone is None else "none"
     if isinstance(attention, nn.Module):
-        raise TypeError(
-            f"build_agdtnet expects attention to make a layer for each stage, got a {type(attention).__name__}. "
-            "Give the class, or a functools.partial of it."
-        )
+        checks.layer_factory("build_agdtnet", "attention", attention)
     if not callable(attention):
         checks.one_of("build_agdtnet", "attention", attention, (*ATTENTIONS, "none"))
     checks.one_of("build_agdtnet", "temporal", temporal, TEMPORALS)
@@ -244,8 +241,8 @@ def build_agdtnet(
     causal = checks.flag("build_agdtnet", "causal", causal)
     if causal and callable(attention):
         raise ValueError(
-            "build_agdtnet makes attention causal that it knows by name. Give the layer its window: "
-            f"attention=functools.partial(AdaptiveGlobalAttention, context_window={num_frames}), and leave causal out."
+            "build_agdtnet applies causal only to attention given by name. Omit causal and set the window: "
+            f"attention=functools.partial(AdaptiveGlobalAttention, context_window={num_frames})."
         )
 
     factory = checks.factory("build_agdtnet", device, dtype)
@@ -259,13 +256,13 @@ def build_agdtnet(
             window = {"context_window": num_frames} if causal and attention.startswith("aga") else {}
             return ATTENTIONS[attention](channels, **window, **factory)
         layer = attention(channels)
-        checks.module("build_agdtnet", "what attention makes", layer)
+        checks.module("build_agdtnet", f"attention({channels})", layer)
         return layer.to(**factory)
 
     if backbone is None:
         attended = {} if attention == "none" else {stage: attention_layer(c) for stage, c in _ATTENDED.items()}
         if len({id(layer) for layer in attended.values()}) < len(attended):
-            raise ValueError("build_agdtnet got an attention that makes one layer for two stages. Make a new one.")
+            raise ValueError("build_agdtnet got an attention that returns the same layer twice. Create a new one.")
         backbone = ResNet18(attention=attended, **factory)
     channels = _output_channels(backbone)
     summary = (

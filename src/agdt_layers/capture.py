@@ -1,4 +1,4 @@
-"""Looking inside: the weights of every attention layer of a model, for one or several calls of the model."""
+"""Record the weights of every attention layer of a model during one or several calls."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from torch import Tensor, nn
 from agdt_layers import checks
 from agdt_layers.attention import AttentionWeights, GlobalConvolutionalAttention
 from agdt_layers.temporal import DifferentialTemporalEnhancer, EncoderLayer
-from agdt_layers.torch_compat import uncompiled
+from agdt_layers.torch_compat import NO_BACKWARD, current_backward, uncompiled
 
 _LAYERS = (GlobalConvolutionalAttention, DifferentialTemporalEnhancer, EncoderLayer)
 
 
 @contextmanager
 def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights | Tensor]]:
-    """Collect the weights of every attention layer in a model while the context lasts.
+    """Collect the weights of every attention layer in a model inside a ``with`` block.
 
     Args:
-        model: any module that contains layers of this package.
+        model: any module that contains AGA, GCA, DTE or DTFormer.
 
     Yields:
-        A dict from the layers' names in the model to their weights, filled again by every call of the model; a layer
-        that one call runs several times has entries ``name``, ``name#2``, ``name#3``. For AGA and GCA an
+        A dict from layer names to weights. Each call of the model replaces its contents. A layer that runs several
+        times in one call has entries ``name``, ``name#2``, ``name#3``. For AGA and GCA an entry is an
         :class:`AttentionWeights` with leading axes (B, T): channel, gate and context (B, T, C), spatial (B, T, H, W).
-        For DTE its gate, (B, T, C). For an encoder layer its attention weights, (B, heads, queries, T + 1), where
-        token 0 is the class token. All are detached. The weights are computed apart from the model's own, so that the
-        model's graph is the same with and without capture. What torch.compile has compiled runs uncompiled meanwhile.
+        For DTE it is the gate, (B, T, C). For an encoder layer of DTFormer it is the attention weights,
+        (B, heads, queries, T + 1), where token 0 is the class token. All tensors are detached. The weights are computed
+        separately, so the model's own graph is the same with and without capture. Inside the block, compiled modules
+        run uncompiled.
 
     Raises:
-        TypeError: the model is not a module.
-        ValueError: the model contains no attention of this package; a traced or exported model does not.
+        TypeError: ``model`` is not a module.
+        ValueError: ``model`` contains none of these layers; traced and exported models do not.
 
     Example:
         >>> from agdt_layers import build_agdtnet
@@ -49,8 +50,8 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
     layers = {name: module for name, module in model.named_modules() if isinstance(module, _LAYERS)}
     if not layers:
         raise ValueError(
-            f"capture_attention found no attention of this package in {type(model).__name__}. Give the model itself: "
-            "a model that torch.jit or torch.export has traced no longer holds its layers."
+            f"capture_attention found no AGA, GCA, DTE or DTFormer in {type(model).__name__}. If torch.jit or "
+            "torch.export traced the model, pass the original, which still has its layers."
         )
     record = _Record()
     hooks = [
@@ -67,29 +68,27 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, AttentionWeights |
 
 
 class _Record:
-    """The weights so far. A model that is copied meanwhile is copied with its hooks and a record of its own."""
+    """The weights recorded so far. Copying the model copies its hooks together with their record."""
 
     def __init__(self) -> None:
         self.maps: dict[str, AttentionWeights | Tensor] = {}
-        self.is_running = False
+        self.depth = 0  # a model may call itself
 
     def begin(self, *_: Any) -> None:
-        self.maps.clear()
-        self.is_running = True
+        if self.depth == 0:
+            self.maps.clear()
+        self.depth += 1
 
     def end(self, *_: Any) -> None:
-        self.is_running = False
+        self.depth -= 1
 
     def add(self, name: str, weights: AttentionWeights | Tensor) -> None:
-        number = 1
-        # Where parts of the model are called and not the model, the last call counts.
-        while self.is_running and _numbered(name, number) in self.maps:
+        number, key = 1, name
+        # If a part is called outside the model's own call, its last call counts.
+        while self.depth and key in self.maps:
             number += 1
-        self.maps[_numbered(name, number)] = weights
-
-
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}#{number}"
+            key = f"{name}#{number}"
+        self.maps[key] = weights
 
 
 class _Recorder:
@@ -98,6 +97,8 @@ class _Recorder:
 
     @torch.no_grad()
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        if current_backward()[0] != NO_BACKWARD:
+            return  # activation checkpointing runs the layer again, with the same weights
         settings = signature(module.forward).bind(*args, **kwargs).arguments
         x = settings.pop(next(iter(settings)))
         if isinstance(module, GlobalConvolutionalAttention):

@@ -1,7 +1,7 @@
-"""What may come in. The only place where an error about a setting, a tensor or a mask is worded.
+"""Checks of settings, tensors and masks, with their error messages.
 
-Every message names the layer, what was expected and what came, and suggests a fix. Settings are checked when a layer is
-made, tensors when it is called.
+Every message names the layer, what it expected and what it got, and suggests a fix. Layers check settings in
+``__init__`` and tensors in ``forward``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from torch import Tensor, nn
 
 from agdt_layers.torch_compat import has_values, is_autocast_enabled, is_inference, is_jit_tracing
 
+_OTHER_CHANNELS = "The layer was created for a different number of channels."
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-# Far beyond any model: a larger number is a slip of the hand, and would fill the memory or never end.
+# Far beyond any model. A larger number is a typing error that would exhaust memory or never finish.
 _LARGEST = 2**16
 
 
 def positive_integer(layer: str, name: str, value: Any, at_most: int | None = None) -> int:
-    """Give an integer of any type as an int; the sizes of a traced tensor stay as they are."""
-    # While torch.jit traces, sizes are tensors; they hold for every size, and have nothing to be compared with.
+    """Return an integer of any type as an int. Sizes of traced tensors are returned unchanged."""
+    # torch.jit traces sizes as tensors without a fixed value, so there is nothing to compare.
     if is_jit_tracing() and isinstance(value, Tensor):
         return value  # type: ignore[return-value]
     if isinstance(value, bool) or not isinstance(value, (Integral, torch.SymInt)):
@@ -38,7 +39,7 @@ def positive_integer(layer: str, name: str, value: Any, at_most: int | None = No
 
 
 def size(layer: str, name: str, value: Any, at_most: int = _LARGEST) -> int:
-    """Give a setting by which parameters, layers or loops grow as an int."""
+    """Return a setting that determines the number of parameters, layers or iterations as an int."""
     return positive_integer(layer, name, value, at_most)
 
 
@@ -47,7 +48,7 @@ def odd_kernel(layer: str, name: str, value: Any) -> int:
     if number % 2 == 0:
         raise ValueError(
             f"{layer} expects an odd {name}, so that the output is as long as the input; got {number}. "
-            f"Take {number - 1} or {number + 1}."
+            f"Use {number - 1} or {number + 1}."
         )
     return number
 
@@ -83,94 +84,100 @@ def probability(layer: str, name: str, value: Any) -> float:
 
 def module(function: str, name: str, value: object) -> None:
     if not isinstance(value, nn.Module):
-        fix = f" Make one: {value.__name__}(...)." if isinstance(value, type) and issubclass(value, nn.Module) else ""
+        fix = f" Create one: {value.__name__}(...)." if isinstance(value, type) and issubclass(value, nn.Module) else ""
         raise TypeError(f"{function} expects {name} to be a torch.nn.Module, got {shown(value)}.{fix}")
+
+
+def layer_factory(function: str, name: str, value: object) -> None:
+    """Accept a callable that makes layers, but not a layer, which is callable too."""
+    if isinstance(value, nn.Module) or not callable(value):
+        raise TypeError(
+            f"{function} expects {name} to be a layer class or a function of the number of channels, got "
+            f"{shown(value)}. Pass the class, or a functools.partial of it."
+        )
 
 
 def by_name(layer: str, name: str, value: object) -> None:
     if not isinstance(value, Mapping):
-        raise TypeError(f"{layer} expects {name} to be a dict, by name; got {shown(value)}.")
+        raise TypeError(f"{layer} expects {name} to be a dict with names as keys, got {shown(value)}.")
 
 
 def factory(layer: str, device: Any, dtype: Any) -> dict[str, Any]:
-    """Give device and dtype as torch's layers take them."""
+    """Return device and dtype as keyword arguments of torch's layers."""
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in DTYPES):
         names = ", ".join(map(str, DTYPES))
         raise TypeError(f"{layer} expects dtype to be one of {names}; got {shown(dtype)}.")
     known = isinstance(device, (str, int, torch.device)) and not isinstance(device, bool)
     try:
         torch.empty(0, device=device if known else None)
-    except Exception:  # what torch raises depends on the device and on how it was built
-        raise ValueError(
-            f'{layer} expects device to be one of this machine, such as "cpu"; got {shown(device)}.'
-        ) from None
+    except Exception:  # the type depends on the device and on the build of torch
+        raise ValueError(f'{layer} expects device to be available here, such as "cpu"; got {shown(device)}.') from None
     if not known and device is not None:
         raise TypeError(f'{layer} expects device to be a torch.device or a string such as "cpu"; got {shown(device)}.')
     return {"device": device, "dtype": dtype}
 
 
 def shown(value: object) -> str:
-    """Show a value in a message, or its type where it would be long."""
+    """Return the repr of a value for a message, or the name of its type if the repr is long."""
     shown = repr(value)
-    return shown if len(shown) <= 60 and "\n" not in shown and " at 0x" not in shown else f"a {type(value).__name__}"
+    return shown if len(shown) <= 60 and "\n" not in shown and " at 0x" not in shown else type(value).__name__
 
 
 def floating(layer: str, x: object) -> None:
     """Accept a dense tensor of real numbers."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{layer} expects a torch.Tensor, got {type(x).__name__}.")
-    _dense(layer, x)
+    dense(layer, x)
     if x.dtype not in DTYPES:
         fix = "Convert it with x.float()."
         if x.is_complex():
-            fix = "Take its .abs() or .real."
+            fix = "Use x.abs() or x.real."
         elif x.dtype == torch.uint8:
             fix = "Convert it with x.float() / 255."
         raise TypeError(f"{layer} expects a real floating-point tensor, got {x.dtype}. {fix}")
 
 
-def _dense(layer: str, x: Tensor, name: str = "x") -> None:
+def dense(layer: str, x: Tensor, name: str = "x") -> None:
     if x.is_quantized:
-        raise TypeError(f"{layer} expects {name} to be a dense tensor, got a quantised one. Take {name}.dequantize().")
+        raise TypeError(f"{layer} expects {name} to be a dense tensor, got a quantised one. Use {name}.dequantize().")
     if x.is_nested:
         raise TypeError(
-            f"{layer} expects {name} to be a dense tensor, got a nested one. Take "
+            f"{layer} expects {name} to be a dense tensor, got a nested one. Use "
             f"torch.nested.to_padded_tensor({name}, 0)" + (" and a mask." if name == "x" else ".")
         )
     if x.layout != torch.strided:
-        raise TypeError(f"{layer} expects {name} to be a dense tensor, got {x.layout}. Take {name}.to_dense().")
+        raise TypeError(f"{layer} expects {name} to be a dense tensor, got {x.layout}. Use {name}.to_dense().")
 
 
 def example(function: str, value: object) -> None:
-    """Accept an input of a model, or a tuple of its inputs, of which the tensors are dense."""
+    """Accept a tensor or a tuple of model inputs whose tensors are dense."""
     if not isinstance(value, (Tensor, tuple)):
         raise TypeError(
-            f"{function} expects example_input to be an input of the model, a tensor, or a tuple of its inputs; "
-            f"got {shown(value)}."
+            f"{function} expects example_input to be a tensor or a tuple of the model's inputs, got {shown(value)}."
         )
     for x in value if isinstance(value, tuple) else (value,):
         if isinstance(x, Tensor):
-            _dense(function, x)
+            dense(function, x)
 
 
 def module_device(layer: str, x: Tensor, module: nn.Module) -> None:
-    """Accept x where the module's first parameter is; and no x of inference mode if that wants gradients."""
-    for parameter in module.parameters():  # not next(), which an older compiler does not trace
+    """Accept x on the device of the module's first parameter, and inference tensors only if no gradient is needed."""
+    for parameter in module.parameters():  # older compilers cannot trace next()
         if parameter.requires_grad and torch.is_grad_enabled() and is_inference(x):
             raise ValueError(
-                f"{layer} got a tensor that was made in inference mode, and has parameters that want gradients. "
-                "Call it with torch.no_grad(), or on x.clone()."
+                f"{layer} got a tensor created in inference mode, but its parameters require gradients. "
+                "Call it under torch.no_grad(), or pass x.clone()."
             )
         if x.device != parameter.device and not parameter.is_meta:
             raise ValueError(
                 f"{layer} expects its input on {parameter.device}, where its parameters are; got {x.device}. "
-                f'Make it there, or move it with x.to("{parameter.device}").'
+                f'Move it with x.to("{parameter.device}").'
             )
         break
 
 
 def module_dtype(layer: str, x: Tensor, module: nn.Module) -> None:
-    """Accept x in the dtype of the module's first parameter; under autocast, which converts both, in any."""
+    """Accept x in the dtype of the module's first parameter, or in any dtype under autocast, which converts both."""
     module_device(layer, x, module)
     for parameter in module.parameters():
         if x.dtype != parameter.dtype and not is_autocast_enabled(x.device.type):
@@ -184,7 +191,7 @@ def module_dtype(layer: str, x: Tensor, module: nn.Module) -> None:
 def _not_empty(layer: str, x: Tensor, axes: dict[str, int]) -> None:
     for name, axis in axes.items():
         if x.shape[axis] == 0:
-            raise ValueError(f"{layer} got {tuple(x.shape)}: axis {axis} ({name}) is empty; it must be at least 1.")
+            raise ValueError(f"{layer} got {tuple(x.shape)}: axis {axis} ({name}) must not be empty.")
 
 
 def images(layer: str, x: Tensor, channels: int) -> None:
@@ -196,11 +203,7 @@ def images(layer: str, x: Tensor, channels: int) -> None:
             + (" Fold a clip first: x.flatten(0, 1)." if x.ndim == 5 else "")
         )
     if x.shape[1] != channels:
-        fix = (
-            "Is it (N, H, W, C)? Then x.permute(0, 3, 1, 2)."
-            if x.shape[3] == channels
-            else "The layer was made for another number of channels."
-        )
+        fix = "Is it (N, H, W, C)? Then x.permute(0, 3, 1, 2)." if x.shape[3] == channels else _OTHER_CHANNELS
         raise ValueError(
             f"{layer} expects (N, C, H, W); got {tuple(x.shape)}: axis 1 should be the {channels} channels. {fix}"
         )
@@ -208,7 +211,7 @@ def images(layer: str, x: Tensor, channels: int) -> None:
 
 
 def clips(layer: str, x: Tensor, channels: int | None) -> None:
-    """Accept (B, T, C, H, W), of any C where channels is None."""
+    """Accept (B, T, C, H, W); if channels is None, with any C."""
     floating(layer, x)
     if x.ndim != 5:
         known = "" if channels is None else f" with C = {channels}"
@@ -222,7 +225,7 @@ def clips(layer: str, x: Tensor, channels: int | None) -> None:
         elif x.shape[4] == channels:
             fix = "Is it (B, T, H, W, C)? Then x.permute(0, 1, 4, 2, 3)."
         else:
-            fix = "The layer was made for another number of channels."
+            fix = _OTHER_CHANNELS
         raise ValueError(
             f"{layer} expects (B, T, C, H, W); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {fix}"
         )
@@ -230,10 +233,10 @@ def clips(layer: str, x: Tensor, channels: int | None) -> None:
 
 
 def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames: int | None) -> tuple[Tensor, int]:
-    """Give the frames of clips, images or folded frames as (B*T, C, H, W), and T.
+    """Return the frames of clips, images or folded frames as (B*T, C, H, W), and T.
 
-    ``num_frames`` is the call's, ``made_for`` the constructor's number of frames; the latter serves folded
-    input only, because (B, T, C, H, W) says itself how long its clips are.
+    ``num_frames`` is the argument of the call, ``made_for`` that of the constructor, which applies to folded input
+    only: the shape (B, T, C, H, W) already contains T.
     """
     if num_frames is not None:
         num_frames = positive_integer(layer, "num_frames", num_frames)
@@ -241,8 +244,8 @@ def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames:
         clips(layer, x, channels)
         if num_frames is not None and num_frames != x.shape[1]:
             raise ValueError(
-                f"{layer} got num_frames={num_frames} and {tuple(x.shape)}, whose axis 1 says T = {x.shape[1]}. "
-                "Leave num_frames out for (B, T, C, H, W)."
+                f"{layer} got num_frames={num_frames}, but axis 1 of {tuple(x.shape)} means T = {x.shape[1]}. "
+                "Omit num_frames for (B, T, C, H, W)."
             )
         return x.flatten(0, 1), x.shape[1]
     if isinstance(x, Tensor) and x.ndim != 4:
@@ -252,7 +255,7 @@ def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames:
             f"got {x.ndim} axes, {tuple(x.shape)}."
         )
     images(layer, x, channels)
-    # By None and not by `or`: an older compiler specialises on the T whose truth it reads.
+    # Not `num_frames or made_for`: older compilers specialise on a T whose truth value is read.
     frames = made_for if num_frames is None else num_frames
     return x, 1 if frames is None else folded(layer, x, frames)
 
@@ -268,11 +271,11 @@ def folded(layer: str, x: Tensor, num_frames: int) -> int:
 
 
 def clip_axis(layer: str, x: Tensor, total: int, num_frames: int) -> None:
-    """Accept maps that still hold, on axis 0, the frames of the clips that were folded around the layer."""
+    """Accept maps whose axis 0 still holds all frames of the clips that were folded outside the layer."""
     if isinstance(x, Tensor) and x.ndim == 4 and x.shape[0] != total:
         raise ValueError(
             f"{layer} expects the {total} frames of the clips, {num_frames} per clip, on axis 0; got {tuple(x.shape)}. "
-            "Something between the clips and this layer cut or joined axis 0: place the layer before it."
+            "The model changed the size of axis 0 before this layer: place the layer earlier."
         )
 
 
@@ -285,11 +288,7 @@ def sequence(layer: str, x: Tensor, channels: int) -> None:
             + (" One clip is x.unsqueeze(0)." if x.ndim == 2 else "")
         )
     if x.shape[2] != channels:
-        fix = (
-            "Is it (B, C, T)? Then x.transpose(1, 2)."
-            if x.shape[1] == channels
-            else "The layer was made for another number of channels."
-        )
+        fix = "Is it (B, C, T)? Then x.transpose(1, 2)." if x.shape[1] == channels else _OTHER_CHANNELS
         raise ValueError(
             f"{layer} expects (B, T, C); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {fix}"
         )
@@ -297,19 +296,18 @@ def sequence(layer: str, x: Tensor, channels: int) -> None:
 
 
 def stream_state(layer: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Accept tensors of these names and shapes, the first axis, B, aside."""
+    """Accept tensors with the expected names and shapes, apart from the first axis, B."""
     if sorted(map(str, state)) != sorted(expected):
         raise ValueError(
-            f"{layer} expects the state of a stream of the same net, with {', '.join(expected)}; "
+            f"{layer} expects the state of a stream of the same net with the keys {', '.join(expected)}; "
             f"got {', '.join(map(str, state))}."
         )
     batches = set()
     for name, like in expected.items():
         value = state[name]
         if not isinstance(value, Tensor) or value.is_floating_point() != like.is_floating_point() or value.is_meta:
-            raise TypeError(
-                f"{layer} expects a tensor like {like.dtype} with numbers for {name!r}; got {shown(value)}."
-            )
+            kind = "floating-point" if like.is_floating_point() else "integer"
+            raise TypeError(f"{layer} expects {name!r} to be a {kind} tensor with values, got {shown(value)}.")
         if value.ndim != like.ndim or value.shape[1:] != like.shape[1:]:
             wanted = ", ".join(["B", *map(str, like.shape[1:])])
             raise ValueError(
@@ -318,15 +316,15 @@ def stream_state(layer: str, state: Mapping[str, Tensor], expected: Mapping[str,
             )
         batches.add(value.shape[0])
     if len(batches) > 1:
-        raise ValueError(f"{layer} expects the state of one number of streams, B; got B of {sorted(batches)}.")
+        raise ValueError(f"{layer} expects the same number of streams, B, in every tensor; got {sorted(batches)}.")
 
 
 def frame_mask(layer: str, mask: Tensor | None, batch: int, num_frames: int, device: torch.device) -> None:
-    """Accept a boolean (B, T), True where a frame is real; its values are the matter of :func:`real_frames`."""
+    """Accept a boolean (B, T), True where a frame is real. :func:`real_frames` checks its values."""
     if mask is None:
         return
     if isinstance(mask, Tensor):
-        _dense(layer, mask, "mask")
+        dense(layer, mask, "mask")
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         came = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(
@@ -341,18 +339,18 @@ def frame_mask(layer: str, mask: Tensor | None, batch: int, num_frames: int, dev
     if mask.device != device:
         raise ValueError(
             f"{layer} expects mask on {device}, where its input is; got {mask.device}. "
-            f'Make it there, or move it with mask.to("{device}").'
+            f'Move it with mask.to("{device}").'
         )
 
 
 def no_mask(layer: str, mask: object) -> None:
-    """Refuse a mask where images are not clips."""
+    """Refuse a mask for images that do not form clips."""
     if mask is not None:
-        raise ValueError(f"{layer} got a mask without num_frames, the frames per clip. Pass num_frames=mask.shape[1].")
+        raise ValueError(f"{layer} got a mask but not num_frames, the frames per clip. Pass num_frames=mask.shape[1].")
 
 
 class _Checked(threading.local):
-    """The mask whose values the outermost call has checked."""
+    """The mask whose values the outermost call has already checked."""
 
     def __init__(self) -> None:
         self.mask: Tensor | None = None
@@ -363,7 +361,7 @@ _checked = _Checked()
 
 @contextmanager
 def known(mask: Tensor) -> Iterator[None]:
-    """Skip further checks of this mask: each of its rows has a True frame."""
+    """Skip further checks of this mask, each of whose rows is known to have a True frame."""
     outer, _checked.mask = _checked.mask, mask
     try:
         yield
@@ -372,10 +370,10 @@ def known(mask: Tensor) -> Iterator[None]:
 
 
 def real_frames(layer: str, mask: Tensor | None) -> AbstractContextManager[None]:
-    """Check that a mask has a True frame in each clip; return a context in which it is not checked again.
+    """Check that a mask has a True frame in each clip. Return a context in which it is not checked again.
 
-    An inverted mask raises only if it leaves a clip without a True frame. No other check reads values, because reading
-    them makes the CPU wait for the GPU.
+    An inverted mask raises only if it leaves a clip without a True frame. This is the only check that reads values,
+    because reading them synchronises the CPU with the GPU.
     """
     if mask is None or not has_values(mask) or mask is _checked.mask:
         return nullcontext()
@@ -384,6 +382,6 @@ def real_frames(layer: str, mask: Tensor | None) -> AbstractContextManager[None]
         row = int(some.logical_not().nonzero()[0])
         raise ValueError(
             f"{layer} got a mask whose row {row} is all False: clip {row} has no real frame. "
-            "Drop that clip, or is the mask inverted? True means real."
+            "Drop the clip, or invert the mask if True marks padding."
         )
     return known(mask)

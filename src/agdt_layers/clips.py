@@ -1,11 +1,11 @@
-"""Clips through a 2-D CNN: the clip axis that travels beside the call, and FrameWise, which runs any image model.
+"""Clips through a 2-D CNN: FrameWise, and the clip axis that the attention inside a CNN needs.
 
-A CNN passes on maps (N, C, H, W) and nothing else, so which of them are frames of one clip is kept for the duration of
-one call, in the thread of that call. ``threading.local`` and not ``contextvars``, because torch.compile traces the
-former into one graph and breaks the graph at the latter.
+A CNN passes only maps (N, C, H, W) from layer to layer, so the number of frames per clip is stored outside the CNN, in
+the thread of the call and for its duration. It is stored in ``threading.local`` because torch.compile breaks the graph
+at ``contextvars``.
 
-Activation checkpointing runs a part of the model again in the backward pass, after the call. It first unpacks the
-inputs that it saved, so hooks on the saved tensors restore the clip axis then.
+Activation checkpointing runs a part of the model again in the backward pass, after the call. It first unpacks its saved
+inputs, so hooks on saved tensors restore the clip axis at that moment.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from agdt_layers.tracing import NotScriptable, refuse_fx
 
 
 class Memory(Protocol):
-    """What a stream keeps of earlier frames for the layers that average over the last num_frames frames."""
+    """The state that a stream keeps for layers that average over the last num_frames frames."""
 
     num_frames: int
 
     def past(self, layer: nn.Module) -> tuple[Tensor, Tensor]:
-        """Return z_gc of the last frames, (B, K, C), and which of these and of the newest are real, (B, K + n)."""
+        """Return z_gc of the last frames, (B, K, C), and a mask of these and the newest frames, (B, K + n)."""
 
     def keep(self, layer: nn.Module, newest: Tensor) -> None:
-        """Keep the layer's newest frames, (B, n, C), for the steps that follow."""
+        """Store the layer's newest frames, (B, n, C), for later steps."""
 
 
 class ClipAxis(NamedTuple):
-    """The clip axis of folded frames: N = B*T frames in all, T per clip, and which of them are real.
+    """The clip axis of folded frames: N = B*T frames in total, T per clip, and the mask (B, T).
 
-    A stream's frames are the newest n of longer clips; its memory holds what is kept of the earlier ones.
+    In a stream the frames are the newest n of longer clips, and the memory holds the state of the earlier ones.
     """
 
     total: int
@@ -57,7 +57,7 @@ class ClipAxis(NamedTuple):
 
 
 class _Span:
-    """The clip axis of one call, and the range of the graph nodes that the call made."""
+    """The clip axis of one call, and the range of autograd nodes that the call created."""
 
     def __init__(self, axis: ClipAxis) -> None:
         self.axis = axis
@@ -68,7 +68,7 @@ class _Span:
 
 
 class _Recalled:
-    """The call whose gradients a backward pass is computing, if it is one with a clip axis."""
+    """The call whose gradients a backward pass is computing, if that call has a clip axis."""
 
     def __init__(self, task: int) -> None:
         self.task = task
@@ -89,7 +89,7 @@ _call = _Call()
 
 
 def current_clip_axis() -> ClipAxis | None:
-    """Return the clip axis of the call, or of the recomputation in a backward pass, that this call is part of."""
+    """Return the clip axis of the current call, or of the call that a backward pass is recomputing."""
     if _call.axis is not None or torch.compiler.is_compiling():
         return _call.axis
     recalled = _call.recalled
@@ -98,21 +98,21 @@ def current_clip_axis() -> ClipAxis | None:
     task, node = current_backward()
     if task == recalled.task:
         recalled.is_inside = recalled.span.first <= node < recalled.span.last
-    # A backward pass with another id runs inside that of the call, as a reentrant checkpoint's does.
+    # A backward pass with another id is nested in that of the call, as in a reentrant checkpoint.
     return recalled.span.axis if recalled.is_inside and task != NO_BACKWARD else None
 
 
 def clip_settings() -> dict[str, Any]:
-    """Return the clip axis as the arguments of an attention's call."""
+    """Return the clip axis as keyword arguments for an attention layer."""
     axis = current_clip_axis()
     return {} if axis is None else {"num_frames": axis.num_frames, "mask": axis.mask}
 
 
 def call_with_clip_axis(run: Callable[[Tensor], Any], frames: Tensor, axis: ClipAxis) -> Any:
-    """Run a model on folded frames, with the clip axis known inside, forward and backward."""
+    """Run a model on folded frames, with the clip axis set during forward and backward."""
     outer = _call.axis
     if outer is not None and outer.total == axis.total:
-        # Not _replace(), which the compiler of torch 2.6 does not trace.
+        # torch 2.6 cannot compile _replace().
         axis = ClipAxis(axis.total, axis.num_frames, axis.mask, outer.memory)
     _call.axis = axis
     try:
@@ -128,7 +128,7 @@ def call_with_clip_axis(run: Callable[[Tensor], Any], frames: Tensor, axis: Clip
 
 
 def call_on_clips(name: str, model: nn.Module, clips: Tensor, mask: Tensor | None) -> Any:
-    """Run an image model on the frames of clips (B, T, C, H, W), padding set to 0, with the clip axis known inside."""
+    """Run an image model on the frames of clips (B, T, C, H, W), with padding set to 0 and the clip axis set."""
     if len(getattr(model, "device_ids", None) or ()) > 1:
         refuse_data_parallel(name, model)
     if mask is not None:
@@ -138,16 +138,16 @@ def call_on_clips(name: str, model: nn.Module, clips: Tensor, mask: Tensor | Non
 
 
 def refuse_data_parallel(name: str, model: nn.Module) -> None:
-    """Refuse a model whose threads would not know the clip axis."""
+    """Refuse nn.DataParallel, whose threads would not see the clip axis."""
     if any(isinstance(module, nn.DataParallel) for module in model.modules()):
         raise ValueError(
-            f"{name} got a model with nn.DataParallel inside, which would cut clips apart. "
+            f"{name} got a model that contains nn.DataParallel, which would split clips. "
             f"Wrap the other way round: nn.DataParallel({name}(...))."
         )
 
 
 def _recalling(span: _Span) -> graph.saved_tensors_hooks:
-    """Restore the clip axis wherever a tensor that was saved meanwhile is unpacked."""
+    """Restore the clip axis whenever autograd unpacks a tensor that was saved in this context."""
     outer = saved_tensors_hooks()
 
     def pack(x: Tensor) -> Any:
@@ -156,10 +156,10 @@ def _recalling(span: _Span) -> graph.saved_tensors_hooks:
     def unpack(packed: Any) -> Tensor:
         if outer is None:
             x, version = packed
-            # Where hooks are set, autograd leaves this check to them.
+            # With hooks set, autograd does not check the version itself.
             if x._version != version:
                 raise RuntimeError(
-                    f"A tensor {tuple(x.shape)} that is needed for gradient computation was modified by an in-place "
+                    f"A tensor {tuple(x.shape)} needed for gradient computation was modified by an in-place "
                     f"operation: it is at version {x._version}, expected {version}."
                 )
         else:
@@ -182,17 +182,17 @@ def _recall(span: _Span) -> None:
 
 
 class FrameWise(NotScriptable, nn.Module):
-    """Run an image model on every frame of a clip, and tell the attention inside which frames form a clip.
+    """Run an image model on every frame of a clip; attention layers inside know which frames form a clip.
 
-    Every AGA inside gets T, and which frames are padding, from the call itself: nothing is stored between calls, and
-    threads do not affect each other.
+    Every AGA inside gets T and the mask from the current call. Nothing is stored between calls, and threads do not
+    affect each other.
 
     Args:
         model: takes images (N, C, H, W). The state-dict keys are the model's, prefixed with ``model.``.
 
     Raises:
-        TypeError, ValueError: the model is not a module, or contains nn.DataParallel, whose threads would not know T;
-            the clips or the mask do not fit.
+        TypeError, ValueError: the model is not a module, or contains nn.DataParallel, whose threads would not see T;
+            invalid clips or an invalid mask.
 
     Note:
         Activation checkpointing works inside, reentrant or not: T is restored when a part is recomputed.
@@ -215,17 +215,17 @@ class FrameWise(NotScriptable, nn.Module):
 
         Args:
             clips: (B, T, C, H, W).
-            mask: bool (B, T), True where a frame is real; the attention inside takes it into account.
+            mask: bool (B, T), True where a frame is real. Attention layers inside use it too.
 
         Returns:
-            The model's output with every tensor (B*T, ...) in it unfolded to (B, T, ...); tuples, lists, dicts and
-            dataclasses keep their type. In objects of other classes nothing is unfolded.
+            The model's output with every tensor (B*T, ...) unfolded to (B, T, ...), also inside tuples, lists, dicts
+            and dataclasses, which keep their type. Other objects are returned unchanged.
         """
         name = type(self).__name__
         refuse_fx(name, clips, "Trace the model inside, FrameWise(fx.symbolic_trace(model)), or use torch.export.")
         checks.clips(name, clips, None)
         checks.module_device(name, clips, self.model)
-        # A model of several dtypes knows itself what it takes.
+        # A model with mixed dtypes converts its input itself.
         if not any(p.dtype == clips.dtype for p in self.model.parameters()):
             checks.module_dtype(name, clips, self.model)
         batch, num_frames = clips.shape[:2]
@@ -240,8 +240,8 @@ class FrameWise(NotScriptable, nn.Module):
         try:
             return call_on_clips(name, self.model, clips, mask)
         except (RuntimeError, ValueError) as error:
-            # A model does not say what it takes; most begin with a convolution. A ValueError has words of its own, but
-            # they speak of folded frames, not of the clips that came.
+            # Most models begin with a convolution, which shows the expected channels. Replace torch's RuntimeError, and
+            # also a ValueError if axes are swapped, because it describes folded frames instead of these clips.
             first = next((m for m in self.model.modules() if isinstance(m, nn.Conv2d)), None)
             turned = first is not None and first.in_channels in (clips.shape[1], clips.shape[4])
             if first is not None and (turned or isinstance(error, RuntimeError)):
@@ -250,15 +250,17 @@ class FrameWise(NotScriptable, nn.Module):
 
 
 def _unfold(output: Any, batch: int, num_frames: int) -> Any:
-    """Unfold every tensor in a model's output; containers are copied, so that their class and other content stay."""
+    """Unfold every tensor in a model's output. Containers are copied, so they keep their class and other contents."""
 
     def unfolded(value: Any) -> Any:
         return _unfold(value, batch, num_frames)
 
     if isinstance(output, Tensor):
+        if output.is_nested or output.layout != torch.strided:
+            checks.dense("FrameWise", output, "output")
         if output.ndim == 0 or output.shape[0] != batch * num_frames:
             raise ValueError(
-                f"FrameWise expects outputs with the B*T = {batch * num_frames} frames on axis 0; "
+                f"FrameWise expects model outputs with the B*T = {batch * num_frames} frames on axis 0; "
                 f"got {tuple(output.shape)}."
             )
         return output.unflatten(0, (batch, num_frames))
@@ -283,7 +285,7 @@ def _unfold(output: Any, batch: int, num_frames: int) -> Any:
     if is_dataclass(output) and not isinstance(output, type):
         record = copy.copy(output)
         for field in fields(output):
-            # Also in a frozen one; a field without a value stays without.
+            # object.__setattr__ also works if it is frozen. A field without a value stays unset.
             if hasattr(output, field.name):
                 object.__setattr__(record, field.name, unfolded(getattr(output, field.name)))
         return record

@@ -1,4 +1,4 @@
-"""Small hosts that call their submodules in every way that attention has to live with."""
+"""Small hosts that call their submodules in every way that insert_attention supports."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from agdt_layers import AdaptiveGlobalAttention, insert_attention
 from helpers.strategies import random_tensor
 
 IMAGES = random_tensor((2, 3, 16, 24), 0, torch.float32)
-# The submodules of Host after which attention can be.
+# The submodules of Host that attention can follow.
 EVERYWHERE = ["sequential", "own", "walker", "dense", "twice"]
 
 
 class Block(nn.Module):
-    """A stage with a forward pass of its own."""
+    """A stage with its own forward."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Block(nn.Module):
 
 
 class Walker(nn.Module):
-    """A stage that is no nn.Sequential and runs all its children, as timm's RegNet stages do."""
+    """A stage that runs all its children but is not an nn.Sequential, like timm's RegNet stages."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Walker(nn.Module):
 
 
 class Dense(nn.ModuleDict):
-    """A stage that hands every child the list of all earlier maps, as DenseNet's blocks do."""
+    """A stage that passes the list of all earlier maps to every child, like DenseNet's blocks."""
 
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__({"first": _Joined(inputs, growth), "second": _Joined(inputs + growth, growth)})
@@ -59,8 +59,8 @@ class _Joined(Block):
 
 
 class Host(nn.Module):
-    """All of them in a row: ``sequential`` (5 channels), ``own`` (7), ``walker`` (11), ``dense`` (17), ``twice``
-    (17, at two sizes); ``pair`` gives a tuple, ``last`` puts channels last, ``unused`` is never called.
+    """All stages in a row: ``sequential`` (5 channels), ``own`` (7), ``walker`` (11), ``dense`` (17), ``twice``
+    (17, at two sizes). ``pair`` returns a tuple, ``last`` moves the channels last, ``unused`` is never called.
     """
 
     def __init__(self, classes: int = 3) -> None:
@@ -93,7 +93,7 @@ class _ChannelsLast(nn.Module):
 
 
 def host(seed: int = 0) -> Host:
-    """A host in eval mode whose running statistics are not the identity."""
+    """Return a host in eval mode with non-trivial running statistics."""
     torch.manual_seed(seed)
     model = Host()
     for module in model.modules():
@@ -114,7 +114,7 @@ def attention_of(model: nn.Module) -> dict[str, AdaptiveGlobalAttention]:
 
 
 class _Mixing(nn.Module):
-    """A block on maps (N, H, W, C), as Swin's: no convolution, its last layer a Linear."""
+    """A block on maps (N, H, W, C) like Swin's: no convolution, and a Linear as the last layer."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -126,10 +126,10 @@ class _Mixing(nn.Module):
 
 
 class NHWCHost(nn.Module):
-    """``stem`` gives (N, 8, H/4, W/4), ``mixing`` and the nn.Sequential ``stage`` give (N, H/4, W/4, 8).
+    """``stem`` returns (N, 8, H/4, W/4), ``mixing`` and the nn.Sequential ``stage`` return (N, H/4, W/4, 8).
 
-    ``size`` makes it refuse images of any other, as timm's Swin does; ``set_input_size`` changes it, if it is settable.
-    ``square`` makes it refuse all that are not square.
+    With ``size`` it accepts only images of that size, like timm's Swin; if settable, ``set_input_size`` changes it.
+    With ``square`` it accepts only square images.
     """
 
     def __init__(self, size: tuple[int, int] | None = None, settable: bool = False, square: bool = False) -> None:
@@ -149,15 +149,15 @@ class NHWCHost(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.size not in (None, tuple(x.shape[2:])):
-            raise ValueError(f"images of {self.size} only")
+            raise ValueError(f"expected images of size {self.size}")
         if self.square and x.shape[2] != x.shape[3]:
-            raise ValueError("square images only")
+            raise ValueError("expected square images")
         x = self.same(self.stage(self.mixing(self.stem(x).permute(0, 2, 3, 1))))
         return self.head(x.mean(dim=(1, 2)))
 
 
 class TokenHost(nn.Module):
-    """A convolutional ``stem``, then ``tokens`` (N, L, C), ``heads`` (N, 2, L, C/2) and ``windows``, 2 x 2 each."""
+    """A convolutional ``stem``, then ``tokens`` (N, L, C), ``heads`` (N, 2, L, C/2) and 2 x 2 ``windows``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,13 +170,12 @@ class TokenHost(nn.Module):
         maps = self.stem(x)
         tokens = self.tokens(maps.flatten(2).transpose(1, 2))
         heads = self.heads(tokens.unflatten(2, (2, 3)).transpose(1, 2))
-        # Windows of 2 x 2.
         windows = self.windows(maps.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 4, 5, 1).flatten(0, 2))
         return heads.mean(dim=(1, 2, 3)) + windows.mean()
 
 
 class Strips(nn.Module):
-    """``rows`` gives the means of rows, (N, 8, H, 1), ``columns`` those of columns, (N, 8, 1, W)."""
+    """``rows`` returns the means of rows, (N, 8, H, 1), ``columns`` the means of columns, (N, 8, 1, W)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,7 +189,7 @@ class Strips(nn.Module):
 
 
 class Checkpointed(nn.Module):
-    """timm's way: with ``checkpointing`` the parts of ``blocks`` are run one by one, recomputed, and not ``blocks``."""
+    """Like timm's models: ``checkpointing`` runs the children of ``blocks`` one by one instead of ``blocks`` itself."""
 
     def __init__(self) -> None:
         super().__init__()

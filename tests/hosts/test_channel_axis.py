@@ -1,4 +1,4 @@
-"""Which axis of a host's map holds the channels: found by trial runs or asked for, never guessed."""
+"""Which axis of a host's map holds the channels: determined by trial runs or by the caller, never guessed."""
 
 import copy
 import pickle
@@ -19,7 +19,7 @@ from agdt_layers import (
 from helpers.hosts import NHWCHost, Strips, TokenHost
 from helpers.strategies import random_tensor
 
-# At 32 x 32 the maps of NHWCHost are 8 x 8 with 8 channels: their shape says nothing.
+# At 32 x 32 the maps of NHWCHost are 8 x 8 with 8 channels, so one shape fits both layouts.
 SQUARE = random_tensor((1, 3, 32, 32), 0, torch.float32)
 CLIPS = random_tensor((2, 3, 3, 32, 32), 1, torch.float32)
 PLACES = ["stem", "mixing", "stage"]
@@ -36,9 +36,9 @@ def found(plan: InsertionPlan) -> list[tuple[str, bool, int, tuple[tuple[int, in
     return [(place.name, place.channels_last, place.channels, place.sizes) for place in plan.placements]
 
 
-def assert_asked_for(model: nn.Module, name: str, example: object) -> None:
-    """The axis is asked for, and both answers are taken."""
-    with pytest.raises(ValueError, match=rf"'{name}' is .* do not tell .* Pass channels_last={{'{name}': False}} for"):
+def assert_asks_for_channels_last(model: nn.Module, name: str, example: object) -> None:
+    """The error asks for the axis, and both answers are accepted."""
+    with pytest.raises(ValueError, match=rf"'{name}' is .* do not show .* Pass channels_last={{'{name}': False}} for"):
         insert_attention(model, [name], example_input=example)
     for last in (False, True):
         (place,) = insert_attention(
@@ -58,13 +58,13 @@ def test_trial_runs_tell_channels_from_rows_and_columns(settings: dict[str, obje
     assert found(plan) == [(name, name != "stem", 8, ((8, 8),)) for name in names]
 
 
-def test_rows_and_columns_of_an_oblong_map() -> None:
+def test_rows_and_columns_of_a_non_square_map() -> None:
     plan = insert_attention(host(), ["mixing"], example_input=random_tensor((2, 3, 20, 28), 0, torch.float32))
     assert found(plan) == [("mixing", True, 8, ((5, 7),))]
 
 
 @pytest.mark.parametrize(("name", "size"), [("rows", (8, 1)), ("columns", (1, 8))])
-def test_maps_pooled_to_strips_have_their_channels_first(name: str, size: tuple[int, int]) -> None:
+def test_maps_pooled_to_one_row_or_column_are_channels_first(name: str, size: tuple[int, int]) -> None:
     assert found(insert_attention(Strips(), [name], example_input=torch.rand(1, 3, 8, 8))) == [
         (name, False, 8, (size,))
     ]
@@ -72,18 +72,18 @@ def test_maps_pooled_to_strips_have_their_channels_first(name: str, size: tuple[
 
 @pytest.mark.parametrize("settings", [{"size": (32, 32)}, {"square": True}], ids=["one size", "any square"])
 @pytest.mark.parametrize("name", ["stem", "mixing", "same"])
-def test_a_host_of_one_size_or_shape_is_asked_for(name: str, settings: dict[str, object]) -> None:
-    assert_asked_for(host(**settings), name, SQUARE)
+def test_host_with_fixed_image_size_needs_channels_last(name: str, settings: dict[str, object]) -> None:
+    assert_asks_for_channels_last(host(**settings), name, SQUARE)
 
 
-def test_maps_pooled_to_one_size_are_asked_for() -> None:
-    # By its proportions this map, (1, 4, 7, 7) of images 64 x 96, would be one of 4 x 7 with 7 channels.
+def test_maps_pooled_to_a_fixed_size_need_channels_last() -> None:
+    # Judged by proportions, this map of a 64 x 96 image, (1, 4, 7, 7), would be 4 x 7 with 7 channels.
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(7))
-    assert_asked_for(model, "1", torch.rand(1, 3, 64, 96))
+    assert_asks_for_channels_last(model, "1", torch.rand(1, 3, 64, 96))
 
 
 class _MixesColumns(nn.Module):
-    """A block on (N, C, H, W) that takes one width, and any C."""
+    """A block on (N, C, H, W) with a fixed width and any C."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,18 +93,18 @@ class _MixesColumns(nn.Module):
         return self.mix(x)
 
 
-def test_a_block_that_takes_one_width_is_asked_for() -> None:
-    # Run alone it takes more channels and rows but no other width, as a block on (N, H, W, C) does.
-    assert_asked_for(nn.Sequential(nn.Conv2d(3, 4, 1), _MixesColumns()), "1", torch.rand(1, 3, 5, 6))
+def test_block_with_fixed_width_needs_channels_last() -> None:
+    # Like a block on (N, H, W, C), it accepts any size of axes 1 and 2 but only one of axis 3.
+    assert_asks_for_channels_last(nn.Sequential(nn.Conv2d(3, 4, 1), _MixesColumns()), "1", torch.rand(1, 3, 5, 6))
 
 
-def test_places_before_the_part_that_takes_one_size_are_told() -> None:
+def test_places_before_a_fixed_size_part_do_not_need_channels_last() -> None:
     model = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), _MixesColumns())
     assert found(insert_attention(model, ["1"], example_input=torch.rand(1, 3, 6, 6))) == [("1", False, 6, ((6, 6),))]
 
 
 class _Fuse(nn.Module):
-    """A block called with two maps in a list or in a dict."""
+    """Calls a block with two maps from a list or a dict."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
@@ -116,16 +116,16 @@ class _Fuse(nn.Module):
 
 
 @pytest.mark.parametrize("kind", [list, lambda maps: dict(zip("ab", maps, strict=True))], ids=["list", "dict"])
-def test_maps_in_a_list_or_dict_grow_too(kind: object) -> None:
+def test_example_inputs_in_lists_and_dicts_are_enlarged(kind: object) -> None:
     example = (kind([torch.rand(1, 4, 5, 9), torch.rand(1, 4, 5, 9)]),)
     model = _Fuse(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()))
     assert found(insert_attention(model, ["block"], example_input=example)) == [("block", False, 4, ((5, 9),))]
-    assert_asked_for(_Fuse(nn.Sequential(nn.Linear(9, 9), nn.ReLU())), "block", example)
-    # A block without parameters does not show what its maps are.
-    assert_asked_for(_Fuse(nn.Sequential(nn.ReLU(), nn.GELU())), "block", example)
+    assert_asks_for_channels_last(_Fuse(nn.Sequential(nn.Linear(9, 9), nn.ReLU())), "block", example)
+    # A block without parameters fits both layouts.
+    assert_asks_for_channels_last(_Fuse(nn.Sequential(nn.ReLU(), nn.GELU())), "block", example)
 
 
-def test_channels_last_is_taken_by_name_by_pattern_and_for_all() -> None:
+def test_channels_last_by_name_by_pattern_and_for_all_places() -> None:
     model = host(size=(32, 32))
     for told in ({"stem": False, "mixing": True, "stage": True}, {"*": True, "stem": False}):
         plan = insert_attention(model, PLACES, example_input=SQUARE, channels_last=told, dry_run=True)
@@ -137,14 +137,14 @@ def test_channels_last_is_taken_by_name_by_pattern_and_for_all() -> None:
 @pytest.mark.parametrize(
     ("told", "error", "message"),
     [
-        (True, ValueError, r"channels_last=True for 'stem', but .* show that its output, \(1, 8, 8, 8\), .* on axis 1"),
-        ({"mixing": False}, ValueError, r"channels_last=False for 'mixing', but .* on axis 3"),
-        ({"head": True}, ValueError, r"No place for channels_last is named 'head'. The nearest: stem"),
+        (True, ValueError, r"channels_last=True for 'stem', but .* show that axis 1 of its output, \(1, 8, 8, 8\)"),
+        ({"mixing": False}, ValueError, r"channels_last=False for 'mixing', but .* that axis 3 of its output"),
+        ({"head": True}, ValueError, r"No place for channels_last is named 'head'. Closest names: stem"),
         ({"stem": 1}, TypeError, r"expects channels_last\['stem'\] to be True or False, got 1"),
         ("last", TypeError, r"expects channels_last to be True or False, got 'last'"),
     ],
 )
-def test_channels_last_that_contradicts_the_trial_runs_or_names_no_place_is_refused(
+def test_channels_last_that_contradicts_trial_runs_or_matches_no_place_raises(
     told: object, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -152,7 +152,7 @@ def test_channels_last_that_contradicts_the_trial_runs_or_names_no_place_is_refu
 
 
 def attended_by_hand(model: NHWCHost, bare: NHWCHost, x: Tensor, num_frames: int) -> Tensor:
-    """The forward pass of NHWCHost with the layers of model on (N, C, H, W)."""
+    """Run NHWCHost's forward pass with the attention of ``model`` applied by hand on (N, C, H, W)."""
 
     def last(layer: nn.Module, x: Tensor) -> Tensor:
         return layer(x.permute(0, 3, 1, 2), num_frames=num_frames).permute(0, 2, 3, 1)
@@ -163,12 +163,12 @@ def attended_by_hand(model: NHWCHost, bare: NHWCHost, x: Tensor, num_frames: int
     return bare.head(x.mean(dim=(1, 2)))
 
 
-def test_attention_sees_nchw_and_the_host_nhwc() -> None:
+def test_attention_in_an_nhwc_host_gets_nchw_maps() -> None:
     model, bare = host(), host()
     insert_attention(model, PLACES, example_input=SQUARE)
     expected = attended_by_hand(model, bare, CLIPS.flatten(0, 1), 3)
     assert torch.equal(FrameWise(model)(CLIPS).flatten(0, 1), expected)
-    assert not torch.equal(model(CLIPS.flatten(0, 1)), expected), "the frames of a clip see each other"
+    assert not torch.equal(model(CLIPS.flatten(0, 1)), expected), "attention ignored the clips"
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(FrameWise(twin)(CLIPS).flatten(0, 1), expected)
     with capture_attention(model) as maps:
@@ -176,7 +176,7 @@ def test_attention_sees_nchw_and_the_host_nhwc() -> None:
     assert maps["stage.agdt_attention.layer"].spatial.shape == (1, 1, 8, 8)
 
 
-def test_channels_last_keys_gradients_and_removal() -> None:
+def test_channels_last_attention_has_keys_gradients_and_can_be_removed() -> None:
     model, bare = host(), host()
     insert_attention(model, {"mixing": AdaptiveGlobalAttention, "stage": CBAM}, example_input=SQUARE, num_frames=3)
     new = [key for key in model.state_dict() if key not in bare.state_dict()]
@@ -192,22 +192,22 @@ def test_channels_last_keys_gradients_and_removal() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tokens", r"'tokens' is \(1, 64, 6\), and \(1, 128, 6\) at .* nearest that do: 'stem', "),
-        ("heads", r"'heads' is \(1, 2, 64, 3\), and \(1, 2, 128, 3\) at twice the height, .* do: 'stem'"),
+        ("tokens", r"'tokens' is \(1, 64, 6\), and \(1, 128, 6\) at .* Nearest feature maps: 'stem', "),
+        ("heads", r"'heads' is \(1, 2, 64, 3\), and \(1, 2, 128, 3\) at twice the height, .* maps: 'stem'"),
         (
             "windows",
-            r"'windows' is \(16, 2, 2, 6\), and \(32, 2, 2, 6\) at twice the height, .* do: 'stem'",
+            r"'windows' is \(16, 2, 2, 6\), and \(32, 2, 2, 6\) at twice the height, .* maps: 'stem'",
         ),
     ],
 )
-def test_tokens_heads_and_windows_are_refused_and_the_stem_named(name: str, message: str) -> None:
+def test_tokens_heads_and_windows_raise_and_the_message_names_the_stem(name: str, message: str) -> None:
     model = TokenHost()
     with pytest.raises(ValueError, match=message):
         insert_attention(model, [name], example_input=SQUARE)
     assert insert_attention(model, ["stem"], example_input=SQUARE).placements[0].channels == 6
 
 
-def test_calls_on_different_axes_are_refused() -> None:
+def test_module_called_with_both_layouts_raises() -> None:
     class Turning(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -216,10 +216,10 @@ def test_calls_on_different_axes_are_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.act(self.act(self.conv(x)).permute(0, 2, 3, 1))
 
-    with pytest.raises(ValueError, match=r"'act' is \(1, 5, 32, 32\) and \(1, 32, 32, 5\), .* with one C"):
+    with pytest.raises(ValueError, match=r"'act' is \(1, 5, 32, 32\) and \(1, 32, 32, 5\), .* with a fixed C"):
         insert_attention(Turning(), ["act"], example_input=SQUARE)
 
 
-def test_a_model_without_any_map_says_so() -> None:
-    with pytest.raises(ValueError, match=r"The nearest that do: none\."):
+def test_model_without_feature_maps_raises() -> None:
+    with pytest.raises(ValueError, match=r"Nearest feature maps: none\."):
         insert_attention(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), ["1"], example_input=torch.rand(1, 3, 2, 2))

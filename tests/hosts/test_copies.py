@@ -1,4 +1,4 @@
-"""A host with attention copied, replicated, compiled and exported: every copy is whole and runs its own attention."""
+"""A host with attention that is copied, replicated, compiled or exported: every copy runs its own attention."""
 
 import copy
 import io
@@ -13,7 +13,7 @@ from helpers.strategies import random_tensor
 
 
 def changed(model: Host) -> Host:
-    """The same model with other attention, so that one that uses the wrong parameters is found out."""
+    """Change the attention's parameters in place, so that a copy that shares them is detected."""
     with torch.no_grad():
         for layer in attention_of(model).values():
             for parameter in layer.parameters():
@@ -22,7 +22,7 @@ def changed(model: Host) -> Host:
 
 
 @pytest.mark.parametrize("way", ["deepcopy", "pickle", "torch.save"])
-def test_a_copy_is_whole_and_independent(way: str) -> None:
+def test_copy_runs_its_own_attention(way: str) -> None:
     model = inserted()
     expected = model(IMAGES)
     if way == "deepcopy":
@@ -35,15 +35,15 @@ def test_a_copy_is_whole_and_independent(way: str) -> None:
         buffer.seek(0)
         twin = torch.load(buffer, weights_only=False)
     assert torch.equal(twin(IMAGES), expected)
-    assert not torch.equal(changed(twin)(IMAGES), expected), "the copy runs its own attention"
-    assert torch.equal(model(IMAGES), expected), "the original runs its own attention"
+    assert not torch.equal(changed(twin)(IMAGES), expected), "the copy does not use its own attention"
+    assert torch.equal(model(IMAGES), expected), "changing the copy changed the original"
     remove_attention(twin)
     assert torch.equal(twin(IMAGES), host()(IMAGES))
 
 
-def test_the_hook_of_an_unpickled_model_is_not_overwritten_by_the_next() -> None:
+def test_new_hook_does_not_overwrite_the_hook_of_an_unpickled_model() -> None:
     data = pickle.dumps(inserted(["own"]))
-    # A new process counts its hooks from 0 again.
+    # A new process starts counting hooks at 0.
     torch.utils.hooks.RemovableHandle.next_id = 0
     model = pickle.loads(data)
     expected = model(IMAGES)
@@ -52,15 +52,15 @@ def test_the_hook_of_an_unpickled_model_is_not_overwritten_by_the_next() -> None
     assert torch.equal(model(IMAGES), expected)
 
 
-def test_the_state_dict_goes_round() -> None:
+def test_state_dict_round_trip() -> None:
     model, other = changed(inserted()), inserted()
     other.load_state_dict(model.state_dict())
     assert torch.equal(other(IMAGES), model(IMAGES))
 
 
-def test_a_replica_runs_its_own_parameters() -> None:
+def test_data_parallel_replica_uses_its_own_parameters() -> None:
     model = inserted()
-    # What nn.DataParallel does to a model for every device, here with other parameters instead of another device.
+    # What nn.DataParallel does for each device, here with other parameters instead of another device.
     modules = list(model.modules())
     replicas = [module._replicate_for_data_parallel() for module in modules]
     for module, replica in zip(modules, replicas, strict=True):
@@ -80,7 +80,7 @@ def test_a_replica_runs_its_own_parameters() -> None:
     assert torch.equal(replicas[0](IMAGES), shifted(IMAGES))
 
 
-def test_compile_and_export_take_the_model_whole() -> None:
+def test_host_with_attention_compiles_and_exports_without_graph_breaks() -> None:
     model = inserted()
     with torch.no_grad():
         compiled = torch.compile(model, backend="aot_eager", fullgraph=True)

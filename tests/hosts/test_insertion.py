@@ -1,4 +1,4 @@
-"""insert_attention and remove_attention: attention at the right places, the host's keys and the host unharmed."""
+"""insert_attention and remove_attention: attention runs at the right places and the host's keys do not change."""
 
 import copy
 import functools
@@ -19,11 +19,11 @@ from agdt_layers import (
 )
 from helpers.hosts import EVERYWHERE, IMAGES, Dense, Host, attention_of, host, inserted
 
-identity_at_first = functools.partial(AdaptiveGlobalAttention, residual_scale=True)
+starts_as_identity = functools.partial(AdaptiveGlobalAttention, residual_scale=True)
 
 
 def by_hand(model: Host, x: Tensor) -> Tensor:
-    """The forward pass of Host with attention written out."""
+    """Run Host's forward pass with attention called explicitly."""
     (sequential, own, walker, dense, twice) = (
         model.sequential.agdt_attention,
         model.own.agdt_attention,
@@ -50,20 +50,20 @@ def test_attention_is_applied_once_after_every_place() -> None:
     assert torch.equal(model(IMAGES), by_hand(model, IMAGES))
 
 
-def test_host_keys_stay_and_its_file_loads_before_and_after(tmp_path: Path) -> None:
+def test_host_file_loads_before_and_after_insertion(tmp_path: Path) -> None:
     bare = host(1)
     torch.save(bare.state_dict(), tmp_path / "host.pth")
     before = host(2)
     load_weights(before, tmp_path / "host.pth")
-    insert_attention(before, dict.fromkeys(EVERYWHERE, identity_at_first), example_input=IMAGES)
+    insert_attention(before, dict.fromkeys(EVERYWHERE, starts_as_identity), example_input=IMAGES)
     after = host(3)
-    insert_attention(after, dict.fromkeys(EVERYWHERE, identity_at_first), example_input=IMAGES)
+    insert_attention(after, dict.fromkeys(EVERYWHERE, starts_as_identity), example_input=IMAGES)
     report = load_weights(after, tmp_path / "host.pth")
     assert report.matched == tuple(bare.state_dict())
     assert report.missing
     assert all("agdt_attention" in key for key in report.missing)
     for model in (before, after):
-        assert torch.equal(model(IMAGES), bare(IMAGES)), "residual_scale=True starts as the host, bit for bit"
+        assert torch.equal(model(IMAGES), bare(IMAGES)), "residual_scale=True does not start as the identity"
 
 
 def test_removal_restores_the_host_bit_for_bit() -> None:
@@ -77,19 +77,19 @@ def test_removal_restores_the_host_bit_for_bit() -> None:
         assert len(left._modules) == len(fresh._modules)
         assert not left._forward_hooks
     insert_attention(model, EVERYWHERE, example_input=IMAGES)
-    with pytest.raises(ValueError, match=r"Host has no attention by insert_attention"):
+    with pytest.raises(ValueError, match=r"found no attention from insert_attention in Host"):
         remove_attention(bare)
 
 
 def test_gradients_reach_attention_and_host() -> None:
     model = host().train()
-    insert_attention(model, dict.fromkeys(EVERYWHERE, identity_at_first), example_input=IMAGES)
+    insert_attention(model, dict.fromkeys(EVERYWHERE, starts_as_identity), example_input=IMAGES)
     assert all(layer.training for layer in attention_of(model).values())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model(IMAGES).square().sum().backward()
     for name, layer in attention_of(model).items():
         assert layer.residual_scale.grad != 0, name
-        assert layer.channel.fc.weight.grad.count_nonzero() == 0, "nothing flows past a scale of 0"
+        assert layer.channel.fc.weight.grad.count_nonzero() == 0, "a gradient passed a scale of 0"
     optimizer.step()
     optimizer.zero_grad()
     model(IMAGES).square().sum().backward()
@@ -98,7 +98,7 @@ def test_gradients_reach_attention_and_host() -> None:
     assert model.sequential[0].conv.weight.grad.any()
 
 
-def test_a_submodule_that_holds_attention_of_a_block_takes_its_own() -> None:
+def test_submodule_can_hold_its_own_attention_and_that_of_a_block() -> None:
     model = host()
     insert_attention(model, ["dense", "dense.first"], example_input=IMAGES)
     assert {name: layer.channels for name, layer in attention_of(model).items()} == {
@@ -110,7 +110,7 @@ def test_a_submodule_that_holds_attention_of_a_block_takes_its_own() -> None:
     assert len(maps) == 2
 
 
-def test_two_places_that_need_the_same_holder_get_different_holders() -> None:
+def test_two_places_never_share_a_holder() -> None:
     class Rectified(nn.Sequential):
         def forward(self, x: Tensor) -> Tensor:
             return torch.relu(super().forward(x))
@@ -124,7 +124,7 @@ def test_two_places_that_need_the_same_holder_get_different_holders() -> None:
     assert torch.equal(model(IMAGES), layers[outer](torch.relu(layers[inner](bare[0][0](IMAGES)))))
 
 
-def test_a_dry_run_changes_nothing() -> None:
+def test_dry_run_changes_nothing() -> None:
     model = host().train()
     state = copy.deepcopy(model.state_dict())
     random_state = torch.get_rng_state()
@@ -138,7 +138,7 @@ def test_a_dry_run_changes_nothing() -> None:
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_the_plan_prints_a_table() -> None:
+def test_plan_prints_a_table() -> None:
     plan = insert_attention(host(), {"twice": AdaptiveGlobalAttention, "own": SqueezeExcitation}, example_input=IMAGES)
     twice, own = plan.placements
     assert (twice.channels, twice.sizes, twice.hooked) == (17, ((8, 12), (4, 6)), True)
@@ -157,21 +157,21 @@ def test_patterns_match_within_one_part_of_a_name() -> None:
     assert [place.name for place in plan.placements] == ["sequential.0", "sequential.1", "own"]
 
 
-def test_the_last_pattern_that_matches_a_submodule_counts() -> None:
+def test_last_matching_pattern_wins() -> None:
     model = host()
     plan = insert_attention(model, {"ow*": AdaptiveGlobalAttention, "own": SqueezeExcitation}, example_input=IMAGES)
     assert [place.name for place in plan.placements] == ["own"]
     assert isinstance(model.own.agdt_attention, SqueezeExcitation)
 
 
-def test_a_submodule_with_two_names_gets_one_attention() -> None:
+def test_submodule_with_two_names_gets_one_attention() -> None:
     model = host()
     model.alias = model.own
     plan = insert_attention(model, ["[ao][lw]*"], example_input=IMAGES)
     assert [place.name for place in plan.placements] == ["own"]
 
 
-def test_a_model_that_does_not_run_on_meta_runs_on_its_device() -> None:
+def test_model_that_cannot_run_on_meta_runs_on_its_device() -> None:
     class Picky(Host):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x if x.sum().item() < 1e9 else -x)

@@ -1,4 +1,4 @@
-"""The layers that a factory makes: each fits its place, or is refused with the name of the place, before any change."""
+"""Layers made by a factory fit their place, or raise an error that names the place before anything changes."""
 
 import functools
 
@@ -31,22 +31,10 @@ def in_sequence(channels: int, **settings: object) -> nn.Module:
 @pytest.mark.parametrize(
     ("factory", "error", "message"),
     [
-        (
-            AdaptiveGlobalAttention(7),
-            ValueError,
-            r"The attention for 'own' cannot make a layer for 7 channels: TypeError: AdaptiveGlobalAttention expects",
-        ),
-        (lambda channels: channels, ValueError, r"'own' cannot make .*: a class or function must make .*, got int"),
-        (
-            lambda: None,
-            ValueError,
-            r"for 'own' cannot make a layer for 7 channels: TypeError: .* takes 0 pos",
-        ),
-        (
-            nn.Linear,
-            ValueError,
-            r"for 'own' cannot make a layer for 7 channels: TypeError: .*out_features",
-        ),
+        (AdaptiveGlobalAttention(7), TypeError, r"attention\['own'\] to be .* got AdaptiveGlobalAttention. Pass the"),
+        (lambda channels: channels, ValueError, r"'own' cannot be created .*: expected a torch.nn.Module, got int"),
+        (lambda: None, ValueError, r"for 'own' cannot be created for 7 channels: TypeError: .* takes 0 pos"),
+        (nn.Linear, ValueError, r"for 'own' cannot be created for 7 channels: TypeError: .*out_features"),
         (
             lambda channels: nn.Linear(channels, channels),
             ValueError,
@@ -57,11 +45,11 @@ def in_sequence(channels: int, **settings: object) -> nn.Module:
         (
             functools.partial(AdaptiveGlobalAttention, device="meta"),
             ValueError,
-            r"The attention for 'own' cannot make .*: NotImplementedError: Cannot copy out of meta tensor",
+            r"The attention for 'own' cannot be created .*: NotImplementedError: Cannot copy out of meta tensor",
         ),
     ],
 )
-def test_a_layer_that_does_not_fit_is_refused_and_its_place_named(
+def test_unsuitable_layer_raises_and_the_message_names_its_place(
     factory: object, error: type[Exception], message: str
 ) -> None:
     model, state = host(), list(host().state_dict())
@@ -71,30 +59,30 @@ def test_a_layer_that_does_not_fit_is_refused_and_its_place_named(
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_linear_layer_is_refused_where_the_map_is_as_wide_as_it_has_channels() -> None:
-    # On such a map it keeps the shape, and mixes the columns.
+def test_linear_layer_raises_even_if_the_map_is_as_wide_as_it_has_channels() -> None:
+    # On such a map it keeps the shape but mixes the columns.
     model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU()))
     with pytest.raises(ValueError, match=r"for '0' cannot be called with a map \(N, C, H, W\) = \(1, 8, 9, 9\)"):
         insert_attention(model, {"0": lambda c: nn.Linear(c, c)}, example_input=torch.rand(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_one_layer_for_two_places_is_refused(wrapped: bool) -> None:
+def test_factory_that_returns_one_layer_for_two_places_raises(wrapped: bool) -> None:
     model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()), nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU()))
     shared = AdaptiveGlobalAttention(4)
 
     def factory(channels: int) -> nn.Module:
         return nn.Sequential(shared) if wrapped else shared
 
-    with pytest.raises(ValueError, match=r"for '1' is, or shares parameters with, .* attention elsewhere\. Make a new"):
+    with pytest.raises(ValueError, match=r"for '1' is shared, .* with another place\. Create a new"):
         insert_attention(model, {"0": factory, "1": factory}, example_input=IMAGES)
     insert_attention(model, {"0": factory}, example_input=IMAGES)
-    with pytest.raises(ValueError, match=r"for '1' is, or shares parameters with, a part of the model"):
+    with pytest.raises(ValueError, match=r"for '1' is shared, or shares parameters, with the model"):
         insert_attention(model, {"1": factory}, example_input=IMAGES)
 
 
 @pytest.mark.parametrize("factory", [AdaptiveGlobalAttention, in_sequence], ids=["layer", "sequence"])
-@pytest.mark.parametrize("made_for", [{}, {"num_frames": 2}], ids=["made for none", "made for two"])
+@pytest.mark.parametrize("made_for", [{}, {"num_frames": 2}], ids=["from insert_attention", "from the factory"])
 def test_num_frames_reaches_the_attention(factory: object, made_for: dict[str, int]) -> None:
     images = random_tensor((4, 3, 16, 24), 0, torch.float32)
     model = inserted(["own"])
@@ -116,13 +104,13 @@ def test_num_frames_reaches_the_attention(factory: object, made_for: dict[str, i
     assert torch.equal(other(images), expected[2])
 
 
-def test_two_numbers_of_frames_are_refused() -> None:
+def test_conflicting_num_frames_raise() -> None:
     factory = functools.partial(in_sequence, num_frames=4)
-    with pytest.raises(ValueError, match=r"for 'own' is made with num_frames=4, and insert_attention got num_frames=8"):
+    with pytest.raises(ValueError, match=r"for 'own' was created with num_frames=4, but .* got num_frames=8"):
         insert_attention(host(), {"own": factory}, example_input=IMAGES, num_frames=8)
 
 
-def test_the_multiply_adds_of_a_frame_do_not_depend_on_the_number_of_frames() -> None:
+def test_multiply_adds_per_frame_do_not_depend_on_num_frames() -> None:
     costs = []
     for settings in ({}, {"num_frames": 4}):
         factory = functools.partial(AdaptiveGlobalAttention, **settings)
@@ -131,7 +119,7 @@ def test_the_multiply_adds_of_a_frame_do_not_depend_on_the_number_of_frames() ->
     assert costs[0] == costs[1] > 0
 
 
-def test_a_layer_made_elsewhere_moves_to_its_host() -> None:
+def test_layer_created_on_another_device_moves_to_the_host() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1, device="meta", dtype=torch.float64), nn.ReLU())
     factory = functools.partial(AdaptiveGlobalAttention, device="cpu", dtype=torch.float32)
     model = nn.Sequential(model)
@@ -139,7 +127,7 @@ def test_a_layer_made_elsewhere_moves_to_its_host() -> None:
     assert {(p.device.type, p.dtype) for p in model.parameters()} == {("meta", torch.float64)}
 
 
-def test_attention_takes_the_dtype_of_its_host() -> None:
+def test_attention_gets_the_dtype_of_the_host() -> None:
     model = inserted(["own"]).double()
     remove_attention(model)
     insert_attention(model, ["own"], example_input=IMAGES.double(), num_frames=2)
@@ -147,7 +135,7 @@ def test_attention_takes_the_dtype_of_its_host() -> None:
     assert model(IMAGES.double()).dtype == torch.float64
 
 
-def test_attention_takes_the_mode_of_its_place() -> None:
+def test_attention_gets_the_training_mode_of_its_submodule() -> None:
     model = host().train()
     model.own.eval()
     insert_attention(model, ["own", "walker"], example_input=IMAGES)
@@ -158,7 +146,7 @@ def test_attention_takes_the_mode_of_its_place() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
-def test_attention_takes_the_device_of_its_place_or_of_what_is_nearest_around_it() -> None:
+def test_attention_gets_the_device_of_its_submodule_or_of_the_nearest_parent() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 5, 3, device="meta"), nn.ReLU()))
     insert_attention(model, ["0", "1.1"], example_input=IMAGES)
     devices = {name: {p.device.type for p in layer.parameters()} for name, layer in attention_of(model).items()}

@@ -1,6 +1,6 @@
-"""Tools that replace or change layers of a host: attention stays, or a warning or an error says what to do.
+"""Tools that replace or change layers of a host: attention stays, or a warning or error explains what to do.
 
-Where a message advises something, the test does it and sees it work.
+If a message gives advice, the test follows it and checks that it works.
 """
 
 import copy
@@ -36,7 +36,7 @@ def attention_in(model: nn.Module) -> AdaptiveGlobalAttention:
 
 
 def attended_norm(model: Host, x: Tensor) -> Tensor:
-    """The forward pass of Host with its own layer after the norm of ``own``."""
+    """Run Host's forward pass with its attention called after the norm of ``own``."""
     bare = copy.deepcopy(model)
     layer = attention_in(bare)
     remove_attention(bare)
@@ -46,7 +46,7 @@ def attended_norm(model: Host, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ["own.norm", "sequential.0.conv"])
-def test_attention_after_single_layers_warns_once(name: str) -> None:
+def test_insertion_after_single_layers_warns_once(name: str) -> None:
     for names, listed in (
         ([name], f"{name!r}"),
         ([name, "walker.b1.norm", "walker.b2"], f"{name!r}, 'walker.b1.norm'"),
@@ -55,13 +55,13 @@ def test_attention_after_single_layers_warns_once(name: str) -> None:
             plan = insert_attention(host(), names, example_input=IMAGES)
         (warning,) = caught
         assert (str(warning.message),) == plan.warnings
-        assert warning.filename == __file__, "it points to the call"
+        assert warning.filename == __file__, "the warning does not point to the caller"
         assert str(warning.message).startswith(f"Attention after {listed} is lost")
 
 
-def test_a_norm_with_its_activation_inside_is_a_single_layer() -> None:
+def test_norm_that_contains_its_activation_counts_as_a_single_layer() -> None:
     class NormAct(nn.BatchNorm2d):
-        """As timm's BatchNormAct2d, which timm's SyncBatchNorm conversion replaces."""
+        """Like timm's BatchNormAct2d, which timm's SyncBatchNorm conversion replaces."""
 
         def __init__(self, channels: int) -> None:
             super().__init__(channels)
@@ -70,11 +70,11 @@ def test_a_norm_with_its_activation_inside_is_a_single_layer() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.act(super().forward(x))
 
-    with pytest.warns(UserWarning, match=r"Attention after '1' is lost, .* replaces the layer,"):
+    with pytest.warns(UserWarning, match=r"Attention after '1' is lost, .* if a tool replaces the layer,"):
         insert_attention(nn.Sequential(nn.Conv2d(3, 4, 3), NormAct(4)), ["1"], example_input=IMAGES)
 
 
-def test_attention_after_blocks_does_not_warn_and_a_warning_as_error_changes_nothing() -> None:
+def test_blocks_do_not_warn_and_a_warning_raised_as_error_changes_nothing() -> None:
     model = host()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -86,7 +86,7 @@ def test_attention_after_blocks_does_not_warn_and_a_warning_as_error_changes_not
 
 @TOOLS
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
-def test_a_tool_that_replaces_a_layer_drops_its_attention(tool: Callable[[Host], Host]) -> None:
+def test_tool_that_replaces_a_layer_drops_its_attention(tool: Callable[[Host], Host]) -> None:
     model = host()
     insert_attention(model, ["own.norm"], example_input=IMAGES)
     torch.testing.assert_close(tool(model)(IMAGES), host()(IMAGES))
@@ -111,11 +111,11 @@ def test_attention_after_the_block_survives_the_tool(tool: Callable[[Host], Host
 
 
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning", "ignore::DeprecationWarning")
-def test_a_hook_that_a_tool_moved_to_another_module_raises() -> None:
+def test_hook_moved_to_another_module_raises() -> None:
     model = NHWCHost().eval()
     insert_attention(model, ["mixing.mlp"], example_input=IMAGES)
     quantized = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
-    with pytest.raises(RuntimeError, match=r"The Linear where attention was inserted does not hold it: a tool"):
+    with pytest.raises(RuntimeError, match=r"attention inserted after this Linear is missing, because a tool"):
         quantized(IMAGES)
 
 
@@ -130,7 +130,7 @@ def test_a_hook_that_a_tool_moved_to_another_module_raises() -> None:
     ids=["weight norm", "spectral norm", "prune", "channels_last"],
 )
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
-def test_a_layer_that_is_changed_in_place_keeps_its_attention(change: Callable[[nn.Module], object]) -> None:
+def test_layer_changed_in_place_keeps_its_attention(change: Callable[[nn.Module], object]) -> None:
     model, bare = host(), host()
     insert_attention(model, ["own.conv"], example_input=IMAGES)
     for net in (model, bare):

@@ -1,6 +1,6 @@
-"""Hosts that are compiled, traced, recomputed or wrapped: attention takes effect, or an error names the cause.
+"""Hosts that are compiled, traced, checkpointed or wrapped: attention takes effect, or an error names the cause.
 
-Where a message advises something, the test does it and sees it work.
+If a message gives advice, the test follows it and checks that it works.
 """
 
 import copy
@@ -14,7 +14,7 @@ from helpers.hosts import IMAGES, Checkpointed, Host, attention_of, host
 from helpers.strategies import random_tensor
 
 
-def test_a_compiled_model_takes_attention_in_and_gives_it_back() -> None:
+def test_attention_is_inserted_into_and_removed_from_a_compiled_model() -> None:
     model = host()
     compiled = torch.compile(model, backend="eager")
     with torch.no_grad():
@@ -24,16 +24,16 @@ def test_a_compiled_model_takes_attention_in_and_gives_it_back() -> None:
         assert not torch.equal(compiled(IMAGES), before)
         remove_attention(model)
         assert torch.equal(compiled(IMAGES), before)
-        # The wrapper stands elsewhere, and the model itself shows nothing of it.
+        # The wrapper is outside the model, which holds no reference to it.
         insert_attention(model, ["own"], example_input=IMAGES)
         torch.testing.assert_close(compiled(IMAGES), model(IMAGES))
         assert not torch.equal(compiled(IMAGES), before)
 
 
 @torch.no_grad()
-def test_compiled_code_that_fits_the_copy_too_is_not_run() -> None:
+def test_trial_runs_do_not_reuse_compiled_code() -> None:
     class Shifted(Host):
-        """Not to be run on the meta device, for its shift is no buffer."""
+        """Cannot run on the meta device, because its shift is not a buffer."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -50,14 +50,14 @@ def test_compiled_code_that_fits_the_copy_too_is_not_run() -> None:
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_attention_after_a_compiled_part(in_place: bool) -> None:
+def test_attention_after_a_compiled_submodule(in_place: bool) -> None:
     model, eager = host(), host()
     name = "own" if in_place else "own._orig_mod"
     if in_place:
         model.own.compile(backend="eager")
     else:
         model.own = torch.compile(model.own, backend="eager")
-        with pytest.raises(ValueError, match=r"Name the module: 'own._orig_mod'\."):
+        with pytest.raises(ValueError, match=r"Name the module inside: 'own._orig_mod'\."):
             insert_attention(model, ["own"], example_input=IMAGES)
     with torch.no_grad():
         model(IMAGES)
@@ -70,13 +70,11 @@ def test_attention_after_a_compiled_part(in_place: bool) -> None:
         torch.testing.assert_close(model(IMAGES), host()(IMAGES))
 
 
-def test_a_graph_of_fx_names_the_cause_and_the_advice_works() -> None:
+def test_insertion_into_an_fx_graph_raises_and_the_advice_works() -> None:
     graph = fx.symbolic_trace(host())
-    with pytest.raises(
-        ValueError, match=r"'own' itself is not run, .* a graph of torch.fx or uses .* Insert attention before"
-    ):
+    with pytest.raises(ValueError, match=r"'own' is never called .* torch.fx graph or uses .* Insert attention before"):
         insert_attention(graph, ["own"], example_input=IMAGES)
-    with pytest.raises(ValueError, match=r"or after a part\. The nearest that do: 'own.norm', 'own.conv'"):
+    with pytest.raises(ValueError, match=r"or after a part of it\. Nearest feature maps: 'own.norm', 'own.conv'"):
         insert_attention(graph, ["own"], example_input=IMAGES)
     with pytest.warns(UserWarning, match=r"Attention after 'own.norm' is lost"):
         insert_attention(graph, ["own.norm"], example_input=IMAGES)
@@ -86,10 +84,10 @@ def test_a_graph_of_fx_names_the_cause_and_the_advice_works() -> None:
     assert torch.equal(graph(IMAGES), bare(IMAGES))
 
 
-def test_a_checkpointed_host_names_the_cause_and_the_advice_works() -> None:
+def test_insertion_after_a_checkpointed_stage_raises_and_the_advice_works() -> None:
     model = Checkpointed().eval()
     model.set_grad_checkpointing()
-    with pytest.raises(ValueError, match=r"'blocks' itself is not run, .* checkpointing\. Insert attention before"):
+    with pytest.raises(ValueError, match=r"'blocks' is never called .* checkpointing\. Insert attention before"):
         insert_attention(model, ["blocks"], example_input=IMAGES)
     insert_attention(copy.deepcopy(model), ["blocks.1"], example_input=IMAGES)
     model.set_grad_checkpointing(False)
@@ -105,7 +103,7 @@ def test_a_checkpointed_host_names_the_cause_and_the_advice_works() -> None:
     assert all(gradient.any() for gradient in gradients[0])
 
 
-def test_a_container_that_only_holds_its_parts_says_so() -> None:
+def test_insertion_after_a_module_list_raises_and_names_its_parts() -> None:
     class Stages(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -116,19 +114,19 @@ def test_a_container_that_only_holds_its_parts_says_so() -> None:
                 x = stage(x)
             return x
 
-    with pytest.raises(ValueError, match=r"it only holds them, .* The nearest that do: 'stages.1', 'stages.0'"):
+    with pytest.raises(ValueError, match=r"it is a container, .* Nearest feature maps: 'stages.1', 'stages.0'"):
         insert_attention(Stages(), ["stages"], example_input=IMAGES)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_scripted_and_sharded_models_are_refused() -> None:
+def test_insertion_into_scripted_and_sharded_models_raises() -> None:
     with pytest.raises(
-        ValueError, match=r"'0' is in a ScriptModule, which takes no new layers once it is made\. Insert attention"
+        ValueError, match=r"'0' is inside a ScriptModule, which accepts no new layers after it is created\. Insert"
     ):
         insert_attention(torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3))), ["0"], example_input=IMAGES)
 
     class DistributedDataParallel(nn.Module):
-        """The real one needs a process group; what counts is that it holds the model."""
+        """A stand-in, because the real one needs a process group. Only the name and the child matter."""
 
         def __init__(self, module: nn.Module) -> None:
             super().__init__()
@@ -137,15 +135,13 @@ def test_scripted_and_sharded_models_are_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.module(x)
 
-    with pytest.raises(
-        ValueError, match=r"'module.own' is in a DistributedDataParallel, .* Insert attention into the model first"
-    ):
+    with pytest.raises(ValueError, match=r"'module.own' is inside a DistributedDataParallel, .* Insert attention"):
         insert_attention(DistributedDataParallel(host()), ["module.own"], example_input=IMAGES)
 
 
 @pytest.mark.parametrize("place", ["own", "sequential", "dense", "walker", "own.conv"])
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
-def test_attention_is_in_a_graph_traced_afterwards(place: str) -> None:
+def test_graph_traced_after_insertion_contains_the_attention(place: str) -> None:
     model = host()
     insert_attention(model, [place], example_input=IMAGES)
     graph = fx.symbolic_trace(model)

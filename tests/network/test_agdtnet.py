@@ -1,4 +1,4 @@
-"""The whole network: equal to the literal chain of equations, and every row of the ablation table can be built."""
+"""AGDTNet agrees with the literal equations, and every row of the ablation table can be built and trained."""
 
 import copy
 import itertools
@@ -19,7 +19,7 @@ TEMPORAL = ("dtformer", "tformer", "mean")
 
 
 def network(seed: int = 0, **options) -> AGDTNet:
-    """A network in float64 and evaluation mode whose batch statistics are not the identity."""
+    """Return a float64 network in eval mode with non-trivial running statistics."""
     torch.manual_seed(seed)
     net = build_agdtnet(3, **({"num_frames": 4} | options)).double().eval()
     net.backbone.load_state_dict(settled(seed).state_dict(), strict=False)
@@ -72,14 +72,14 @@ def test_every_row_of_the_ablation_table_trains(attention: str, temporal: str) -
 
 
 @pytest.mark.parametrize("attention", ATTENTION)
-def test_attention_stands_after_the_second_and_the_third_stage(attention: str) -> None:
+def test_attention_follows_the_second_and_third_stage(attention: str) -> None:
     net = build_agdtnet(3, attention=attention, device="meta")
     assert list(net.backbone.attention) == ([] if attention == "none" else ["layer2", "layer3"])
 
 
 @pytest.mark.parametrize("attention", ATTENTION)
 @pytest.mark.parametrize("temporal", TEMPORAL)
-def test_clips_do_not_see_each_other(attention: str, temporal: str) -> None:
+def test_changing_one_clip_does_not_change_the_others(attention: str, temporal: str) -> None:
     net = network(attention=attention, temporal=temporal)
     clips = random_tensor((3, 2, 3, 17, 17), 3)
     changed = clips.clone()
@@ -89,19 +89,19 @@ def test_clips_do_not_see_each_other(attention: str, temporal: str) -> None:
     assert not torch.equal(logits[1], others[1])
 
 
-def test_clips_do_not_see_each_other_by_jacobian() -> None:
+def test_jacobian_between_different_clips_is_zero() -> None:
     assert_clips_are_independent(network(), random_tensor((2, 2, 3, 9, 9), 4))
 
 
 @pytest.mark.parametrize("attention", ATTENTION)
-def test_averaging_over_time_forgets_the_order_of_the_frames(attention: str) -> None:
+def test_temporal_mean_ignores_the_order_of_frames(attention: str) -> None:
     net = network(attention=attention, temporal="mean")
     clips = random_tensor((2, 4, 3, 32, 32), 5)
     torch.testing.assert_close(net(clips[:, [2, 0, 3, 1]]), net(clips), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("temporal", ["dtformer", "tformer"])
-def test_the_transformers_feel_the_order_of_the_frames(temporal: str) -> None:
+def test_temporal_transformers_depend_on_the_order_of_frames(temporal: str) -> None:
     net = network(temporal=temporal)
     clips = random_tensor((2, 4, 3, 32, 32), 6)
     assert (net(clips.flip(1)) - net(clips)).abs().max() > 1e-6
@@ -110,7 +110,7 @@ def test_the_transformers_feel_the_order_of_the_frames(temporal: str) -> None:
 @pytest.mark.parametrize(
     ("attention", "temporal"), [("aga", "dtformer"), ("aga", "mean"), ("cbam", "tformer"), ("se", "dtformer")]
 )
-def test_a_padded_clip_equals_the_same_clip_unpadded(attention: str, temporal: str) -> None:
+def test_padding_does_not_change_the_logits(attention: str, temporal: str) -> None:
     net = network(attention=attention, temporal=temporal)
     clips, lengths = random_tensor((2, 4, 3, 32, 32), 7), [4, 2]
     mask = end_padding(lengths, 4)
@@ -127,15 +127,15 @@ def test_a_padded_clip_equals_the_same_clip_unpadded(attention: str, temporal: s
         assert all(other.isfinite().all() for other in others)
 
 
-def test_a_clip_may_have_a_single_frame() -> None:
+def test_clip_of_a_single_frame_is_accepted() -> None:
     net = network()
     assert net(random_tensor((2, 1, 3, 32, 32), 8)).shape == (2, 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_and_autocast_stay_near_float64(dtype: torch.dtype) -> None:
-    """Allowed: 8 eps of the largest logit: some forty rounded layers of about u each, whose errors add like a random
-    walk, sqrt(40) u = 3.2 eps; twice that under autocast, which rounds the weights too, and a quarter in reserve.
+    """The tolerance is 8 eps of the largest logit. About forty rounded layers have an error of about u each. These add
+    like a random walk to sqrt(40) u = 3.2 eps. Autocast also rounds the weights, which doubles it; the rest is margin.
     """
     net = network().float()
     clips = random_tensor((2, 4, 3, 32, 32), 9, torch.float32)
@@ -149,7 +149,7 @@ def test_half_precision_and_autocast_stay_near_float64(dtype: torch.dtype) -> No
     assert (logits.double() - exact).abs().max() <= allowed
 
 
-def test_channels_last_gives_the_same_logits() -> None:
+def test_channels_last_memory_format_gives_the_same_logits() -> None:
     net = network()
     clips = random_tensor((2, 4, 3, 32, 32), 10)
     expected = net(clips)
@@ -176,14 +176,16 @@ def test_size_of_the_default_network() -> None:
     assert max(parameter.ndim for parameter in net.parameters()) <= 4
 
 
-def test_dropout_acts_in_training_only() -> None:
+def test_dropout_acts_only_in_training_mode() -> None:
     net = network(dropout=0.5)
     clips = random_tensor((2, 2, 3, 32, 32), 13)
     assert torch.equal(net(clips), net(clips))
+    net.temporal.train()
+    assert not torch.equal(net(clips), net(clips))
 
 
 @pytest.mark.parametrize("make", [AdaptiveGlobalAttention, partial(AdaptiveGlobalAttention, context_groups=1), CBAM])
-def test_attention_is_a_class_or_a_callable_too(make: Callable[[int], nn.Module]) -> None:
+def test_attention_can_be_a_class_or_a_callable(make: Callable[[int], nn.Module]) -> None:
     net = build_agdtnet(3, attention=make, num_frames=2, dtype=torch.float64)
     assert {stage: layer.channels for stage, layer in net.backbone.attention.items()} == {"layer2": 128, "layer3": 256}
     assert net(random_tensor((1, 2, 3, 32, 32), 0)).dtype == torch.float64
@@ -192,23 +194,23 @@ def test_attention_is_a_class_or_a_callable_too(make: Callable[[int], nn.Module]
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"attention": lambda channels: SHARED}, "makes one layer for two stages"),
-        ({"attention": SHARED}, "got a CBAM. Give the class"),
-        ({"attention": lambda channels: channels}, "what attention makes to be a torch.nn.Module, got 128"),
+        ({"attention": lambda channels: SHARED}, "returns the same layer twice"),
+        ({"attention": SHARED}, "got CBAM. Pass the class"),
+        ({"attention": lambda channels: channels}, r"attention\(128\) to be a torch.nn.Module, got 128"),
         ({"attention": AdaptiveGlobalAttention, "causal": True}, "context_window=16"),
-        ({"attention": AdaptiveGlobalAttention, "backbone": nn.Conv2d(3, 4, 3)}, "in its own ResNet18 only"),
+        ({"attention": AdaptiveGlobalAttention, "backbone": nn.Conv2d(3, 4, 3)}, "attention only to its own ResNet18"),
         ({"backbone": ChannelsLast()}, "axis 1 grows with the image"),
-        ({"backbone": nn.Flatten()}, r"gives feature maps \(N, C, H, W\); this one gives \(1, 150528\)"),
-        ({"backbone": nn.Conv2d(4, 8, 3)}, "cannot run the backbone on an image"),
+        ({"backbone": nn.Flatten()}, r"returns feature maps \(N, C, H, W\); this returns \(1, 150528\)"),
+        ({"backbone": nn.Conv2d(4, 8, 3)}, "failed to run the backbone on an image"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused_when_a_net_is_built(settings: dict[str, object], message: str) -> None:
+def test_building_a_net_from_unsuitable_parts_raises(settings: dict[str, object], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         build_agdtnet(3, **settings)
 
 
-def test_an_encoder_of_other_channels_than_the_backbones_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"gives 4 channels .* takes 6. Make the encoder with channels=4"):
+def test_temporal_encoder_with_other_channels_than_the_backbone_raises() -> None:
+    with pytest.raises(ValueError, match=r"with 4 output channels, .* for 6. Create the encoder with channels=4"):
         AGDTNet(nn.Conv2d(3, 4, 3), DTFormer(6, heads=2), num_classes=3)
 
 
@@ -221,7 +223,7 @@ def test_an_encoder_of_other_channels_than_the_backbones_is_refused() -> None:
         (torch.zeros(1, 2, 3, 32, 32, dtype=torch.float64), None, "expects its parameters' dtype"),
     ],
 )
-def test_encode_checks_its_clips_as_forward_does(clips: Tensor, mask: Tensor | None, message: str) -> None:
+def test_encode_and_forward_check_their_input(clips: Tensor, mask: Tensor | None, message: str) -> None:
     for call in (NET, NET.encode):
         with pytest.raises((ValueError, TypeError), match=message):
             call(clips, mask=mask)

@@ -1,4 +1,4 @@
-"""capture_attention: the weights that the forward pass used, by layer name, and nothing left behind."""
+"""capture_attention returns the weights that the forward pass used, by layer name, and leaves nothing behind."""
 
 import copy
 import pickle
@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import reference
 from agdt_layers import (
+    AdaptiveChannelAttention,
     AdaptiveGlobalAttention,
     DifferentialTemporalEnhancer,
     DTFormer,
@@ -23,7 +25,7 @@ from helpers.strategies import end_padding, random_tensor
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("gate", [False, True])
-def test_the_captured_weights_are_those_of_the_output(gate: bool, masked: bool) -> None:
+def test_captured_weights_explain_the_output(gate: bool, masked: bool) -> None:
     layer = torch.nn.Sequential()
     layer.add_module("block", randomised(AdaptiveGlobalAttention(5, gate=gate)))
     clips = random_tensor((2, 3, 5, 7, 11), 0)
@@ -41,7 +43,7 @@ def test_the_captured_weights_are_those_of_the_output(gate: bool, masked: bool) 
     assert not any(weight.requires_grad for weight in weights if weight is not None)
 
 
-def test_every_attention_of_a_network_is_captured() -> None:
+def test_every_attention_layer_of_a_network_is_captured() -> None:
     net = build_agdtnet(3, num_frames=2).eval()
     clips = random_tensor((1, 2, 3, 64, 64), 1, torch.float32)
     with torch.no_grad(), capture_attention(net) as maps:
@@ -50,10 +52,10 @@ def test_every_attention_of_a_network_is_captured() -> None:
     assert maps["backbone.attention.layer2"].spatial.shape == (1, 2, 8, 8)
     assert maps["backbone.attention.layer3"].channel.shape == (1, 2, 256)
     with torch.no_grad():
-        assert torch.equal(net(clips), logits), "capturing changes nothing"
+        assert torch.equal(net(clips), logits), "capture changed the output"
 
 
-def test_the_temporal_weights_are_captured_too() -> None:
+def test_temporal_weights_are_captured() -> None:
     former = randomised(DTFormer(6, depth=2, heads=3, mlp_channels=7, max_frames=5)).eval()
     x, mask = random_tensor((2, 4, 6), 2), end_padding([4, 2], 4)
     with capture_attention(former) as maps:
@@ -65,12 +67,12 @@ def test_the_temporal_weights_are_captured_too() -> None:
     for name, queries in (("layers.0", 5), ("layers.1", 1)):
         assert maps[name].shape == (2, 3, queries, 5)
         torch.testing.assert_close(maps[name].sum(dim=-1), torch.ones(2, 3, queries, dtype=torch.float64))
-        assert (maps[name][1, :, :, 3:] == 0).all(), "padding is not looked at"
+        assert (maps[name][1, :, :, 3:] == 0).all(), "a query attends to padding"
         assert (maps[name][0] > 0).all()
 
 
 class Host(torch.nn.Module):
-    """Calls its layer with these arguments after the first, or by keyword."""
+    """Calls its layer with further positional arguments, or with x by keyword."""
 
     def __init__(self, layer: torch.nn.Module, *rest: object, **keywords: object) -> None:
         super().__init__()
@@ -80,7 +82,7 @@ class Host(torch.nn.Module):
         return self.layer(**{next(iter(self.keywords)): x}) if self.keywords else self.layer(x, *self.rest)
 
 
-def test_however_a_layer_is_called_it_is_captured() -> None:
+def test_layers_called_with_keywords_or_positional_masks_are_captured() -> None:
     maps, mask = random_tensor((6, 5, 7, 11), 0), end_padding([3, 2], 3)
     vectors = random_tensor((2, 3, 5), 1)
     enhancer = DifferentialTemporalEnhancer(5, dtype=torch.float64)
@@ -100,7 +102,7 @@ def test_however_a_layer_is_called_it_is_captured() -> None:
 
 @pytest.mark.parametrize("in_place", [False, True])
 @torch.no_grad()
-def test_a_net_compiled_before_is_captured(in_place: bool) -> None:
+def test_compiled_network_is_captured(in_place: bool) -> None:
     net, clips = build_agdtnet(3, num_frames=2).eval(), random_tensor((1, 2, 3, 32, 48), 1, torch.float32)
     with capture_attention(net) as expected:
         net(clips)
@@ -114,7 +116,7 @@ def test_a_net_compiled_before_is_captured(in_place: bool) -> None:
     assert torch.equal(maps["temporal.layers.0"], expected["temporal.layers.0"])
 
 
-def test_a_copy_made_meanwhile_does_not_write_into_the_maps() -> None:
+def test_copy_made_during_capture_does_not_write_into_the_maps() -> None:
     layer, clips = AdaptiveGlobalAttention(5), random_tensor((2, 3, 5, 7, 11), 2, torch.float32)
     with capture_attention(layer) as maps:
         copies = copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))
@@ -125,7 +127,7 @@ def test_a_copy_made_meanwhile_does_not_write_into_the_maps() -> None:
     assert all(maps[name] is captured[name] for name in captured)
 
 
-def test_nothing_is_left_behind() -> None:
+def test_hooks_are_removed_after_capture() -> None:
     layer = AdaptiveGlobalAttention(5)
     clips = random_tensor((2, 3, 5, 7, 11), 2, torch.float32)
     before = set(layer.__dict__)
@@ -141,7 +143,7 @@ def test_nothing_is_left_behind() -> None:
 
 
 def autograd_nodes(tensor: Tensor) -> list[str]:
-    """The names of the nodes behind a tensor, in the order of a walk from it."""
+    """Return the names of the autograd nodes behind a tensor, in depth-first order."""
     names, waiting, seen = [], [tensor.grad_fn], set()
     while waiting:
         node = waiting.pop()
@@ -152,7 +154,7 @@ def autograd_nodes(tensor: Tensor) -> list[str]:
     return names
 
 
-def test_the_graph_is_the_same_with_and_without_capture() -> None:
+def test_autograd_graph_is_the_same_with_and_without_capture() -> None:
     net = build_agdtnet(3, num_frames=2).eval()
     clips = random_tensor((1, 2, 3, 32, 48), 1, torch.float32)
     before = autograd_nodes(net(clips))
@@ -161,7 +163,7 @@ def test_the_graph_is_the_same_with_and_without_capture() -> None:
     assert during == before == autograd_nodes(net(clips))
 
 
-def test_nothing_more_is_computed_when_it_is_not_used() -> None:
+def test_capture_adds_no_operations_after_it_ends() -> None:
     net = build_agdtnet(3, num_frames=2).eval()
     clips = random_tensor((1, 2, 3, 32, 48), 1, torch.float32)
 
@@ -185,7 +187,7 @@ class Twice(nn.Module):
         return self.attention(self.attention(x) + 1)
 
 
-def test_each_call_of_a_layer_in_one_call_of_the_model_is_captured() -> None:
+def test_every_call_of_a_layer_in_one_model_call_is_captured() -> None:
     model, x = Twice(), random_tensor((4, 5, 3, 7), 0, torch.float32)
     with capture_attention(model) as maps:
         model(x + 1)
@@ -197,7 +199,38 @@ def test_each_call_of_a_layer_in_one_call_of_the_model_is_captured() -> None:
     torch.testing.assert_close(maps["attention#2"].context.flatten(0, 1), second.context)
 
 
-def test_a_part_that_is_called_alone_keeps_one_entry() -> None:
+class CallsItself(Twice):
+    """Runs at two scales, the second through its own __call__."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        half = x[..., ::2] if x.shape[-1] < 8 else self(x[..., ::2])
+        return self.attention(x) + half.mean()
+
+
+def test_every_call_is_captured_if_the_model_calls_itself() -> None:
+    model = CallsItself()
+    with capture_attention(model) as maps:
+        for _ in range(2):
+            model(torch.rand(2, 5, 3, 14))
+    assert {name: weights.spatial.shape[-1] for name, weights in maps.items()} == {"attention": 7, "attention#2": 14}
+
+
+class Checkpointed(Twice):
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(super().forward, x, use_reentrant=True)
+
+
+def test_recomputation_in_the_backward_pass_is_not_captured() -> None:
+    model = Checkpointed()
+    with capture_attention(model) as maps:
+        loss = model(random_tensor((4, 5, 3, 7), 0, torch.float32).requires_grad_()).sum()
+        captured = dict(maps)
+        loss.backward()
+    assert list(maps) == ["attention", "attention#2"]
+    assert all(maps[name] is captured[name] for name in maps)
+
+
+def test_part_called_on_its_own_keeps_one_entry() -> None:
     model, x = Twice(), random_tensor((4, 5, 3, 7), 0, torch.float32)
     with capture_attention(model) as maps:
         for _ in range(3):
@@ -208,10 +241,16 @@ def test_a_part_that_is_called_alone_keeps_one_entry() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "model",
-    [lambda: nn.Linear(2, 3), lambda: torch.jit.trace(AdaptiveGlobalAttention(5), torch.zeros(1, 5, 3, 3))],
-    ids=["without attention", "traced"],
+    [
+        lambda: nn.Linear(2, 3),
+        lambda: AdaptiveChannelAttention(5),
+        lambda: torch.jit.trace(AdaptiveGlobalAttention(5), torch.zeros(1, 5, 3, 3)),
+    ],
+    ids=["no attention", "channel attention only", "traced"],
 )
-def test_a_model_without_layers_of_this_package_is_refused(model: Callable[[], nn.Module]) -> None:
-    found = pytest.raises(ValueError, match="capture_attention found no attention of this package in")
-    with found, capture_attention(model()):
+def test_model_without_layers_to_capture_raises(model: Callable[[], nn.Module]) -> None:
+    with (
+        pytest.raises(ValueError, match="capture_attention found no AGA, GCA, DTE or DTFormer in"),
+        capture_attention(model()),
+    ):
         pass

@@ -1,4 +1,4 @@
-"""The clip axis that travels beside a call: what the call itself says goes before it."""
+"""Arguments in an attention's own call override the clip axis."""
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from agdt_layers import AdaptiveGlobalAttention, FrameWise
 from helpers.strategies import end_padding, random_tensor
 
 
-class SaysItself(nn.Module):
-    """Calls its attention with keywords of its own."""
+class CallsWith(nn.Module):
+    """Calls its attention with keyword arguments."""
 
     def __init__(self, attention: nn.Module, **keywords: object) -> None:
         super().__init__()
@@ -29,29 +29,25 @@ def clips() -> Tensor:
     return random_tensor((2, 3, 5, 7, 4), 0, torch.float32)
 
 
-def test_the_mask_of_the_clip_axis_is_taken_where_the_call_has_none(
+def test_attention_called_without_a_mask_uses_the_clip_axis_mask(
     attention: AdaptiveGlobalAttention, clips: Tensor
 ) -> None:
     mask = end_padding([3, 1], 3)
     zeroed = clips * mask[:, :, None, None, None]
-    out = FrameWise(SaysItself(attention))(clips, mask=mask)
+    out = FrameWise(CallsWith(attention))(clips, mask=mask)
     assert torch.equal(out, attention(zeroed, mask=mask))
     assert not torch.equal(out, attention(zeroed))
 
 
-def test_the_mask_of_the_call_goes_before_that_of_the_clip_axis(
-    attention: AdaptiveGlobalAttention, clips: Tensor
-) -> None:
+def test_mask_argument_overrides_the_clip_axis_mask(attention: AdaptiveGlobalAttention, clips: Tensor) -> None:
     of_the_axis, of_the_call = end_padding([3, 2], 3), end_padding([2, 1], 3)
     zeroed = clips * of_the_axis[:, :, None, None, None]
-    out = FrameWise(SaysItself(attention, mask=of_the_call))(clips, mask=of_the_axis)
+    out = FrameWise(CallsWith(attention, mask=of_the_call))(clips, mask=of_the_axis)
     assert torch.equal(out, attention(zeroed, mask=of_the_call))
     assert not torch.equal(out, attention(zeroed, mask=of_the_axis))
 
 
-def test_the_frames_of_the_call_go_before_those_of_the_clip_axis(
-    attention: AdaptiveGlobalAttention, clips: Tensor
-) -> None:
-    out = FrameWise(SaysItself(attention, num_frames=1))(clips)
+def test_num_frames_argument_overrides_the_clip_axis(attention: AdaptiveGlobalAttention, clips: Tensor) -> None:
+    out = FrameWise(CallsWith(attention, num_frames=1))(clips)
     assert torch.equal(out, attention(clips.flatten(0, 1)).view_as(clips))
     assert not torch.equal(out, attention(clips))

@@ -1,4 +1,4 @@
-"""FrameWise: an image model on clips; every attention is told the frames of the current call, and nothing is kept."""
+"""FrameWise runs an image model on clips, and attention inside gets the number of frames from the current call."""
 
 import threading
 from collections import OrderedDict, defaultdict
@@ -36,8 +36,8 @@ def encoder(**settings: object) -> FrameWise:
     return FrameWise(model)
 
 
-def told(model: nn.Module, x: Tensor, num_frames: int) -> Tensor:
-    """What the model inside gives when every attention has the number of frames by hand."""
+def with_num_frames(model: nn.Module, x: Tensor, num_frames: int) -> Tensor:
+    """Run the model on folded clips with num_frames set on every attention layer."""
     layers = [layer for layer in model.modules() if isinstance(layer, AdaptiveGlobalAttention)]
     for layer in layers:
         layer.num_frames = num_frames
@@ -48,22 +48,22 @@ def told(model: nn.Module, x: Tensor, num_frames: int) -> Tensor:
 
 
 @pytest.mark.parametrize("num_frames", [1, 3, 4])
-def test_attention_learns_the_frames_of_this_call(num_frames: int) -> None:
+def test_attention_uses_the_number_of_frames_of_this_call(num_frames: int) -> None:
     net, x = encoder(), clips(2, num_frames)
-    expected = told(net.model, x, num_frames)
+    expected = with_num_frames(net.model, x, num_frames)
     before = {name: dict(module.__dict__) for name, module in net.named_modules()}
     assert torch.equal(net(x), expected)
     assert {name: dict(module.__dict__) for name, module in net.named_modules()} == before
     images = net.model(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    assert torch.equal(images, told(net.model, x, 1)), "outside, images are images again"
+    assert torch.equal(images, with_num_frames(net.model, x, 1)), "the clip axis outlived the call"
     assert torch.equal(images, expected) == (num_frames == 1)
 
 
-def test_the_frames_of_the_call_go_before_those_of_the_insertion() -> None:
+def test_clip_axis_overrides_num_frames_from_insertion() -> None:
     assert torch.equal(encoder(num_frames=4)(clips(2, 3)), encoder()(clips(2, 3)))
 
 
-def test_clips_of_a_batch_do_not_influence_each_other() -> None:
+def test_clips_of_a_batch_do_not_affect_each_other() -> None:
     net, x = encoder(), clips(2, 3)
     torch.testing.assert_close(net(x)[:1], net(x[:1]))
 
@@ -76,15 +76,15 @@ def test_padded_frames_do_not_change_the_output() -> None:
     torch.testing.assert_close(out[:, :3], net(x[:, :3]))
 
 
-def test_after_an_error_the_next_call_is_right() -> None:
+def test_error_inside_resets_the_clip_axis() -> None:
     net, x = encoder(), clips(2, 3)
     with pytest.raises(ValueError, match="AdaptiveGlobalAttention expects"):
         FrameWise(nn.Sequential(net.model.sequential, AdaptiveGlobalAttention(7)))(x)
-    assert torch.equal(net.model(x.flatten(0, 1)), told(net.model, x, 1).flatten(0, 1))
+    assert torch.equal(net.model(x.flatten(0, 1)), with_num_frames(net.model, x, 1).flatten(0, 1))
 
 
 @pytest.mark.skipif(not SHOWS_HOOKS, reason="older torch")
-def test_a_clip_inside_a_clip_gives_the_outer_one_back() -> None:
+def test_nested_call_restores_the_outer_clip_axis() -> None:
     class Nested(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -98,7 +98,7 @@ def test_a_clip_inside_a_clip_gives_the_outer_one_back() -> None:
     assert torch.equal(FrameWise(net)(x), net.attention(x))
 
 
-def test_threads_do_not_influence_each_other() -> None:
+def test_threads_do_not_affect_each_other() -> None:
     net = encoder()
     inputs = {num_frames: clips(2, num_frames) for num_frames in (1, 2, 3, 4, 5, 6)}
     with torch.no_grad():
@@ -106,7 +106,7 @@ def test_threads_do_not_influence_each_other() -> None:
     all_inside = threading.Barrier(len(inputs), timeout=60)
 
     def wait_for_the_others(*_: object) -> None:
-        """No call goes on before all have begun, so that they overlap."""
+        """Make the calls overlap: none continues before all have started."""
         all_inside.wait()
 
     net.model.sequential.register_forward_hook(wait_for_the_others)
@@ -137,11 +137,11 @@ def test_compile_makes_one_graph_for_every_number_of_frames() -> None:
         for num_frames in (2, 4, 3, 5):
             x = clips(2, num_frames)
             torch.testing.assert_close(compiled(x), net(x))
-        assert torch.equal(net.model(x[0]), told(net.model, x[:1], 1)[0])
+        assert torch.equal(net.model(x[0]), with_num_frames(net.model, x[:1], 1)[0])
 
 
 @pytest.mark.proves("FrameWise", "torch.export")
-def test_an_exported_model_takes_clips_of_every_size() -> None:
+def test_exported_model_accepts_clips_of_every_size() -> None:
     net = encoder()
     auto = torch.export.Dim.AUTO
     with torch.no_grad():
@@ -168,7 +168,7 @@ class ManyOutputs(nn.Module):
         return {"named": Outputs(x, [x.mean(dim=(1, 2, 3))]), "tuple": (x, None), "object": Result(x)}
 
 
-def test_every_tensor_of_the_output_is_unfolded() -> None:
+def test_every_tensor_in_the_output_is_unfolded() -> None:
     x = clips(2, 3)
     out = FrameWise(ManyOutputs())(x)
     assert torch.equal(out["named"].logits, x)
@@ -181,7 +181,7 @@ def test_every_tensor_of_the_output_is_unfolded() -> None:
 
 
 class Pair(tuple):
-    """A tuple with a constructor and an attribute of its own."""
+    """A tuple with its own constructor and an attribute."""
 
     def __new__(cls, first: Tensor, second: Tensor) -> "Pair":
         return super().__new__(cls, (first, second))
@@ -211,7 +211,7 @@ class OddContainers(nn.Module):
         }
 
 
-def test_containers_of_every_kind_keep_their_class_and_content() -> None:
+def test_containers_keep_their_class_and_other_contents() -> None:
     x = clips(2, 3)
     out = FrameWise(OddContainers())(x)
     assert torch.equal(out["defaultdict"]["maps"], x)
@@ -226,7 +226,7 @@ def test_containers_of_every_kind_keep_their_class_and_content() -> None:
     assert torch.equal(out["torch's own"].values, x.flatten(2).amax(dim=2))
 
 
-def test_agdtnet_on_a_custom_backbone_is_the_chain_of_its_parts() -> None:
+def test_agdtnet_with_a_custom_backbone_equals_its_parts_in_sequence() -> None:
     backbone = nn.Sequential(host().sequential, host().own, nn.Conv2d(7, 8, 1))
     insert_attention(backbone, ["0", "1"], example_input=clips(1, 2)[0])
     net = build_agdtnet(3, num_frames=4, backbone=backbone, temporal="mean")
@@ -246,15 +246,34 @@ def test_agdtnet_on_a_custom_backbone_is_the_chain_of_its_parts() -> None:
     ("act", "message"),
     [
         (lambda: FrameWise(nn.DataParallel(nn.Identity())), r"nn.DataParallel\(FrameWise\(\.\.\.\)\)"),
-        (lambda: FrameWise(nn.Flatten(0))(clips(2, 3)), r"FrameWise expects outputs with the B\*T = 6 frames"),
+        (lambda: FrameWise(nn.Flatten(0))(clips(2, 3)), r"FrameWise expects model outputs with the B\*T = 6"),
     ],
 )
-def test_models_that_lose_the_frames_are_refused(act, message: str) -> None:
+def test_models_that_split_or_drop_the_frame_axis_raise(act, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         act()
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (lambda x: torch.nested.nested_tensor(list(x)), "expects output to be a dense tensor, got a nested one"),
+        (
+            lambda x: [x.flatten(1).to_sparse()],
+            r"expects output to be a dense tensor, got torch.sparse_coo",
+        ),
+    ],
+    ids=["nested", "sparse"],
+)
+def test_outputs_that_are_not_dense_raise(output, message: str) -> None:
+    model = nn.Identity()
+    model.register_forward_hook(lambda module, args, x: output(x))
+    with pytest.raises(TypeError, match=message):
+        FrameWise(model)(clips(2, 3))
+
+
 @pytest.mark.parametrize("model", [ResNet18, lambda: nn.Sequential(nn.Conv2d(3, 5, 3))])
-def test_channels_on_another_axis_are_refused_whatever_the_model(model) -> None:
+def test_channels_on_the_wrong_axis_raise_with_every_model(model) -> None:
     with pytest.raises(ValueError, match="axis 2 should be the 3 channels"):
         FrameWise(model())(clips(2, 4).transpose(1, 2))

@@ -1,4 +1,4 @@
-"""The real libraries as hosts: timm and torchvision. Skipped where they cannot be imported."""
+"""Hosts from timm and torchvision. Skipped if these are not installed."""
 
 import copy
 import functools
@@ -59,7 +59,7 @@ def relative(left: Tensor, right: Tensor) -> float:
 
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
-def test_a_host_of_every_family(name: str) -> None:
+def test_insertion_into_a_host_of_every_family(name: str) -> None:
     model, images = made(name), torch.randn(4, 3, 64, 64)
     before, state = model(images), copy.deepcopy(model.state_dict())
     plan = insert_attention(model, FAMILIES[name], example_input=images[:1])
@@ -69,11 +69,11 @@ def test_a_host_of_every_family(name: str) -> None:
     assert all("agdt_attention" in key for key in report.missing_keys)
     with capture_attention(model) as maps:
         attended = model(images)
-    assert len(maps) == len(plan.placements), "every place is attended to"
+    assert len(maps) == len(plan.placements), "an attention did not run"
     clips = images.unflatten(0, (2, 2))
     encoded = FrameWise(model)(clips)
-    # Random hosts may forget their input on the way; then both are alike.
-    assert relative(encoded[:1], FrameWise(model)(clips[:1])) < 1e-4, "clips do not see each other"
+    # Some untrained hosts lose their input on the way; then both outputs are equal anyway.
+    assert relative(encoded[:1], FrameWise(model)(clips[:1])) < 1e-4, "clips affect each other"
     assert encoded.flatten(0, 1).shape == attended.shape
     remove_attention(model)
     assert list(model.state_dict()) == list(state)
@@ -83,18 +83,18 @@ def test_a_host_of_every_family(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "place", "size", "message"),
     [
-        ("vit_tiny_patch16_224", "blocks.3", 224, r"'blocks.3' is \(1, 197, 192\).* do: 'patch_embed.proj'\."),
-        ("levit_128s", "stages.1.blocks.0", 224, r"attention follows a feature map, .* 'stem', "),
-        ("hrnet_w18_small", "stage2", 64, r"The output of 'stage2' is list; .* nearest that do: 'stage2.0."),
+        ("vit_tiny_patch16_224", "blocks.3", 224, r"'blocks.3' is \(1, 197, 192\).* maps: 'patch_embed.proj'\."),
+        ("levit_128s", "stages.1.blocks.0", 224, r"expected a feature map, .* 'stem', "),
+        ("hrnet_w18_small", "stage2", 64, r"The output of 'stage2' is list; .* Nearest feature maps: 'stage2.0."),
     ],
 )
-def test_a_place_without_feature_maps_is_refused_and_others_named(
+def test_place_without_a_feature_map_raises_and_the_named_places_work(
     name: str, place: str, size: int, message: str
 ) -> None:
     images = torch.zeros(1, 3, size, size)
     with pytest.raises(ValueError, match=message) as refused:
         insert_attention(made(name), [place], example_input=images)
-    for near in re.findall(r"'([^']+)'", str(refused.value).partition("The nearest that do: ")[2]):
+    for near in re.findall(r"'([^']+)'", str(refused.value).partition("Nearest feature maps: ")[2]):
         assert insert_attention(made(name), [near], example_input=images, dry_run=True).placements
 
 
@@ -102,14 +102,14 @@ def test_a_place_without_feature_maps_is_refused_and_others_named(
     ("place", "size", "channels", "rows"),
     [("layers.0", 384, 96, 96), ("layers.1", 384, 192, 48), ("layers.1.blocks", 224, 192, 28)],
 )
-def test_the_channels_of_a_swin_are_last(place: str, size: int, channels: int, rows: int) -> None:
+def test_swin_maps_are_detected_as_channels_last(place: str, size: int, channels: int, rows: int) -> None:
     model = timm.create_model("swin_tiny_patch4_window7_224", img_size=size)
     (found,) = insert_attention(model, [place], example_input=torch.zeros(1, 3, size, size), dry_run=True).placements
     assert (found.channels_last, found.channels, found.sizes) == (True, channels, ((rows, rows),))
 
 
 @torch.no_grad()
-def test_attention_in_a_swin_is_that_of_the_permuted_map() -> None:
+def test_attention_in_a_swin_is_applied_to_the_permuted_map() -> None:
     model, images = made("swin_tiny_patch4_window7_224"), torch.rand(2, 3, 224, 224)
     bare = copy.deepcopy(model)
     insert_attention(model, ["layers.1"], example_input=images[:1])
@@ -122,15 +122,14 @@ def test_attention_in_a_swin_is_that_of_the_permuted_map() -> None:
 
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
 @pytest.mark.parametrize("converted", [False, True])
-def test_the_sync_batch_norm_of_timm(converted: bool) -> None:
-    """Attention after a norm with an activation inside is lost by the conversion, and not if that is done first."""
+def test_timm_sync_batch_norm_conversion_drops_attention_unless_done_first(converted: bool) -> None:
     model, bare, images = made("efficientnet_b0"), made("efficientnet_b0"), torch.randn(2, 3, 64, 64)
     if converted:
         model = timm.layers.convert_sync_batchnorm(model)
     insert_attention(model, ["bn1"], example_input=images)
     if not converted:
         model = timm.layers.convert_sync_batchnorm(model)
-    assert any("agdt_attention" in key for key in model.state_dict()), "the keys stay"
+    assert any("agdt_attention" in key for key in model.state_dict()), "the keys were lost"
     with capture_attention(model) as maps, torch.no_grad():
         difference = relative(model(images), bare(images))
     assert bool(maps) is converted
@@ -138,7 +137,7 @@ def test_the_sync_batch_norm_of_timm(converted: bool) -> None:
 
 
 @pytest.mark.parametrize(("name", "places"), [("resnet18", ["layer2", "layer3.0"]), ("regnety_002", ["s2", "s3.b1"])])
-def test_checkpointing_turned_on_afterwards_changes_nothing(name: str, places: list[str]) -> None:
+def test_checkpointing_enabled_after_insertion_changes_no_gradient(name: str, places: list[str]) -> None:
     model, images = made(name), torch.randn(2, 3, 64, 64)
     insert_attention(model, places, example_input=images)
     results = []
@@ -152,7 +151,7 @@ def test_checkpointing_turned_on_afterwards_changes_nothing(name: str, places: l
         torch.testing.assert_close(recomputed, plain)
 
 
-def test_a_stage_that_checkpointing_passes_by_is_refused() -> None:
+def test_insertion_after_a_checkpointed_timm_stage_raises() -> None:
     model = made("resnet18")
     model.set_grad_checkpointing()
     with pytest.raises(ValueError, match=r"checkpointing\. Insert attention before tracing or checkpointing"):
@@ -161,7 +160,7 @@ def test_a_stage_that_checkpointing_passes_by_is_refused() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["resnet18", "swin_t"])
-def test_feature_extraction_of_torchvision_holds_attention(name: str) -> None:
+def test_torchvision_feature_extractor_keeps_the_attention(name: str) -> None:
     place = "layer2" if name == "resnet18" else "features.1"
     model, images = made(f"torchvision/{name}"), torch.randn(2, 3, 64, 64)
     insert_attention(model, [place], example_input=images)
@@ -173,7 +172,7 @@ def test_feature_extraction_of_torchvision_holds_attention(name: str) -> None:
     assert torch.equal(extractor(images)[place], expected[0])
 
 
-def test_attn_layer_of_timm_resnets() -> None:
+def test_attention_as_attn_layer_of_timm_resnets() -> None:
     layer = functools.partial(AdaptiveGlobalAttention, residual_scale=True)
     torch.manual_seed(0)
     model = timm.create_model("resnet18", block_args={"attn_layer": layer}, zero_init_last=False).eval()
@@ -182,17 +181,17 @@ def test_attn_layer_of_timm_resnets() -> None:
     bare = timm.create_model("resnet18").eval()
     bare.load_state_dict({key: value for key, value in model.state_dict().items() if ".se." not in key})
     images = torch.randn(2, 3, 64, 64)
-    assert torch.equal(model(images), bare(images)), "timm re-initialised the convolutions, and the scale is still 0"
+    assert torch.equal(model(images), bare(images)), "timm's initialisation changed the residual scale of 0"
     model(images).sum().backward()
     assert all(module.residual_scale.grad != 0 for module in layers)
 
 
-def test_attn_layer_needs_no_settings_and_takes_clips() -> None:
+def test_attn_layer_runs_inside_framewise() -> None:
     net = FrameWise(timm.create_model("resnet18", block_args={"attn_layer": AdaptiveGlobalAttention})).eval()
     assert net(torch.randn(1, 3, 3, 64, 64)).shape == (1, 3, 1000)
 
 
-def test_se_layer_of_the_page_in_timm_efficientnets() -> None:
+def test_se_layer_from_the_documentation_runs_in_timm_efficientnets() -> None:
     page = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "gallery_src" / "tasks" / "drop_in.py"))
     net = timm.create_model("efficientnet_b0", se_layer=page["se_layer"]).eval()
     layers = [module for module in net.modules() if isinstance(module, AdaptiveGlobalAttention)]
@@ -200,7 +199,7 @@ def test_se_layer_of_the_page_in_timm_efficientnets() -> None:
     assert FrameWise(net)(torch.randn(1, 2, 3, 64, 64)).isfinite().all()
 
 
-def test_the_script_of_the_readme(
+def test_readme_script_prints_and_exports_what_the_readme_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

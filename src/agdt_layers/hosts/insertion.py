@@ -1,10 +1,10 @@
-"""Attention after any submodule of any 2-D CNN, without touching the host's code or its state-dict keys.
+"""Insert attention after any submodule of a 2-D CNN, without changing the host's code or its state-dict keys.
 
-The attention becomes a child, ``agdt_attention``, of the submodule that it follows, so that copying, pickling, moving,
-replicating and saving the submodule does the same to its attention. A forward hook calls the child. Some submodules
-(nn.Sequential, the stages of timm's RegNet) run all their children one after the other; they call the child
-themselves and need no hook. Others (the dense blocks of DenseNet) iterate over their children in another way; there
-the nearest descendant that does not call it holds the attention. Which of the three applies is tried on a copy.
+The attention becomes a child, ``agdt_attention``, of the submodule that it follows, so it is copied, pickled, moved,
+replicated and saved with the submodule. A forward hook calls the child, with two exceptions. Submodules that run all
+their children in sequence (nn.Sequential, the stages of timm's RegNet) call the child themselves and need no hook. In
+submodules that iterate over their children in another way (the dense blocks of DenseNet), the nearest descendant that
+does not call the attention holds it. A trial run on a copy tells which case applies.
 
 Maps (N, H, W, C), as in a Swin, are permuted for the attention and back.
 """
@@ -47,24 +47,24 @@ def insert_attention(
     channels_last: bool | Mapping[str, bool] | None = None,
     dry_run: bool = False,
 ) -> InsertionPlan:
-    """Put attention after submodules of a model, in place.
+    """Insert attention after submodules of a model, in place.
 
-    The host's state-dict keys stay: its pretrained file loads before and after. The new keys are
+    The host's state-dict keys do not change, so its pretrained file loads before and after. The new keys are
     ``<submodule>.agdt_attention.*``.
 
     Args:
         model: any module with feature maps, (N, C, H, W) or (N, H, W, C).
-        attention: attention classes, or anything that makes a layer from a number of channels, by the name of the
-            submodule that they follow; a list of names uses :class:`AdaptiveGlobalAttention` everywhere. ``*`` and
-            ``?`` match within one part of a dotted name: ``layer3.*`` is every block of layer3. If several patterns
-            match a submodule, the last one counts.
+        attention: a dict from submodule names to attention classes, or to functions that create a layer from a number
+            of channels; or a list of names, which uses :class:`AdaptiveGlobalAttention` everywhere. ``*`` and ``?``
+            match within one part of a dotted name: ``layer3.*`` is every block of layer3. If several patterns match a
+            submodule, the last one counts.
         example_input: an input of the model, or a tuple of its inputs; images are (..., C, H, W). A copy of the model
-            is run on it and on larger ones, on the meta device where possible; the model itself is not run.
+            runs on it and on larger inputs, on the meta device if possible. The model itself does not run.
         num_frames: T of folded clips (B*T, C, H, W), for AGA and every other layer that has an attribute
             ``num_frames``. Not needed inside :class:`FrameWise`.
-        channels_last: whether the maps are (N, H, W, C), for all places or by name or pattern. Needed only where an
-            error asks for it: if the model takes images of one size or shape only, or pools to a fixed size.
-        dry_run: if True, only plan, and change nothing.
+        channels_last: whether the maps are (N, H, W, C), for all places or as a dict by name or pattern. Needed only if
+            an error asks for it: if the model accepts a single image size, or pools to a fixed size.
+        dry_run: if True, return the plan and change nothing.
 
     Returns:
         The plan; ``print`` it for a table of places, channels, map sizes, parameters and multiply-adds.
@@ -75,12 +75,12 @@ def insert_attention(
 
     Warns:
         UserWarning: attention after a single layer, such as a norm: tools that replace the layer drop the attention.
-            ``plan.warnings`` has the same.
+            ``plan.warnings`` contains the same sentences.
 
     Note:
-        Compiled models are compiled again at their next call, so that they include the attention.
+        Compiled models are recompiled at their next call, so that they include the attention.
 
-        A new AGA multiplies its input by about 1 + 1/16: s_c * s_hw * g is a product of four sigmoids near 0.
+        A new AGA multiplies its input by about 1 + 1/16: s_c * s_hw * g is a product of four sigmoids of values near 0.
         ``functools.partial(AdaptiveGlobalAttention, residual_scale=True)`` starts as the identity, bit for bit.
 
     Example:
@@ -97,7 +97,7 @@ def insert_attention(
     checks.example("insert_attention", example_input)
     factories = chosen_places(model, attention)
     last = chosen_axes(channels_last, factories)
-    # A dry run leaves torch's random state as it was.
+    # A dry run does not change torch's random state.
     with torch.random.fork_rng({p.device for p in model.parameters() if p.is_cuda}, enabled=dry_run):
         trial = ModelCopy(model, example_input if isinstance(example_input, tuple) else (example_input,))
         placements, layers = [], {}
@@ -119,10 +119,10 @@ def insert_attention(
 
 
 def remove_attention(model: nn.Module) -> None:
-    """Take out all that :func:`insert_attention` put in; the host is what it was, bit for bit.
+    """Remove all attention that :func:`insert_attention` inserted, which restores the host bit for bit.
 
     Args:
-        model: the module that was given to :func:`insert_attention`.
+        model: the module that was passed to :func:`insert_attention`.
 
     Raises:
         ValueError: nothing was inserted.
@@ -140,7 +140,7 @@ def remove_attention(model: nn.Module) -> None:
         (module, child) for module in model.modules() for child in (OWN, FURTHER_UP) if child in module._modules
     ]
     if not inserted:
-        raise ValueError(f"{type(model).__name__} has no attention by insert_attention; nothing to remove.")
+        raise ValueError(f"remove_attention found no attention from insert_attention in {type(model).__name__}.")
     for module in list(model.modules()):
         handle = module.__dict__.pop(HANDLE, None)
         if handle is not None:
@@ -162,7 +162,7 @@ class ChannelsLast(nn.Module):
 
 
 class _Attend:
-    """The forward hook. It finds the attention from the module it is called with, which in a copy is the copy's."""
+    """The forward hook. It looks up the attention on the module that it is called with, so it also works in copies."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -170,20 +170,20 @@ class _Attend:
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Any:
         try:
             attention: Any = module
-            for name in self.path.split("."):  # not get_submodule, which an older compiler cannot follow
+            for name in self.path.split("."):  # older compilers cannot trace get_submodule
                 attention = getattr(attention, name)
         except AttributeError:
             raise RuntimeError(
-                f"The {type(module).__name__} where attention was inserted does not hold it: a tool has "
-                "replaced the module. Use the tool first and insert_attention afterwards."
+                f"The attention inserted after this {type(module).__name__} is missing, because a tool replaced the "
+                "module. Run the tool before insert_attention."
             ) from None
         return attention(output)
 
 
 def _way_to_call(trial: ModelCopy, name: str) -> tuple[str, bool]:
-    """Return the path below a submodule at which attention can be, and whether a hook has to call it there.
+    """Return the path below a submodule at which to add the attention, and whether a hook must call it.
 
-    A stand-in for the attention shows who calls it.
+    A stand-in for the attention shows what calls it.
     """
     module = trial.model.get_submodule(name)
     for path, carrier in module.named_modules():
@@ -198,7 +198,7 @@ def _way_to_call(trial: ModelCopy, name: str) -> tuple[str, bool]:
         try:
             trial.run()
         except Exception:
-            continue  # a module that iterates over its children in its own way may fail with one more
+            continue  # a module that iterates over its children may fail with an additional child
         finally:
             hook.remove()
             del carrier._modules["stand_in"]
@@ -209,7 +209,7 @@ def _way_to_call(trial: ModelCopy, name: str) -> tuple[str, bool]:
         attended = [args[0] for args in calls if len(args) == 1]
         if not path and len(attended) == len(returned) and all(map(operator.is_, attended, returned)):
             return OWN, False
-    raise ValueError(f"No place for attention after {name!r}: it and all that it contains run their own children.")
+    raise ValueError(f"No place for attention after {name!r}: it and its submodules all iterate over their children.")
 
 
 def _put_in(module: nn.Module, place: Placement, layer: nn.Module) -> None:
@@ -217,5 +217,5 @@ def _put_in(module: nn.Module, place: Placement, layer: nn.Module) -> None:
     layer = ChannelsLast(layer) if place.channels_last else layer
     module.get_submodule(path).add_module(child, layer.train(module.training))
     if place.hooked:
-        # The handle travels with the module: unpickled, it keeps the number of its hook from being given again.
+        # Pickled with the module, the handle reserves the id of its hook, so that no later hook gets the same id.
         setattr(module, HANDLE, module.register_forward_hook(_Attend(place.path)))
