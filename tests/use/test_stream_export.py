@@ -6,10 +6,17 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim
 
-from agdt_layers import AGDTNet, AGDTStream, StreamStep, build_agdtnet
+from agdt_layers import (
+    AdaptiveGlobalAttention,
+    AGDTNet,
+    AGDTStream,
+    StreamStep,
+    build_agdtnet,
+    insert_attention,
+)
 from helpers.strategies import random_tensor
 
 WINDOW, SIZE = 3, (3, 32, 32)
@@ -19,18 +26,39 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def network(causal: bool) -> AGDTNet:
-    net = build_agdtnet(5, num_frames=WINDOW, causal=causal).eval()
+def causal_attention(channels: int) -> AdaptiveGlobalAttention:
+    return AdaptiveGlobalAttention(channels, context_window=WINDOW)
+
+
+def network(name: str) -> AGDTNet:
+    if name in ("causal", "not causal"):
+        net = build_agdtnet(5, num_frames=WINDOW, causal=name == "causal")
+    else:
+        backbone, places = (small_cnn(), ("2", "5")) if name == "own CNN" else (timm_resnet(), ("layer2", "layer3"))
+        insert_attention(backbone, dict.fromkeys(places, causal_attention), example_input=torch.zeros(1, *SIZE))
+        net = build_agdtnet(5, num_frames=WINDOW, backbone=backbone)
+    attention = [m for m in net.modules() if isinstance(m, AdaptiveGlobalAttention)]
+    assert len(attention) == 2
     with torch.no_grad():
-        for number, parameter in enumerate(net.backbone.attention.parameters()):
+        for number, parameter in enumerate(p for layer in attention for p in layer.parameters()):
             parameter.add_(random_tensor(tuple(parameter.shape), number, torch.float32), alpha=0.3)
-    return net
+    return net.eval()
 
 
-@pytest.mark.parametrize("causal", [True, False])
+def small_cnn() -> nn.Module:
+    stages = [[nn.Conv2d(*widths, 3, 2, 1), nn.BatchNorm2d(widths[1]), nn.ReLU()] for widths in ((3, 8), (8, 16))]
+    return nn.Sequential(*(layer for stage in stages for layer in stage))
+
+
+def timm_resnet() -> nn.Module:
+    timm = pytest.importorskip("timm")
+    return timm.create_model("resnet10t", num_classes=0, global_pool="")
+
+
+@pytest.mark.parametrize("name", ["causal", "not causal", "own CNN", "timm"])
 @torch.no_grad()
-def test_exported_step_gives_the_scores_of_the_stream(causal: bool, tmp_path: Path) -> None:
-    net, video = network(causal), random_tensor((2, 3 * WINDOW, *SIZE), 0, torch.float32)
+def test_exported_step_gives_the_scores_of_the_stream(name: str, tmp_path: Path) -> None:
+    net, video = network(name), random_tensor((2, 3 * WINDOW, *SIZE), 0, torch.float32)
     step, stream = StreamStep(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
     example = (torch.zeros(3, *SIZE), step.initial_state(3))
     batch = Dim("batch")
@@ -49,10 +77,12 @@ def test_exported_step_gives_the_scores_of_the_stream(causal: bool, tmp_path: Pa
         return [torch.from_numpy(x) for x in session.run(None, dict(zip(names, values, strict=True)))]
 
     for number, frames in enumerate(video.unbind(1)):
-        if number == WINDOW + 1:  # the second stream starts anew, and each runtime continues the other's state
+        if number == WINDOW + 1:  # the second stream starts anew, and each runtime continues the state of another
             stream.reset([1])
-            own, other = dict(zip(own, other, strict=True)), list(own.values())
             own["seen"], other[0] = own["seen"] * torch.tensor([1, 0]), other[0] * torch.tensor([1, 0])
+            saved = stream.state_dict()
+            stream.load_state_dict(own)
+            own, other = dict(zip(own, other, strict=True)), list(saved.values())
         expected = stream.push(frames)
         scores, own = exported(frames, own)
         onnx_scores, *other = in_onnx(frames, other)

@@ -65,16 +65,30 @@ axes.legend(frameon=False)
 plt.show()
 
 # %%
-# A camera loop
-# -------------
-# The frames must be faces, cropped as in training, in RGB and normalised; any camera library will do.
-#
-# .. code-block:: python
-#
-#     for picture in camera:                                   # H x W x 3, uint8, RGB, the face cropped
-#         face = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-#         scores = stream.push((face - mean) / std)
-#         print(names[scores.argmax()])
-#
 # Several cameras can share a stream: ``push`` takes (B, 3, H, W), one frame of each, or (B, n, 3, H, W), a run of
 # frames of each, which costs less than pushing them one by one.
+
+# %%
+# A camera without PyTorch
+# ------------------------
+# ``AGDTStream`` holds the state of a :class:`~agdt_layers.StreamStep`, a module whose state is a dictionary of tensors:
+# (frames, state) to (scores, new state). The step exports with ``torch.export`` and to ONNX with a dynamic batch.
+# ``export_stream.py`` does so for a trained run, and checks the file in ONNX Runtime:
+#
+# .. code-block:: console
+#
+#     $ pip install onnx onnxscript onnxruntime
+#     $ python examples/export_stream.py runs/expressions
+#
+# It leaves ``stream.onnx`` and ``stream.json`` (class names, size and normalisation of a frame, and the names, shapes
+# and types of the state, which starts as zeros). This script runs them on a camera or a video file. It needs
+# ``pip install numpy opencv-python onnxruntime``:
+#
+# .. literalinclude:: /../examples/camera.py
+#    :language: python
+#
+# .. code-block:: console
+#
+#     $ python examples/camera.py runs/expressions/stream.onnx video.mp4
+#
+# To find and follow every face of a video with the same file, use ``recognise.py --onnx``: see :doc:`/recognise`.

@@ -49,12 +49,16 @@ def write_trained(path: Path, net: nn.Module, facts: TrainedFacts) -> None:
         beside.write_bytes(content)
 
 
+def facts_of(given: dict[str, Any]) -> TrainedFacts:
+    """From what JSON made of them. Raises KeyError or TypeError where something else is given."""
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in dict(given).items()}
+    return TrainedFacts(**{field.name: given[field.name] for field in fields(TrainedFacts)})
+
+
 def read_facts(path: Path) -> TrainedFacts:
     try:
         with safe_open(path, framework="pt") as file:
-            facts = dict(json.loads((file.metadata() or {})[KEY]))
-        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-        return TrainedFacts(**{field.name: facts[field.name] for field in fields(TrainedFacts)})
+            return facts_of(json.loads((file.metadata() or {})[KEY]))
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; expected the weights.safetensors of a run of train.py") from None
     except (OSError, SafetensorError):

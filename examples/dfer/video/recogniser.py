@@ -117,27 +117,38 @@ class Recognised:
     """Numbers of the frames at which the frame size changes."""
 
 
-def load_recogniser(path: Path, settings: RecognitionSettings) -> tuple["Recogniser", TrainedFacts]:
+class Scorer(Protocol):
+    """Probabilities of several faces, frame by frame: :class:`FaceStreams`, or a model in an ONNX file."""
+
+    def push(self, frames: Mapping[int, Tensor]) -> dict[int, Tensor]: ...
+
+    def keep_only(self, faces: Iterable[int]) -> None: ...
+
+
+def load_recogniser(path: Path, settings: RecognitionSettings) -> "Recogniser":
     """Load the network of a weights file or of a run's folder. Raises BadInput if it cannot be used."""
     path = path / WEIGHTS if path.is_dir() else path
-    net, facts = load_trained(path)
-    return Recogniser(net, facts, settings), facts
+    return recogniser_of(*load_trained(path), settings)
+
+
+def recogniser_of(net: nn.Module, facts: TrainedFacts, settings: RecognitionSettings) -> "Recogniser":
+    """Prepare a trained network. Raises BadInput if it cannot be streamed."""
+    if not isinstance(net, AGDTNet):
+        raise BadInput(f"--weights: expected an agdtnet, got a {facts.net.get('model')}, which cannot be streamed")
+    folded: AGDTNet = fold_batch_norms(net).model
+    folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    made = Recogniser(FaceStreams(folded, facts.frames), facts, settings)
+    made.stopwatch.follow("temporal", folded.temporal)
+    return made
 
 
 class Recogniser:
-    """Applies a trained network to the faces of a video.
+    """Applies a trained network to the faces of a video."""
 
-    Raises BadInput if the network cannot be streamed.
-    """
-
-    def __init__(self, net: nn.Module, facts: TrainedFacts, settings: RecognitionSettings) -> None:
-        if not isinstance(net, AGDTNet):
-            raise BadInput(f"--weights: expected an agdtnet, got a {facts.net.get('model')}, which cannot be streamed")
+    def __init__(self, streams: Scorer, facts: TrainedFacts, settings: RecognitionSettings) -> None:
         self.stopwatch = Stopwatch()
-        self._net, self._facts, self.settings = fold_batch_norms(net).model, facts, settings
-        self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.stopwatch.follow("temporal", self._net.temporal)
-        self._streams = FaceStreams(self._net, facts.frames)
+        self.facts, self.settings = facts, settings
+        self._streams = streams
         self._scale = 1 / (255 * torch.tensor(facts.std).view(3, 1, 1))
         self._shift = torch.tensor(facts.mean).view(3, 1, 1) / torch.tensor(facts.std).view(3, 1, 1)
 
@@ -145,7 +156,7 @@ class Recogniser:
     def rows(self, source: Source, found: Recognised) -> Iterator[list[Row]]:
         """Yield the rows of each analysed frame and fill `found`. Raises UnreadableVideo."""
         settings, stopwatch = self.settings, self.stopwatch
-        watcher = Watcher(FaceDetector(), self._facts.size, settings.detect_every, stopwatch)
+        watcher = Watcher(FaceDetector(), self.facts.size, settings.detect_every, stopwatch)
         frames = stopwatch.iterate("decode", source.numbered(settings.every))
         found.changed_size = watcher.changed_size
         for run in watcher.in_runs(frames) if settings.in_runs else watcher.one_by_one(frames):

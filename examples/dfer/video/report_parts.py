@@ -186,7 +186,8 @@ def weights_table(facts: TrainedFacts) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in facts.net.items())
     rows = {
         "Trained on": facts.trained_on,
-        "Epoch": f"{facts.epoch}, chosen on the {facts.epoch_selected_on} clips",
+        # Unknown of a classifier in an ONNX file.
+        **({"Epoch": f"{facts.epoch}, chosen on the {facts.epoch_selected_on} clips"} if facts.epoch else {}),
         "Net": settings,
         "Input": f"{facts.frames} frames of {facts.size} x {facts.size} pixels",
         "Normalised by": f"mean {numbers[0]}; standard deviation {numbers[1]}",

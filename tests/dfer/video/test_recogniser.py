@@ -15,7 +15,14 @@ from dfer.video import recogniser
 from dfer.video.alignment import align
 from dfer.video.faces import Faces
 from dfer.video.reading import Frame
-from dfer.video.recogniser import MOST_OF_A_FACE, Recognised, Recogniser, RecognitionSettings, in_words
+from dfer.video.recogniser import (
+    MOST_OF_A_FACE,
+    Recognised,
+    Recogniser,
+    RecognitionSettings,
+    in_words,
+    recogniser_of,
+)
 from dfer.video.stopwatch import Stopwatch
 from dfer.video.timeline import Row
 from dfer.video.watching import RUN_FRAMES, WHOLE_LOOKS
@@ -46,7 +53,7 @@ def small_net() -> AGDTNet:
 
 
 def run(film: Film, **settings: object) -> tuple[list[Row], Recognised, Recogniser]:
-    made = Recogniser(small_net(), facts(), RecognitionSettings(**settings))
+    made = recogniser_of(small_net(), facts(), RecognitionSettings(**settings))
     found = Recognised()
     return [row for rows in made.rows(film, found) for row in rows], found, made
 
@@ -145,7 +152,7 @@ def test_memory_does_not_grow_with_the_length(monkeypatch: pytest.MonkeyPatch, i
     for length in (200, 1600):
         film = LongFilm(length)
         monkeypatch.setattr(recogniser, "FaceDetector", lambda film=film: film)
-        made, found = Recogniser(small_net(), facts(), RecognitionSettings(in_runs=in_runs)), Recognised()
+        made, found = recogniser_of(small_net(), facts(), RecognitionSettings(in_runs=in_runs)), Recognised()
         assert sum(len(rows) for rows in made.rows(film, found)) == length
         assert sum(map(len, found.thumbnails.by_face.values())) <= MOST_OF_A_FACE
         most.append(film.most)
@@ -175,4 +182,4 @@ def test_nested_stages_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_net_that_cannot_be_streamed_is_refused() -> None:
     with pytest.raises(BadInput, match="got a tiny, which cannot be streamed"):
-        Recogniser(TinyNet(3, 0.0), facts(net={"model": "tiny"}), RecognitionSettings())
+        recogniser_of(TinyNet(3, 0.0), facts(net={"model": "tiny"}), RecognitionSettings())
