@@ -1,11 +1,11 @@
-"""Adaptive channel attention (ACA), global convolutional attention (GCA) and both as one layer (AGA).
+"""Adaptive channel attention (ACA), global convolutional attention (GCA), and their combination (AGA).
 
 The paper's symbols and the names here: X is ``x``; l1, l2 and the gate w come from ``local``, ``fc`` and ``gate``;
 z_att comes from ``spatial.conv``; Conv_{1xk} and Conv_{kx1} of the global context z_gc are ``context.horizontal`` and
 ``context.vertical``; GAP_t is the mean over the frames of a clip.
 
-Each equation with parameters is a small module of :mod:`agdt_layers.kernels`, and calling it is the only way in which a
-layer uses its parameters. So pruning, weight norm, hooks, sharding and replacing the module all work.
+Each equation with parameters is a small module of :mod:`agdt_layers.kernels`. Layers use the parameters only by calling
+that module, so pruning, weight norm, hooks, sharding and replacing the module all work.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from agdt_layers.tracing import NotScriptable, one_fx_node
 
 
 class AttentionWeights(NamedTuple):
-    """The weights by which an attention block rescales its input, each in (0, 1).
+    """The weights that an attention layer multiplies its input by, each in (0, 1).
 
     Attributes:
-        channel: s_c = sigmoid(f_att), (N, C); None where there is no channel attention.
+        channel: s_c = sigmoid(f_att), (N, C); None without channel attention.
         gate: the gate w between local and global channel statistics, (N, C); None without a gate.
         spatial: s_hw = sigmoid(z_att), (N, H, W).
         context: g = z_gc * GAP_t(z_gc), (N, C).
@@ -52,7 +52,7 @@ class ChannelWeights(nn.Module):
         self.gate = ChannelKernel(1, 2, kernel_size, bias=True, **factory) if gate else None
 
     def reset_parameters(self) -> None:
-        """Re-initialise the parameters, each layer as torch does."""
+        """Re-initialise the parameters like torch's layers."""
         for part in self.children():
             part.reset_parameters()  # type: ignore[operator]
 
@@ -65,19 +65,19 @@ class ChannelWeights(nn.Module):
 
 
 def _local_kernel_size(channels: int) -> int:
-    """ECA's rule: the kernel grows with the logarithm of the channels."""
+    """Return ECA's kernel size, which grows with the logarithm of the channels."""
     size = math.floor((math.log2(channels) + 1) / 2)
     return size if size % 2 else size + 1
 
 
 class AdaptiveChannelAttention(NotScriptable, ChannelWeights):
-    r"""Adaptive channel attention (ACA): gated local and global channel statistics.
+    r"""Adaptive channel attention (ACA): channel weights from gated local and global statistics.
 
     .. math::
         X_c = X \cdot \sigma(w a + (1 - w) b), \quad a = \overline{\mathrm{rows}}(l_1 l_2^T), \quad
         b = \overline{\mathrm{rows}}(l_2 l_1^T)
 
-    l1 is a convolution along the channels of the mean over H and W, l2 a linear map of the maximum over H and W.
+    l1 is a convolution along the channel axis of the mean over H and W; l2 is a linear map of the maximum over H and W.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 1-7.
@@ -85,12 +85,12 @@ class AdaptiveChannelAttention(NotScriptable, ChannelWeights):
     Args:
         channels: C, the number of channels.
         kernel_size: k of both convolutions along the channel axis, odd; by default ECA's
-            t = floor((log2 C + 1) / 2), made odd: 3 at C = 64, 5 at 128 to 512.
-        gate: False gives f_att = (a + b) / 2, our reading of the row "without gated fusion strategy" of Table 2.
+            t = floor((log2 C + 1) / 2), plus 1 if even: 3 at C = 64, 5 at 128 to 512.
+        gate: False sets f_att = (a + b) / 2, our reading of the row "without gated fusion strategy" of Table 2.
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
+        ValueError, TypeError: an invalid setting or input; the message suggests a fix.
 
     State dict:
         ``local.weight`` (1, 1, k), ``fc.weight`` (C, C), ``fc.bias`` (C), ``gate.weight`` (1, 2, k), ``gate.bias`` (1).
@@ -118,7 +118,7 @@ class AdaptiveChannelAttention(NotScriptable, ChannelWeights):
         super().__init__(channels, kernel_size, gate, **checks.factory(name, device, dtype))
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Weight the channels of images or frames: (N, C, H, W) -> (N, C, H, W)."""
+        """Rescale the channels of images or frames: (N, C, H, W) -> (N, C, H, W)."""
         if isinstance(x, fx.Proxy):
             return one_fx_node(self, x)
         checks.images(type(self).__name__, x, self.channels)
@@ -170,33 +170,32 @@ class GlobalConvolutionalAttention(NotScriptable, nn.Module):
         z_{att} = \mathrm{Conv2d}([\overline{X_c}, \max X_c]), \quad
         z_{gc} = \sigma(\mathrm{GAP}(\mathrm{Conv}_{1 \times k}(X) + \mathrm{Conv}_{k \times 1}(X)))
 
-    On its own this layer has no channel attention, so Xc = X; :class:`AdaptiveGlobalAttention` puts adaptive
-    channel attention in front of it.
+    This layer alone has no channel attention, so Xc = X. :class:`AdaptiveGlobalAttention` applies adaptive channel
+    attention first.
 
-    Reference: Liu et al., 2026, eqs. 8-13. Eq. 12 declares T x C x 1 x 1 but prints no pooling: it is pooled before
-    the sigmoid, the reading that adds least. Eq. 13 declares T x C x H x W: only a product with the map has that
-    shape.
+    Reference: Liu et al., 2026, eqs. 8-13. Eq. 12 declares T x C x 1 x 1 but prints no pooling; this layer pools before
+    the sigmoid, the reading that adds least. Eq. 13 declares T x C x H x W; only a product with the map has that shape.
 
     Args:
         channels: C, the number of channels.
-        num_frames: frames per clip, T, of folded input (B*T, C, H, W); the call may give it instead. Without either,
-            a 4-D input is a batch of images, each a clip of one frame.
+        num_frames: frames per clip, T, of folded input (B*T, C, H, W), unless passed to the call. Without either, a
+            4-D input is a batch of images, each a clip of one frame.
         spatial_kernel_size: of the 2-D convolution, odd.
         context_kernel_size: k of the global convolution, odd.
         context_groups: groups of the global convolution; by default C (depthwise, which mixes no channels), 1 is dense.
-        context_window: for each frame, GAP_t averages over this many frames, the frame itself the last, as a live
-            camera requires; by default over all frames of the clip, as in the paper. See :class:`AGDTStream`.
-        residual_scale: True multiplies what is added to X by a learnable scalar that starts at 0, so that the layer
-            starts as exactly the identity. Not in the paper.
+        context_window: number of frames in GAP_t, ending with the current frame, as needed for a live camera; by
+            default all frames of the clip, as in the paper. See :class:`AGDTStream`.
+        residual_scale: if True, the term added to X is multiplied by a learnable scalar that starts at 0, so that the
+            layer starts as the exact identity. Not in the paper.
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
+        ValueError, TypeError: an invalid setting or input; the message suggests a fix.
 
     State dict:
         ``spatial.conv.weight`` (1, 2, s, s) with s the spatial kernel size, ``context.horizontal.weight``
-        (C, C/groups, 1, k), ``context.vertical.weight`` (C, C/groups, k, 1), ``context.bias`` (C); ``residual_scale``
-        (1) if asked for.
+        (C, C/groups, 1, k), ``context.vertical.weight`` (C, C/groups, k, 1), ``context.bias`` (C), and with
+        ``residual_scale=True`` ``residual_scale`` (1).
 
     Example:
         >>> attention = GlobalConvolutionalAttention(64)
@@ -238,11 +237,11 @@ class GlobalConvolutionalAttention(NotScriptable, nn.Module):
         self.register_module("channel", None)
         self.spatial = SpatialAttention(spatial_kernel_size, **factory)
         self.context = GlobalContext(channels, context_kernel_size, context_groups, **factory)
-        # Shape (1,) and not (): sharded training cannot split a scalar.
+        # Shape (1,), because sharded training cannot split a scalar.
         self.residual_scale = nn.Parameter(torch.zeros(1, **factory)) if residual_scale else None
 
     def reset_parameters(self) -> None:
-        """Re-initialise the parameters, each layer as torch does; the context's bias and any residual scale are 0."""
+        """Re-initialise the parameters like torch's layers, with the context's bias and any residual scale at 0."""
         for part in self.children():
             part.reset_parameters()  # type: ignore[operator]
         if self.residual_scale is not None:
@@ -252,14 +251,14 @@ class GlobalConvolutionalAttention(NotScriptable, nn.Module):
         """Rescale a feature map.
 
         Args:
-            x: clips (B, T, C, H, W), images (B, C, H, W), or folded frames (B*T, C, H, W) with num_frames given
-                here or at construction.
+            x: clips (B, T, C, H, W), images (B, C, H, W), or folded frames (B*T, C, H, W) with num_frames passed here
+                or to the constructor.
             num_frames: frames per clip, T, of folded input.
-            mask: bool (B, T), True where a frame is real. A padded frame comes out unchanged and affects no
-                other frame.
+            mask: bool (B, T), True where a frame is real. Padded frames are returned unchanged and affect no other
+                frame.
 
         Returns:
-            x's shape, dtype and memory format.
+            A tensor with the shape, dtype and memory format of x.
         """
         if isinstance(x, fx.Proxy):
             given = num_frames is not None or mask is not None
@@ -276,7 +275,7 @@ class GlobalConvolutionalAttention(NotScriptable, nn.Module):
         """Return the weights that :meth:`forward` applies to the same input, in float32 or float64.
 
         Returns:
-            :class:`AttentionWeights`, N = B*T frames in the order of the input.
+            :class:`AttentionWeights` of N = B*T frames, in the order of the input.
         """
         frames, axis = self._fold(x, num_frames, mask)
         return self._attend(frames, axis, keep=False)[1]
@@ -288,10 +287,10 @@ class GlobalConvolutionalAttention(NotScriptable, nn.Module):
     def _attend(self, frames: Tensor, axis: ClipAxis, *, keep: bool = True) -> tuple[Tensor, AttentionWeights]:
         with full_precision(frames):
             if axis.mask is not None:
-                # A product with 0 would let NaN and inf of padded frames through.
+                # Multiplying by 0 would keep NaN and inf of padded frames.
                 frames = torch.where(axis.mask.flatten()[:, None, None, None], frames, 0)
             windows, peak = pool_windows(frames, self.context_kernel_size)
-            # Not windows[:, k // 2]: an older autograd derives a slice of everything too, by one more launch.
+            # Unlike windows[:, k // 2], select() adds no slice to the graph in older versions of torch.
             average = windows.select(1, self.context_kernel_size // 2)
             channel, gate = (None, None) if self.channel is None else self.channel(average, peak)
             context = self._over_time(self.context(windows), axis, keep)
@@ -300,7 +299,7 @@ class GlobalConvolutionalAttention(NotScriptable, nn.Module):
         return out, AttentionWeights(channel, gate, spatial[:, 0], context)
 
     def _over_time(self, context: Tensor, axis: ClipAxis, keep: bool) -> Tensor:
-        """Return g of every frame, averaged over its clip or over the window that ends with it."""
+        """Return g of every frame, with GAP_t over its clip or over the window that ends with the frame."""
         memory = axis.memory
         if memory is None:
             return functional.clip_context(context, axis.num_frames, axis.mask, self.context_window)
@@ -329,28 +328,28 @@ class GlobalConvolutionalAttention(NotScriptable, nn.Module):
 
 
 class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
-    r"""Adaptive global attention (AGA): adaptive channel attention, then global convolutional attention.
+    r"""Adaptive global attention (AGA): adaptive channel attention followed by global convolutional attention.
 
     .. math:: M = X \cdot (1 + s_c \, s_{hw} \, g)
 
     All weights are in (0, 1): s_c per frame and channel (:class:`AdaptiveChannelAttention`), s_hw per frame and
-    position, g per frame and channel (both :class:`GlobalConvolutionalAttention`). So M has the sign of X, and
-    ``|X| <= |M| <= 2 |X|``. With a ``residual_scale`` r, M = X (1 + r s_c s_hw g), and training r can break both laws.
+    position, g per frame and channel (both :class:`GlobalConvolutionalAttention`). Hence M has the sign of X, and
+    ``|X| <= |M| <= 2 |X|``. With a ``residual_scale`` r, M = X (1 + r s_c s_hw g), and a trained r can break both laws.
     Clips are independent; the frames of a clip share only the mean GAP_t. a and b are products of two statistics of
-    the map, so values of X from about 1e18 on in float32 (1e150 in float64) overflow and give NaN.
+    the map, so values of X above about 1e18 in float32 (1e150 in float64) overflow and give NaN.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 1-13.
 
     Args:
         channels: C, the number of channels.
-        gate: False gives f_att = (a + b) / 2, our reading of the row "without gated fusion strategy" of Table 2.
+        gate: False sets f_att = (a + b) / 2, our reading of the row "without gated fusion strategy" of Table 2.
         local_kernel_size: k along the channel axis, odd; by default ECA's: 3 at C = 64, 5 at 128 to 512.
-        num_frames, spatial_kernel_size, context_kernel_size: as of :class:`GlobalConvolutionalAttention`.
-        context_groups, context_window, residual_scale, device, dtype: as of :class:`GlobalConvolutionalAttention`.
+        num_frames, spatial_kernel_size, context_kernel_size: see :class:`GlobalConvolutionalAttention`.
+        context_groups, context_window, residual_scale, device, dtype: see :class:`GlobalConvolutionalAttention`.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
+        ValueError, TypeError: an invalid setting or input; the message suggests a fix.
 
     State dict:
         ``channel.local.weight`` (1, 1, k), ``channel.fc.weight`` (C, C), ``channel.fc.bias`` (C),

@@ -1,4 +1,4 @@
-"""What the paper's Table 2 compares AGA and the temporal transformer with: SE, CBAM, and the mean over time."""
+"""The baselines of the paper's Table 2: SE, CBAM, and the mean over time."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class SqueezeExcitation(NotScriptable, nn.Module):
         self.mlp = _bottleneck(name, channels, reduction, **checks.factory(name, device, dtype))
 
     def reset_parameters(self) -> None:
-        """Re-initialise the parameters as torch does."""
+        """Re-initialise the parameters like torch's layers."""
         _reset_all(self.mlp)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weight the channels: (N, C, H, W) -> (N, C, H, W)."""
+        """Rescale the channels: (N, C, H, W) -> (N, C, H, W)."""
         if isinstance(x, fx.Proxy):
             return one_fx_node(self, x)
         checks.images(type(self).__name__, x, self.channels)
@@ -96,12 +96,12 @@ class CBAM(NotScriptable, nn.Module):
         )
 
     def reset_parameters(self) -> None:
-        """Re-initialise the parameters, each layer as torch does."""
+        """Re-initialise the parameters like torch's layers."""
         _reset_all(self.mlp)
         _reset_all(self.spatial)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weight channels and positions: (N, C, H, W) -> (N, C, H, W)."""
+        """Rescale channels, then positions: (N, C, H, W) -> (N, C, H, W)."""
         if isinstance(x, fx.Proxy):
             return one_fx_node(self, x)
         checks.images(type(self).__name__, x, self.channels)
@@ -116,7 +116,7 @@ class CBAM(NotScriptable, nn.Module):
 
 
 class TemporalMean(NotScriptable, nn.Module):
-    """Plain averaging over the real frames of a clip: (B, T, C) -> (B, C).
+    """The mean over the real frames of a clip: (B, T, C) -> (B, C).
 
     Example:
         >>> TemporalMean()(torch.tensor([[[1.0], [3.0]]]))
@@ -133,7 +133,7 @@ class TemporalMean(NotScriptable, nn.Module):
         checks.real_frames(type(self).__name__, mask)
         if mask is None:
             return x.mean(dim=1)
-        # In float32, because the sum of a long clip overflows float16.
+        # In float32, because the sum over a long clip overflows float16.
         real = promoted(torch.where(mask[:, :, None], x, 0))
         return (real.sum(dim=1) / mask.sum(dim=1, keepdim=True)).to(x.dtype)
 

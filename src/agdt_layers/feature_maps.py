@@ -1,7 +1,7 @@
-"""The two passes over a feature map that attention needs: one pools it, the other rescales it.
+"""The two passes of attention over a feature map: one pools it, the other rescales it.
 
-Only they read all of (N, C, H, W); everything between them works on vectors. Their backward passes are written by hand,
-because autograd would keep 3.4 maps of the input's size for them, and these keep the input alone.
+Only these read all of (N, C, H, W); everything between them works on vectors. Their backward passes are written by hand
+and save only the input, where autograd would save 3.4 maps of the input's size.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def pool_windows(x: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
         kernel_size: k, odd.
 
     Returns:
-        Sums over the positions that a tap reaches, divided by H * W, (N, 2k, C), the horizontal taps first; tap k // 2
-        reaches every position, so it is the mean f_avg (eq. 1). The maxima f_max, (N, C).
+        Sums over the positions that each tap reaches, divided by H * W, (N, 2k, C), horizontal taps first. Tap k // 2
+        reaches every position, so it is the mean f_avg (eq. 1). And the maxima f_max, (N, C).
     """
     height, width = x.shape[2:]
     taps = reach(height, width, kernel_size, 1 / (height * width), x.new_empty((), dtype=promoted_dtype(x.dtype)))
@@ -79,12 +79,12 @@ def _rescale(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tup
     frames, context = promoted(x), context[..., None, None]
     weighted = frames * channel[..., None, None]
     pooled = torch.cat([weighted.mean(dim=1, keepdim=True), weighted.amax(dim=1, keepdim=True)], dim=1)
-    # Twice, because an older torch.jit.trace loses a size that stands for both axes.
+    # One padding per axis, because older versions of torch.jit.trace lose a size used for both.
     padding = (weight.shape[2] // 2, weight.shape[3] // 2)
     position = torch.sigmoid(conv2d(pooled, weight, padding=padding))
     if is_transformed():
         return (frames + weighted * context * position).to(x.dtype), position, pooled
-    # In place, because a new map costs more than the products.
+    # In place, because allocating a map costs more than the products.
     return torch.addcmul(frames, weighted.mul_(context), position, out=weighted).to(x.dtype), position, pooled
 
 
@@ -107,7 +107,7 @@ def _rescale_backward(
     by_position = torch.bmm(scale[:, None, :], product).view(position.shape)
     d_logit = (by_position if d_position is None else by_position + d_position) * position * (1 - position)
     d_weight = conv2d_weight(pooled, weight.shape, d_logit, padding=weight.shape[2] // 2)
-    # The input gradient as a convolution with the flipped kernel: several times faster than torch's own on a CPU.
+    # A convolution with the flipped kernel is several times faster on a CPU than torch's own input gradient.
     by_pooled = conv2d(d_logit, weight.transpose(0, 1).flip(2, 3), padding=weight.shape[2] // 2)
     d_pooled = by_pooled if d_pooled is None else by_pooled + d_pooled
     top = (frames * channel[..., None, None]).eq_(pooled[:, 1:])
@@ -120,9 +120,9 @@ def _rescale_backward(
 
 
 def _apply(forward: Pass, backward: Pass, *inputs: Tensor) -> tuple[Any, ...]:
-    """Apply a pass with its own backward, which takes the inputs, all outputs but the first, and all output gradients.
+    """Apply a pass with its own backward, called with the inputs, all outputs but the first, and all output gradients.
 
-    Compilers, torch.func and forward mode differentiate ``forward`` itself, operation by operation.
+    Compilers, torch.func and forward mode differentiate the operations of ``forward`` instead.
     """
     if not torch.is_grad_enabled() or is_transformed() or not any(tensor.requires_grad for tensor in inputs):
         return forward(*inputs)
@@ -135,8 +135,7 @@ class _Joined(Function):
         outputs = forward(*inputs)
         ctx.run_backward = backward
         ctx.set_materialize_grads(False)
-        # Outputs, not intermediates, so that the backward pass can itself be differentiated; not the first, a whole
-        # map.
+        # Outputs instead of intermediates, so that the backward pass is differentiable. The first is a whole map.
         ctx.save_for_backward(*inputs, *outputs[1:])
         return outputs
 

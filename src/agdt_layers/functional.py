@@ -2,8 +2,8 @@
 
 Axes: B clips, T frames, C channels, H height, W width, N = B*T frames of all clips. The equation numbers are those of
 Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and Differential Temporal
-Transformer", CAAI Transactions on Intelligence Technology, 2026. What reads the whole map (eqs. 8-11 and 13) is in
-:mod:`agdt_layers.feature_maps`.
+Transformer", CAAI Transactions on Intelligence Technology, 2026. The functions that read the whole map (eqs. 8-11 and
+13) are in :mod:`agdt_layers.feature_maps`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool1d, conv1d, conv2d, pad, scaled_dot_prod
 
 from agdt_layers.torch_compat import is_forward_mode
 
-# einops registers each type of tensor at its first call, after which a graph compiled earlier would be compiled again.
+# einops registers each tensor type at its first call, which would trigger a recompilation of graphs compiled before.
 for _tensor in (torch.empty(0), nn.Parameter(torch.empty(0))):
     rearrange(_tensor, "n -> n")
 
@@ -31,16 +31,16 @@ def convolve_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     Returns:
         (N, C).
     """
-    # A compiler makes a graph for every N if N is the batch axis, and an image needs at least one row.
+    # With N as an image axis, the compiler would specialise on it, and an empty batch would be an empty image.
     if torch.compiler.is_compiling() or x.shape[0] == 0:
         return conv1d(x, weight, bias, padding=weight.shape[2] // 2)[:, 0]
-    # As one image of N rows: several times faster than N signals of one channel.
+    # One image of N rows is several times faster than N signals of one channel.
     image = x.transpose(0, 1)[None]
     return conv2d(image, weight[:, :, None], bias, padding=(0, weight.shape[2] // 2))[0, 0]
 
 
 def correlation_means(local: Tensor, broad: Tensor) -> Tensor:
-    r"""Means a and b of the rows of the correlation matrices A = l1 l2^T and B = l2 l1^T (eqs. 3-4).
+    r"""Row means a and b of the correlation matrices A = l1 l2^T and B = l2 l1^T (eqs. 3-4).
 
     Both have rank one: the mean of row i of A is :math:`l_{1,i} \overline{l_2}`, so neither matrix is formed.
 
@@ -61,7 +61,7 @@ def gated_sum(means: Tensor, logit: Tensor | None) -> tuple[Tensor, Tensor | Non
 
     Args:
         means: a and b, (N, 2, C).
-        logit: the convolution of [a, b], (N, C); without it f_att = (a + b) / 2 and there is no gate.
+        logit: the convolution of [a, b], (N, C); None means no gate and f_att = (a + b) / 2.
 
     Returns:
         The weights in (0, 1), (N, C), and w, (N, C) or None.
@@ -76,10 +76,10 @@ def gated_sum(means: Tensor, logit: Tensor | None) -> tuple[Tensor, Tensor | Non
 def convolve_windows(windows: Tensor, weight: Tensor) -> Tensor:
     """Pool a 1 x k or k x 1 convolution over the whole map (one of the two terms of eq. 12).
 
-    Pooling is linear, so the kernel is applied to k windowed means and never runs over the map.
+    Pooling is linear, so the kernel is applied to k windowed means instead of the map.
 
     Args:
-        windows: mean over the positions that each tap reaches, (N, k, C).
+        windows: sum over the positions that each tap reaches, divided by H * W, (N, k, C).
         weight: (C, C / groups, 1, k) or (C, C / groups, k, 1).
 
     Returns:
@@ -88,7 +88,7 @@ def convolve_windows(windows: Tensor, weight: Tensor) -> Tensor:
     per_group = weight.shape[1]
     if per_group == 1:
         return (windows * weight.flatten(1).T).sum(dim=1)
-    # The windows are rearranged to match the kernel, not the reverse: a dense kernel is the larger of the two.
+    # The windows are rearranged instead of the kernel, because a dense kernel is larger.
     grouped = rearrange(windows, "n k (g i) -> g n (i k)", i=per_group)
     kernels = rearrange(weight, "(g o) i h w -> g (i h w) o", o=per_group)
     return rearrange(grouped @ kernels, "g n o -> n (g o)")
@@ -103,8 +103,8 @@ def clip_context(
         context: z_gc, (B*T, C).
         num_frames: frames per clip, T.
         mask: (B, T), True where a frame is real; with ``past`` (B, K + T).
-        window: for each frame, GAP_t averages over this many frames, the frame itself the last (fewer at the clip's
-            start), as a live camera requires; by default over the whole clip.
+        window: number of frames in GAP_t, ending with the current frame (fewer at the clip's start), as needed for a
+            live camera; by default the whole clip.
         past: with a window, z_gc of the frames before these, (B, K, C), K < window.
 
     Returns:
@@ -114,7 +114,7 @@ def clip_context(
     if window is not None:
         frames = clips if past is None else torch.cat([past, clips], dim=1)
         real = torch.ones_like(frames[:, :, :1]) if mask is None else mask[:, :, None].to(clips.dtype)
-        # Both means are over the window; where a clip begins or is padded, they count zeros.
+        # Both are means over whole windows, in which padding and missing frames count as zeros.
         missing = window - 1 - (frames.shape[1] - num_frames)
         share = _mean_of_windows(real, window, missing).clamp(min=1 / window)
         average = _mean_of_windows(frames * real, window, missing) / share
@@ -128,7 +128,7 @@ def clip_context(
 
 def _mean_of_windows(x: Tensor, window: int, missing: int) -> Tensor:
     """Average x (B, T, C) over every window of frames, with ``missing`` zeros before the first frame."""
-    # No difference of two running sums: what is not finite would stay in them after it has left the window.
+    # Not a difference of cumulative sums, in which NaN or inf would persist after leaving the window.
     return avg_pool1d(pad(x.transpose(1, 2), (missing, 0)), window, stride=1).transpose(1, 2)
 
 
@@ -136,7 +136,7 @@ def reach(height: int, width: int, kernel_size: int, value: float, like: Tensor)
     """Mark the positions of a map that each tap of a zero-padded 1 x k and of a k x 1 kernel reaches.
 
     Returns:
-        (2k, H, W) in the dtype and on the device of ``like``: the value where a tap reaches, else 0, the horizontal
+        (2k, H, W) in the dtype and on the device of ``like``: the value where a tap reaches, 0 elsewhere, horizontal
         taps first.
 
     >>> reach(1, 4, 3, 1.0, torch.ones(()))[:3, 0]
@@ -157,8 +157,8 @@ def reach(height: int, width: int, kernel_size: int, value: float, like: Tensor)
 def frame_vectors(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""Frame vectors :math:`\mathrm{GAP}(\mathrm{Conv}_{3 \times 3}(X))`, depthwise (section 3.3).
 
-    Pooling is linear, so the convolution does not run over the frames: each position is weighted by the sum of the
-    taps that reach it.
+    Pooling is linear, so the convolution does not run over the map: each position is weighted by the sum of the taps
+    that reach it.
 
     Args:
         x: (N, C, H, W).
@@ -192,10 +192,10 @@ def temporal_difference(
         x: frame vectors, (B, T, C).
         alpha_forward, alpha_backward: scalars.
         step: s, in frames.
-        boundary: "zero" sets the differences that reach beyond the clip to zero; "wrap" and "roll" treat the clip as a
+        boundary: "zero" sets differences that reach beyond the clip to zero; "wrap" and "roll" treat the clip as a
             cycle.
-        mask: (B, T), True where a frame is real; a difference that touches a padded frame is zero, and a
-            cycle closes after the last real frame.
+        mask: (B, T), True where a frame is real. A difference that involves a padded frame is zero, and a cycle closes
+            after the last real frame.
 
     Returns:
         d, (B, T, C).
@@ -213,13 +213,13 @@ def temporal_difference(
     change = x[:, step:] - x[:, :-step]
     if mask is not None:
         change = change * (mask[:, step:] & mask[:, :-step])[:, :, None]
-    # In this tensor the change from t to t + s stands s places after the change from t - s to t.
+    # Here the change from t to t + s is s positions after the change from t - s to t.
     changes = pad(change, (0, 0, step, step))
     return torch.addcmul(alpha_backward * changes[:, :-step], changes[:, step:], alpha_forward)
 
 
 def pad_time(x: Tensor, margin: int, boundary: str = "zero", mask: Tensor | None = None) -> Tensor:
-    """Pad d for the convolution of eq. 19, by margin frames on both sides: (B, T, C) -> (B, T + 2 margin, C).
+    """Pad d for the convolution of eq. 19 by margin frames on both sides: (B, T, C) -> (B, T + 2 margin, C).
 
     Args:
         x: (B, T, C).
@@ -237,7 +237,7 @@ def pad_time(x: Tensor, margin: int, boundary: str = "zero", mask: Tensor | None
 def _cycle(time: Tensor, num_frames: int, mask: Tensor | None) -> Tensor:
     """Wrap frame indices (L) into a cycle of every clip's real length: (1, L) without a mask, else (B, L)."""
     if mask is None:
-        # A remainder by a tensor, because in ONNX there is none by a number that is known only when the graph runs.
+        # The divisor is a tensor, because ONNX has no remainder by a number that is known only at run time.
         return time[None] % torch.full_like(time[:1], num_frames)
     ends = torch.arange(1, num_frames + 1, device=mask.device)
     return time[None] % (mask * ends).amax(dim=1, keepdim=True)
@@ -254,10 +254,10 @@ def self_attention(
     r"""Multi-head self-attention :math:`\mathrm{softmax}(Q K^T / \sqrt{C / heads}) \, V` (eqs. 23-24).
 
     Args:
-        query_key_value: the three projections of every token side by side, (B, L, 3C).
-        heads: divides C.
+        query_key_value: the concatenated projections of every token, (B, L, 3C).
+        heads: number of heads; divides C.
         mask: (B, L), True where a token may be attended to.
-        num_queries: how many of the first tokens attend, Q; by default all.
+        num_queries: number of leading tokens used as queries, Q; by default all.
 
     Returns:
         (B, Q, C).

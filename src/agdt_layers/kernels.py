@@ -1,7 +1,7 @@
 """Modules that hold the parameters of a convolution and apply it in its cheapest exact form.
 
-They are no nn.Conv2d: what they convolve is already pooled, so tools that select layers by class pass them over.
-Weights are applied in the dtype of the input, which the layers promote to float32: products of two statistics overflow
+They are not nn.Conv2d modules, because their input is already pooled, so tools that select layers by class skip them.
+Weights are cast to the dtype of the input, which the layers promote to float32: products of two statistics overflow
 float16, and a sigmoid rounded to bfloat16 is too coarse for the next product.
 """
 
@@ -19,7 +19,7 @@ from agdt_layers.feature_maps import rescale
 
 
 class Kernel(nn.Module):
-    """Holds a convolution's weight and bias, initialised as torch's convolutions are."""
+    """Holds a convolution's weight and bias, initialised like torch's convolutions."""
 
     bias: Tensor | None
 
@@ -48,7 +48,7 @@ class ChannelKernel(Kernel):
 
 
 class SpatialKernel(Kernel):
-    """The 2-D convolution of eq. 10, applied within the pass that rescales the map; weight (1, 2, k, k).
+    """The 2-D convolution of eq. 10, applied inside the pass that rescales the map; weight (1, 2, k, k).
 
     X (N, C, H, W), s_c and g (N, C) -> M (N, C, H, W) and s_hw (N, 1, H, W).
     """
@@ -58,14 +58,14 @@ class SpatialKernel(Kernel):
 
 
 class WindowKernel(Kernel):
-    """A convolution of eq. 12, pooled: windowed means (N, k, C) -> (N, C); weight (C, C/groups, 1, k) or (.., k, 1)."""
+    """A pooled convolution of eq. 12: windowed means (N, k, C) -> (N, C); weight (C, C/groups, 1, k) or (.., k, 1)."""
 
     def forward(self, windows: Tensor) -> Tensor:
         return functional.convolve_windows(windows, self.weight.to(windows.dtype))
 
 
 class PooledKernel(Kernel):
-    """A depthwise convolution of a map, pooled: (N, C, H, W) -> (N, C); weight (C, 1, k, k), bias (C)."""
+    """A pooled depthwise convolution of a map: (N, C, H, W) -> (N, C); weight (C, 1, k, k), bias (C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from agdt_layers import checks
 from agdt_layers.clips import ClipAxis, call_with_clip_axis
-from agdt_layers.tracing import NotScriptable, is_recorded
+from agdt_layers.tracing import NotScriptable
 
 
 class BasicBlock(nn.Module):
@@ -36,7 +36,7 @@ class BasicBlock(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.act1(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
-        # A new map costs 5 % of the network; in training, a full backward hook forbids operations in place.
+        # Allocating a map costs 5 % of the network's time. In training, full backward hooks forbid in-place operations.
         return self.act2(x + shortcut if torch.is_grad_enabled() else x.add_(shortcut))
 
 
@@ -45,15 +45,15 @@ class ResNet18(NotScriptable, nn.Module):
 
     Reference: He et al., "Deep Residual Learning for Image Recognition", 2016.
 
-    The keys are those of torchvision's ResNet18 (``conv1``, ``bn1``, ``layer1.0.conv1``, ...) without ``fc``, so that
-    its pretrained files load; the attention's are ``attention.<stage>.*``.
+    The keys are those of torchvision's ResNet18 (``conv1``, ``bn1``, ``layer1.0.conv1``, ...) without ``fc``, so its
+    pretrained files load. The keys of attention layers are ``attention.<stage>.*``.
 
     Args:
-        attention: a layer for each stage that it follows, by name, layer1 to layer4; by default none.
-        device, dtype: of the parameters made here.
+        attention: a dict from stage names, layer1 to layer4, to the layer that follows the stage; by default empty.
+        device, dtype: of the parameters created here.
 
     Raises:
-        ValueError: a key of attention that is not the name of a stage.
+        ValueError, TypeError: a key of attention that is not the name of a stage, or a value that is not a module.
 
     Example:
         >>> ResNet18()(torch.randn(2, 3, 112, 112)).shape
@@ -106,7 +106,7 @@ class ResNet18(NotScriptable, nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def stem(self, x: Tensor) -> Tensor:
-        """Run what comes before the first stage: (N, 3, H, W) -> (N, 64, H / 4, W / 4), rounded up."""
+        """Run the layers before the first stage: (N, 3, H, W) -> (N, 64, H / 4, W / 4), rounded up."""
         return self.maxpool(self.relu(self.bn1(self.conv1(x))))
 
     def stages(self) -> Iterator[tuple[str, nn.Module]]:
@@ -120,14 +120,14 @@ class ResNet18(NotScriptable, nn.Module):
 
         Args:
             x: images or the folded frames of clips, (N, 3, H, W).
-            num_frames: frames per clip, T; by default every image is a clip of its own.
-            mask: bool (B, T), True where a frame is real; goes with num_frames. The attention leaves padded frames as
-                they are.
+            num_frames: frames per clip, T; by default every image is a separate clip.
+            mask: bool (B, T), True where a frame is real; requires num_frames. Attention layers return padded frames
+                unchanged.
 
         Returns:
             (N, 512, H / 32, W / 32), rounded up.
         """
-        if is_recorded(x):
+        if isinstance(x, fx.Proxy):
             traced: Any = num_frames
             return call_with_clip_axis(self._maps, x, ClipAxis(x.shape[0], traced, mask))
         name = type(self).__name__

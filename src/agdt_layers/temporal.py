@@ -1,4 +1,4 @@
-"""The temporal half: differential enhancement (DTE), and the temporal transformer around it (DTFormer).
+"""Differential temporal enhancement (DTE), and the temporal transformer that contains it (DTFormer).
 
 The paper's symbols and the names here: alpha_f and alpha_b are ``alpha_forward`` and ``alpha_backward``, the shift s is
 ``step``, the depthwise convolution of eq. 19 is ``conv``, Z is ``tokens``, M is ``depth``.
@@ -26,13 +26,13 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
         d = \alpha_f \Delta_f + \alpha_b \Delta_b, \\
         y = x + \sigma(\mathrm{Conv1d}(d)) \cdot d
 
-    A clip of identical frames passes unchanged, and a vector added to every frame is added to the output. Both
+    A clip of identical frames is returned unchanged, and a vector added to every frame is added to the output. Both
     alphas start at 0.5, where d is the central difference.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
-    Differential Temporal Transformer", 2026, eqs. 14-21. The paper's Roll(X, +s) means the frame s later, as its
-    text says; a literal torch.roll gives the same functions with (alpha_f, alpha_b) replaced by (-alpha_b, -alpha_f).
-    The printed ranges leave out the wrapped frames, so differences that reach beyond the clip are zero by default; the
+    Differential Temporal Transformer", 2026, eqs. 14-21. The paper's Roll(X, +s) means the frame s later, as its text
+    states. A literal torch.roll gives the same functions with (alpha_f, alpha_b) replaced by (-alpha_b, -alpha_f).
+    The printed ranges exclude the wrapped frames, so differences that reach beyond the clip are zero by default. The
     paper's text argues for the cyclic roll, ``boundary="wrap"``.
 
     Args:
@@ -40,12 +40,12 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
         step: s, in frames.
         kernel_size: of the depthwise convolution over time, odd.
         boundary: "zero"; "wrap", which treats the clip as a cycle in the differences and in the convolution, so that
-            the layer commutes with cyclic shifts of time; or "roll", which does so in the differences alone and pads
-            the convolution with zeros, perhaps the most literal pair of eqs. 14-15 and 19.
+            the layer commutes with cyclic shifts in time; or "roll", which does so only in the differences and pads
+            the convolution with zeros, perhaps the most literal reading of eqs. 14-15 and 19.
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit; the message suggests a fix.
+        ValueError, TypeError: an invalid setting or input; the message suggests a fix.
 
     State dict:
         ``alpha_forward`` (1), ``alpha_backward`` (1), ``conv.weight`` (C, 1, k) with k the kernel size,
@@ -79,14 +79,14 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
         self.kernel_size = kernel_size
         self.boundary = boundary
         factory = checks.factory(name, device, dtype)
-        # Shape (1,) and not (): sharded training cannot split a scalar.
+        # Shape (1,), because sharded training cannot split a scalar.
         self.alpha_forward = nn.Parameter(torch.empty(1, **factory))
         self.alpha_backward = nn.Parameter(torch.empty(1, **factory))
         self.conv = TemporalKernel(channels, 1, kernel_size, bias=True, **factory)
         self._reset_alphas()
 
     def reset_parameters(self) -> None:
-        """Set both alphas to 0.5 and re-initialise the convolution as torch does."""
+        """Set both alphas to 0.5 and re-initialise the convolution like torch's."""
         self._reset_alphas()
         self.conv.reset_parameters()
 
@@ -99,7 +99,7 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
 
         Args:
             x: (B, T, C).
-            mask: bool (B, T), True where a frame is real; a difference that touches a padded frame is zero.
+            mask: bool (B, T), True where a frame is real. A difference that involves a padded frame is zero.
 
         Returns:
             (B, T, C), in x's dtype.
@@ -169,9 +169,9 @@ class EncoderLayer(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None, num_queries: int | None = None) -> Tensor:
-        """Update the first num_queries tokens (by default all) from all tokens: (B, L, C) -> (B, num_queries, C).
+        """Update the first ``num_queries`` tokens, by default all: (B, L, C) -> (B, num_queries, C).
 
-        mask is bool (B, L), True where a token may be attended to.
+        ``mask`` is bool (B, L), True where a token may be attended to.
         """
         projected = self.query_key_value(self.attention_norm(tokens))
         attended = functional.self_attention(projected, self.heads, mask, num_queries)
@@ -194,23 +194,23 @@ class DTFormer(NotScriptable, nn.Module):
         y = Z_M[\mathrm{cls}]
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
-    Differential Temporal Transformer", 2026, eqs. 14-25. The paper prints no sizes; the defaults are those of the
-    T-Former of Former-DFER; that the paper extends its design is our inference.
+    Differential Temporal Transformer", 2026, eqs. 14-25. The paper prints no sizes. The defaults are those of
+    Former-DFER's T-Former, whose design the paper extends, as we infer.
 
     Args:
         channels: C, the number of channels.
         depth: M, the number of encoder layers.
-        heads: attention heads; divides C.
-        mlp_channels: width of the MLP.
+        heads: number of attention heads; divides C.
+        mlp_channels: hidden width of the MLP.
         max_frames: length of the longest clip in frames; shorter clips use the first positions.
-        dropout: probability after attention and after the MLP, in [0, 1).
-        differential: False leaves the enhancement out (the paper's TFormer).
-        step, boundary: as of :class:`DifferentialTemporalEnhancer`.
+        dropout: dropout probability after attention and after the MLP, in [0, 1).
+        differential: False omits the enhancement (the paper's TFormer).
+        step, boundary: see :class:`DifferentialTemporalEnhancer`.
         device, dtype: of the parameters.
 
     Raises:
-        ValueError, TypeError: a setting or an input that does not fit, such as more frames than max_frames; the message
-            suggests a fix.
+        ValueError, TypeError: an invalid setting or input, such as more frames than max_frames; the message suggests a
+            fix.
 
     State dict:
         ``class_token`` (1, 1, C), ``position`` (1, max_frames + 1, C), ``enhancer.*``, and for each layer m
@@ -277,8 +277,7 @@ class DTFormer(NotScriptable, nn.Module):
 
         Args:
             x: (B, T, C), T at most max_frames.
-            mask: bool (B, T), True where a frame is real. A clip padded at its end gives the same result as
-                unpadded.
+            mask: bool (B, T), True where a frame is real. Padding a clip at its end does not change the result.
 
         Returns:
             The class token's output, (B, C).
@@ -292,12 +291,12 @@ class DTFormer(NotScriptable, nn.Module):
         num_frames = x.shape[1]
         if num_frames > self.max_frames:
             raise ValueError(
-                f"{name} was made for at most max_frames={self.max_frames} frames, got {tuple(x.shape)}: T = "
-                f"{num_frames}. Sample fewer frames or make it with max_frames={num_frames}."
+                f"{name} expects at most max_frames={self.max_frames} frames, got {tuple(x.shape)}: T = {num_frames}. "
+                f"Sample fewer frames or create it with max_frames={num_frames}."
             )
         may_attend = None
         if mask is not None:
-            # Masking the scores alone would let NaN and inf of padded frames through the values.
+            # Masking only the scores would keep NaN and inf of padded frames in the values.
             x = torch.where(mask[:, :, None], x, 0)
             may_attend = pad(mask, (1, 0), value=True)
         if self.enhancer is not None:
@@ -309,7 +308,7 @@ class DTFormer(NotScriptable, nn.Module):
         tokens = tokens + self.position.narrow(1, 0, num_frames + 1).to(x.dtype)
         for layer in self.layers[:-1]:
             tokens = layer(tokens, mask=may_attend)
-        # Only the class token leaves the last layer, so only its row is computed there.
+        # Only the class token of the last layer is used, so only its row is computed.
         return self.layers[-1](tokens, mask=may_attend, num_queries=1)[:, 0]
 
     def extra_repr(self) -> str:

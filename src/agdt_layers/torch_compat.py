@@ -1,7 +1,6 @@
-"""What is asked of torch itself: precision, who differentiates, and names that torch does not document.
+"""Questions about torch's own state: precision, tracing, autograd. The only file that uses undocumented names.
 
-Undocumented names stand in this file alone. Where a torch lacks one, the answer is the slower and safer one, or the
-call raises AttributeError.
+If a version of torch lacks such a name, the fallback is slower and safe, or the call raises AttributeError.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ NO_BACKWARD = -1
 
 
 def promoted_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return float64 for float64, and float32 for everything narrower."""
+    """Return float64 for float64, and float32 for narrower dtypes."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -29,7 +28,7 @@ def promoted(x: Tensor) -> Tensor:
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Suspend autocast on x's device; it would round the weights to half precision between two products."""
+    """Disable autocast on x's device, which would round weights to half precision between two products."""
     device = x.device.type
     return torch.autocast(device, enabled=False) if is_autocast_enabled(device) else nullcontext()
 
@@ -43,7 +42,7 @@ def called(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def is_autocast_enabled(device_type: str) -> bool:
-    # Asked of a device that has no autocast, such as meta, torch raises.
+    # Raises for a device without autocast, such as meta.
     try:
         return torch.is_autocast_enabled(device_type)
     except RuntimeError:
@@ -56,9 +55,9 @@ def is_jit_tracing() -> bool:
 
 
 def is_transformed() -> bool:
-    """Whether something other than plain autograd differentiates what runs now: a compiler, torch.func, forward mode.
+    """Return whether a compiler, torch.func or forward mode differentiates the current call, instead of autograd.
 
-    If torch cannot tell, the answer is yes: torch then differentiates every single operation itself.
+    If torch cannot tell, return True, which leaves the derivative of every operation to torch.
     """
     if torch.compiler.is_compiling() or is_jit_tracing():
         return True
@@ -67,48 +66,47 @@ def is_transformed() -> bool:
 
 
 def is_forward_mode() -> bool:
-    """Whether derivatives are computed in forward mode, along with the values."""
+    """Return whether forward-mode derivatives are being computed."""
     return bool(getattr(forward_ad, "_current_level", 0) >= 0)
 
 
 def is_inference(x: Tensor) -> bool:
-    """Whether autograd cannot keep x, because it was made in inference mode."""
+    """Return whether x was created in inference mode, so that autograd cannot save it."""
     return not torch.compiler.is_compiling() and x.is_inference()
 
 
 def has_values(x: Tensor) -> bool:
-    """Whether the values of x can be read: not while a graph is traced or captured, and not without storage."""
+    """Return whether the values of x can be read, which excludes tracing, graph capture and tensors without storage."""
     if is_transformed() or x.is_meta or type(x) is not Tensor:
         return False
     return not (x.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
 def saved_tensors_hooks() -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]] | None:
-    """Return the pack and unpack hooks that autograd uses now, such as those of ``save_on_cpu``."""
+    """Return the active pack and unpack hooks, such as those of ``save_on_cpu``."""
     top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     if top is not None:
         hooks: Any = top(False)
         return hooks
-    # An older torch does not show them, but refuses hooks of our own on a tensor that was saved with others.
+    # Older versions do not expose them, but refuse new hooks on a tensor that was saved with other hooks.
     probe: Any = torch.ones((), requires_grad=True).exp().grad_fn
     try:
         probe._raw_saved_result.register_hooks(lambda x: x, lambda x: x)
     except RuntimeError:
         raise RuntimeError(
-            f"torch {torch.__version__} cannot combine the hooks on saved tensors that are active here, as inside "
-            "torch.utils.checkpoint or save_on_cpu, with those that clips need. Apply them to parts inside, or take a "
-            "newer torch."
+            f"torch {torch.__version__} cannot run clips inside other saved-tensor hooks, such as those of "
+            "torch.utils.checkpoint or save_on_cpu. Apply these to submodules instead, or use a newer torch."
         ) from None
     return None
 
 
 def sequence_number() -> int:
-    """Return the number that the next node of autograd's graph gets; they are counted in each thread."""
+    """Return the number of the next autograd node. Each thread counts its own nodes."""
     return int(torch._C._autograd._get_sequence_nr())
 
 
 def current_backward() -> tuple[int, int]:
-    """Return the id of the backward pass that runs in this thread, and the number of the node that it evaluates."""
+    """Return the id of this thread's running backward pass, and the number of the node that it evaluates."""
     task = torch._C._current_graph_task_id()
     if task == NO_BACKWARD:
         return task, 0
@@ -117,22 +115,22 @@ def current_backward() -> tuple[int, int]:
 
 
 def at_end_of_backward(callback: Callable[[], None]) -> None:
-    """Call back when the current backward pass has ended."""
+    """Call ``callback`` when the current backward pass has ended."""
     engine: Any = Variable._execution_engine
     engine.queue_callback(callback)
 
 
 def uncompiled() -> AbstractContextManager[Any]:
-    """Run compiled modules as plain ones, so that the hooks of their submodules are called."""
+    """Run compiled modules eagerly, so that the hooks of their submodules are called."""
     return torch.compiler.set_stance("force_eager") if _compiler_is_loaded() else nullcontext()
 
 
 def forget_compiled() -> None:
-    """Have everything compiled again at its next call: compiled code does not look for new hooks and children."""
+    """Discard all compiled code, which does not check for new hooks and children."""
     if _compiler_is_loaded():
         torch.compiler.reset()
 
 
 def _compiler_is_loaded() -> bool:
-    # Importing it takes longer than the rest of this package; where it is not imported, nothing is compiled.
+    # Importing it takes longer than the rest of this package. If it is not imported, nothing is compiled.
     return "torch._dynamo" in sys.modules

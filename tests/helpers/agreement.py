@@ -1,4 +1,4 @@
-"""How a layer is compared with the literal transcription: its output and every gradient."""
+"""Compare a layer with the literal transcription: its output and every gradient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def randomised(layer: Layer, seed: int = 0, *, scale: float = 0.5) -> Layer:
-    """The layer in float64, every parameter and running statistic drawn at random, so that no zero hides an error."""
+    """Return the layer in float64 with random parameters and running statistics, so that no zero hides an error."""
     layer = layer.double()
     for number, (_, parameter) in enumerate(sorted(layer.named_parameters())):
         with torch.no_grad():
@@ -28,7 +28,7 @@ def randomised(layer: Layer, seed: int = 0, *, scale: float = 0.5) -> Layer:
 
 
 def settled(seed: int = 0) -> ResNet18:
-    """A network in float64 whose batch statistics are not the identity."""
+    """Return a float64 ResNet18 in eval mode with non-trivial running statistics."""
     torch.manual_seed(seed)
     network = ResNet18().double()
     for module in network.modules():
@@ -41,13 +41,13 @@ def settled(seed: int = 0) -> ResNet18:
 
 
 def gradients(output: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The gradient of a fixed random projection of the output, for every leaf; an unused leaf is an error."""
+    """Return the gradient of a fixed random projection of the output for every leaf. An unused leaf is an error."""
     cotangent = random_tensor(tuple(output.shape), 104729, output.dtype)
     return dict(zip(leaves, torch.autograd.grad(output, list(leaves.values()), cotangent), strict=True))
 
 
 def assert_agrees(fast: Tensor, literal: Tensor, leaves: Mapping[str, Tensor], tolerance: float = 1e-10) -> None:
-    """The two outputs agree, and so do their gradients by every leaf."""
+    """Check that the two outputs agree, and their gradients with respect to every leaf."""
     torch.testing.assert_close(fast, literal, rtol=tolerance, atol=tolerance)
     expected = gradients(literal, leaves)
     for name, gradient in gradients(fast, leaves).items():
@@ -61,15 +61,15 @@ def assert_agrees(fast: Tensor, literal: Tensor, leaves: Mapping[str, Tensor], t
 
 
 def leaves_of(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """The input and every parameter, by name."""
+    """Return the input and every parameter by name."""
     return {"x": x.requires_grad_(), **dict(layer.named_parameters())}
 
 
 def assert_clips_are_independent(function, clips: Tensor) -> None:
-    """No output of one clip depends on another clip: these blocks of the Jacobian are exactly zero."""
+    """Check that the Jacobian's blocks between different clips are exactly zero."""
     jacobian = torch.autograd.functional.jacobian(function, clips)
     outputs = jacobian.shape[: jacobian.ndim - clips.ndim]
     blocks = jacobian.reshape(outputs[0], -1, len(clips), clips[0].numel()).abs().amax(dim=(1, 3))
     foreign = ~torch.eye(len(clips), dtype=torch.bool)
-    assert (blocks[foreign] == 0).all(), "a clip sees another clip"
-    assert (blocks[~foreign] > 0).all(), "a clip does not even see itself"
+    assert (blocks[foreign] == 0).all(), "a clip affects another clip"
+    assert (blocks[~foreign] > 0).all(), "an output does not depend on its own clip"

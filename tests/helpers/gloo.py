@@ -1,4 +1,4 @@
-"""A process of several that exchange tensors."""
+"""Run one of several processes that exchange tensors with gloo."""
 
 import os
 import sys
@@ -11,9 +11,9 @@ import torch.distributed as dist
 
 @contextmanager
 def last_exchange(rank: int, processes: int, folder: str) -> Iterator[None]:
-    """Exchange by gloo while the block runs; its end is the process's end.
+    """Join a gloo process group for the block, then exit the process.
 
-    At once and not by returning: threads of the exchange that end late abort a process that is torn down, now and then.
+    It exits with os._exit, because gloo threads that end late sometimes abort a process during normal shutdown.
     """
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=processes)

@@ -1,6 +1,6 @@
-"""What the oldest supported torch lacks."""
+"""Features that the oldest supported version of torch lacks."""
 
 import torch
 
-# Whether torch shows the hooks on saved tensors that are active around a call; torch 2.6 does not.
+# Whether torch exposes the active saved-tensor hooks; torch 2.6 does not.
 SHOWS_HOOKS = hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks")

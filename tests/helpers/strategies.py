@@ -1,6 +1,6 @@
-"""Configurations that are valid by construction, for hypothesis to draw; nothing here filters.
+"""Hypothesis strategies for configurations that are valid by construction, without filtering.
 
-The axes of one case always have different sizes, so that no test can pass with two of them exchanged.
+The axes of one case always have different sizes, so that no test passes with two axes exchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SIZES = (1, 2, 3, 4, 5, 6, 7, 11)
 
 
 def laid_out(values: Tensor, layout: str) -> Tensor:
-    """The same values in another memory layout; for clips and images, channels_last is per frame."""
+    """Return the same values in another memory layout. For clips and images, channels_last is per frame."""
     if layout == "channels_last":
         axis = values.ndim - 3
         return values.movedim(axis, -1).contiguous().movedim(-1, axis)
@@ -26,7 +26,7 @@ def laid_out(values: Tensor, layout: str) -> Tensor:
 
 
 def random_tensor(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """The same numbers on every device: they are drawn on the CPU."""
+    """Return random numbers, drawn on the CPU so that they are the same on every device."""
     values = torch.randn(shape, dtype=torch.float64, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
     return values.to(torch.get_default_device(), dtype)
 
@@ -97,7 +97,7 @@ class SequenceCase:
 
 @st.composite
 def masks(draw: st.DrawFn, batch: int, frames: int) -> tuple[tuple[bool, ...], ...]:
-    """Any mask with a real frame in every clip: padding at the end, at the start and holes between."""
+    """Draw any mask with a real frame in every clip, with padding at the end, at the start and in between."""
     rows = []
     for _ in range(batch):
         row = draw(st.lists(st.booleans(), min_size=frames, max_size=frames))
@@ -107,7 +107,7 @@ def masks(draw: st.DrawFn, batch: int, frames: int) -> tuple[tuple[bool, ...], .
 
 
 def end_padding(lengths: list[int], frames: int) -> Tensor:
-    """The mask of clips that are padded at the end: (B, T), True in the first `length` frames."""
+    """Return the mask (B, T) of clips padded at the end, True in the first `length` frames."""
     return torch.arange(frames) < torch.tensor(lengths)[:, None]
 
 

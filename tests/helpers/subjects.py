@@ -1,6 +1,6 @@
-"""The classes whose use is tested, and the mark by which a test says that it proves one way of use for one class.
+"""The classes tested in every way of use, and the mark that links a test to a class and a way of use.
 
-docs/usage_table.py makes its table of these marks.
+docs/usage_table.py builds its table from these marks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from helpers.strategies import random_tensor
 
 
 class Subject(NamedTuple):
-    """A class, and sizes: the first is traced, the others are not, and the axes of `dynamic` differ in all of them."""
+    """A class and input sizes. The first size is traced; the axes in `dynamic` differ between all sizes."""
 
     build: Callable[[], nn.Module]
     dynamic: tuple[int, ...]
@@ -43,7 +43,7 @@ def _clip_encoder() -> FrameWise:
     return FrameWise(model)
 
 
-# No axis is as long as another: a compiler that finds two equal sizes may take them for one.
+# All axes have different sizes, because a compiler may treat two equal sizes as one.
 _MAPS = ((2, 3, 5, 7, 11), (3, 1, 5, 4, 6), (1, 4, 5, 9, 2), (1, 1, 5, 1, 1))
 _VECTORS = ((2, 3, 5), (3, 1, 5), (1, 7, 5))
 _CLIPS = ((2, 4, 3, 64, 96), (1, 1, 3, 80, 64))
@@ -70,6 +70,6 @@ LAYERS = tuple(name for name in SUBJECTS if name not in ("AGDTNet", "FrameWise")
 
 
 def proves(way: str, *names: str) -> pytest.MarkDecorator:
-    """Run a test on these subjects, by default on all, each marked with the way of use that the test proves."""
+    """Parametrize a test by these subjects, by default all, each marked with the way of use that the test proves."""
     cases = [pytest.param(SUBJECTS[name], id=name, marks=pytest.mark.proves(name, way)) for name in names or SUBJECTS]
     return pytest.mark.parametrize("subject", cases)

@@ -1,4 +1,4 @@
-"""AdaptiveGlobalAttention and its two parts: equal to the literal equations, and bound by the laws they imply."""
+"""AdaptiveGlobalAttention and its two parts agree with the literal equations and obey their laws."""
 
 import copy
 
@@ -60,13 +60,13 @@ def test_local_kernel_follows_the_number_of_channels(channels: int, kernel_size:
     assert layer.local.weight.shape == (1, 1, kernel_size)
 
 
-def test_the_gate_mixes_two_different_statistics() -> None:
+def test_gate_mixes_two_different_statistics() -> None:
     layer = randomised(AdaptiveGlobalAttention(5))
     frames = random_tensor((2, 3, 5, 7, 11), 0)
     with torch.no_grad():
         before = layer(frames)
         layer.channel.gate.bias += 1
-        assert (layer(frames) - before).abs().amax(dim=(2, 3, 4)).gt(1e-6).all(), "w differs per frame"
+        assert (layer(frames) - before).abs().amax(dim=(2, 3, 4)).gt(1e-6).all(), "the gate's bias has no effect"
 
 
 @given(attention_cases())
@@ -78,19 +78,19 @@ def test_output_keeps_the_sign_and_at_most_doubles_the_magnitude(case: Attention
     assert (enhanced.abs() <= 2 * clips.abs()).all()
 
 
-def test_zero_in_zero_out() -> None:
+def test_zero_input_gives_zero_output() -> None:
     layer = randomised(AdaptiveGlobalAttention(5))
     zeros = torch.zeros(2, 3, 5, 7, 11, dtype=torch.float64)
     assert torch.equal(layer(zeros), zeros)
 
 
 @pytest.mark.parametrize("gate", [True, False])
-def test_clips_do_not_see_each_other(gate: bool) -> None:
+def test_clips_do_not_affect_each_other(gate: bool) -> None:
     layer = randomised(AdaptiveGlobalAttention(2, gate=gate))
     assert_clips_are_independent(layer, random_tensor((3, 2, 2, 3, 5), 1))
 
 
-def test_frames_of_a_clip_do_see_each_other() -> None:
+def test_frames_of_a_clip_affect_each_other() -> None:
     layer = randomised(AdaptiveGlobalAttention(5))
     clips = random_tensor((1, 3, 5, 2, 7), 2)
     changed = clips.clone()
@@ -119,7 +119,7 @@ def test_clips_folded_frames_and_images_agree(case: AttentionCase) -> None:
     torch.testing.assert_close(layer(folded), layer(folded[:, None])[:, 0], rtol=1e-12, atol=1e-12)
 
 
-def test_num_frames_at_the_call_overrules_the_constructor() -> None:
+def test_num_frames_of_the_call_overrides_the_constructor() -> None:
     layer = randomised(AdaptiveGlobalAttention(5, num_frames=2))
     folded = random_tensor((6, 5, 7, 3), 3)
     expected = layer(folded.unflatten(0, (2, 3))).flatten(0, 1)
@@ -128,7 +128,7 @@ def test_num_frames_at_the_call_overrules_the_constructor() -> None:
 
 
 @given(attention_cases(masked=True))
-def test_a_padded_frame_comes_out_as_it_went_in_and_influences_nothing(case: AttentionCase) -> None:
+def test_padded_frames_pass_unchanged_and_do_not_affect_other_frames(case: AttentionCase) -> None:
     layer, clips, mask = layer_of(case), case.clips(torch.float32), case.mask_tensor()
     layer = layer.float()
     expected = layer(clips, mask=mask)
@@ -148,7 +148,7 @@ def test_a_padded_frame_comes_out_as_it_went_in_and_influences_nothing(case: Att
         assert (gradient[~mask] == 0).all()
 
 
-def test_a_padded_clip_equals_the_same_clip_unpadded() -> None:
+def test_padding_does_not_change_the_output_of_real_frames() -> None:
     layer = randomised(AdaptiveGlobalAttention(5))
     clips = random_tensor((3, 7, 5, 2, 3), 4)
     lengths = [7, 4, 1]
@@ -157,13 +157,13 @@ def test_a_padded_clip_equals_the_same_clip_unpadded() -> None:
         torch.testing.assert_close(result[:length], layer(clip[None, :length])[0], rtol=1e-12, atol=1e-12)
 
 
-def test_a_mask_without_padding_changes_nothing() -> None:
+def test_mask_without_padding_changes_nothing() -> None:
     layer = randomised(AdaptiveGlobalAttention(5))
     clips = random_tensor((2, 3, 5, 7, 11), 4)
     torch.testing.assert_close(layer(clips, mask=torch.ones(2, 3, dtype=torch.bool)), layer(clips))
 
 
-def test_a_mask_goes_with_folded_frames() -> None:
+def test_mask_applies_to_folded_frames() -> None:
     layer = randomised(AdaptiveGlobalAttention(5, num_frames=3))
     clips, mask = random_tensor((2, 3, 5, 7, 2), 5), end_padding([3, 1], 3)
     assert torch.equal(layer(clips.flatten(0, 1), mask=mask), layer(clips, mask=mask).flatten(0, 1))
@@ -172,7 +172,7 @@ def test_a_mask_goes_with_folded_frames() -> None:
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
-def test_memory_format_and_dtype_are_kept(layout: str, dtype: torch.dtype, masked: bool) -> None:
+def test_memory_format_and_dtype_are_preserved(layout: str, dtype: torch.dtype, masked: bool) -> None:
     layer = AdaptiveGlobalAttention(5, num_frames=3, dtype=dtype)
     mask = end_padding([3, 2], 3) if masked else None
     clips = laid_out(random_tensor((2, 3, 5, 7, 11), 6, dtype), layout)
@@ -185,7 +185,7 @@ def test_memory_format_and_dtype_are_kept(layout: str, dtype: torch.dtype, maske
             assert enhanced.stride() == x.stride()
 
 
-def test_a_channels_last_model_keeps_the_format() -> None:
+def test_channels_last_model_preserves_the_format() -> None:
     layer = AdaptiveGlobalAttention(5).to(memory_format=torch.channels_last)
     images = random_tensor((2, 5, 7, 11), 7, torch.float32).to(memory_format=torch.channels_last)
     assert layer(images).is_contiguous(memory_format=torch.channels_last)
@@ -205,7 +205,7 @@ def test_gradcheck(groups: int, masked: bool) -> None:
     assert torch.autograd.gradgradcheck(function, clips, fast_mode=True)
 
 
-def test_repr_says_what_it_is() -> None:
+def test_repr_shows_the_settings() -> None:
     text = repr(AdaptiveGlobalAttention(64, num_frames=16, gate=False, context_groups=1))
     for fragment in ("AdaptiveGlobalAttention(", "64, num_frames=16", "64, gate=False", "(1, 1, 3)", "(64, 64, 1, 7)"):
         assert fragment in text

@@ -1,4 +1,4 @@
-"""CBAM as its paper prints it."""
+"""CBAM agrees with the equations of its paper."""
 
 from hypothesis import given
 
@@ -17,5 +17,5 @@ def test_output_and_gradients_agree_with_the_equations(case: AttentionCase) -> N
     assert_agrees(layer(frames), reference.cbam(frames, layer.state_dict(keep_vars=True)), leaves)
 
 
-def test_images_do_not_see_each_other() -> None:
+def test_images_do_not_affect_each_other() -> None:
     assert_clips_are_independent(randomised(CBAM(16)).eval(), random_tensor((2, 16, 2, 3), 0))

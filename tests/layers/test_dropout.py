@@ -1,4 +1,4 @@
-"""Dropout of the temporal encoder: after the attention and after the MLP of every layer, in training alone."""
+"""Dropout of the temporal encoder: after the attention and the MLP of every layer, only in training mode."""
 
 import pytest
 import torch
@@ -8,11 +8,11 @@ from agdt_layers import DTFormer, build_agdtnet
 from helpers.strategies import random_tensor
 
 RATE = 0.25
-# To look at one of the two branches, the last linear map of the other is silenced.
+# Each branch is tested with the last linear map of the other set to zero.
 BRANCHES = {"attention": "mlp.2", "MLP": "projection"}
 
 
-def silenced(layer: nn.Module, name: str) -> nn.Module:
+def zeroed(layer: nn.Module, name: str) -> nn.Module:
     for parameter in layer.get_submodule(name).parameters():
         nn.init.zeros_(parameter)
     return layer
@@ -24,11 +24,11 @@ def branch(layer: nn.Module, tokens: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("other", BRANCHES.values(), ids=BRANCHES)
 @torch.no_grad()
-def test_a_quarter_of_a_branch_is_dropped_and_the_rest_is_scaled(other: str) -> None:
+def test_dropout_zeroes_a_quarter_of_a_branch_and_scales_the_rest(other: str) -> None:
     former = DTFormer(96, depth=2, heads=2, mlp_channels=32, dropout=RATE).double()
     tokens = random_tensor((7, 11, 96), 0)
     for layer in former.layers:
-        silenced(layer, other)
+        zeroed(layer, other)
         kept_whole, dropped = branch(layer.eval(), tokens), branch(layer.train(), tokens)
         is_dropped = dropped == 0
         # The standard error of this share is 0.005.
@@ -38,20 +38,20 @@ def test_a_quarter_of_a_branch_is_dropped_and_the_rest_is_scaled(other: str) -> 
 
 @pytest.mark.parametrize("other", BRANCHES.values(), ids=BRANCHES)
 @torch.no_grad()
-def test_dropout_of_the_network_reaches_both_branches_of_every_layer(other: str) -> None:
+def test_network_dropout_acts_on_both_branches_of_every_layer(other: str) -> None:
     net = build_agdtnet(3, dropout=RATE)
     vectors = random_tensor((2, 5, 512), 1, torch.float32)
     for chosen in net.temporal.layers:
-        # The layers but one are in evaluation, so what varies comes from that one.
+        # All other layers are in eval mode, so any variation comes from this one.
         net.eval()
-        silenced(chosen, other).train()
+        zeroed(chosen, other).train()
         assert not torch.equal(net.temporal(vectors), net.temporal(vectors))
     net.eval()
     assert torch.equal(net.temporal(vectors), net.temporal(vectors))
 
 
 @torch.no_grad()
-def test_without_dropout_training_and_evaluation_give_the_same() -> None:
+def test_without_dropout_training_and_eval_mode_agree() -> None:
     net = build_agdtnet(3)
     vectors = random_tensor((2, 5, 512), 2, torch.float32)
     assert torch.equal(net.train().temporal(vectors), net.eval().temporal(vectors))

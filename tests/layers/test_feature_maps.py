@@ -10,7 +10,7 @@ from helpers.agreement import assert_agrees
 from helpers.strategies import LAYOUTS, laid_out, random_tensor
 
 
-def test_windows_leave_out_what_zero_padding_cuts_off() -> None:
+def test_windowed_sums_exclude_positions_that_a_tap_does_not_reach() -> None:
     x = random_tensor((2, 3, 4, 5), 0)
     windows, peak = pool_windows(x, 3)
     columns, rows = x.sum(dim=2), x.sum(dim=3)
@@ -28,7 +28,7 @@ def literal(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tupl
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("channels", [5, 16])
-def test_rescaling_agrees_with_the_printed_products_and_the_residual(channels: int, layout: str) -> None:
+def test_rescaling_agrees_with_the_equations(channels: int, layout: str) -> None:
     leaves = {
         "x": laid_out(random_tensor((5, channels, 3, 7), 0), layout),
         "channel": random_tensor((5, channels), 1),
@@ -39,7 +39,7 @@ def test_rescaling_agrees_with_the_printed_products_and_the_residual(channels: i
         leaf.requires_grad_()
     got, expected = rescale(*leaves.values()), literal(*leaves.values())
     assert_agrees(got[0], expected[0], leaves)
-    # Both outputs at once: the map and the positions' weights.
+    # Gradients through both outputs: the map and the spatial weights.
     got, expected = rescale(*leaves.values()), literal(*leaves.values())
     assert_agrees(got[0].sum() * got[1], expected[0].sum() * expected[1], leaves)
 

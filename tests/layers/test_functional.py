@@ -1,4 +1,4 @@
-"""The pure functions, each called alone: the exact shortcuts equal the long way round."""
+"""The pure functions, called alone: exact shortcuts equal the literal computation."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_channel_convolution_agrees_with_a_conv1d_per_frame(inputs: int, frames:
 
 
 @given(st.permutations(SIZES), st.sampled_from((1, 3, 7, 9)), st.sampled_from(("depthwise", "grouped", "dense")))
-def test_pooled_windows_equal_the_pooled_convolution(sizes: list[int], kernel_size: int, kind: str) -> None:
+def test_windowed_means_equal_the_pooled_convolution(sizes: list[int], kernel_size: int, kind: str) -> None:
     batch, height, width = sizes[:3]
     inputs = {"depthwise": 1, "grouped": 2, "dense": 4}[kind]
     state = {
@@ -53,7 +53,7 @@ def test_pooled_windows_equal_the_pooled_convolution(sizes: list[int], kernel_si
 
 
 @given(st.integers(1, 12), st.sampled_from((1, 3, 7, 9)))
-def test_reach_says_which_positions_a_tap_touches(size: int, kernel_size: int) -> None:
+def test_reach_marks_the_positions_that_a_tap_touches(size: int, kernel_size: int) -> None:
     expected = torch.zeros(kernel_size, size, dtype=torch.float64)
     for tap in range(kernel_size):
         for output in range(size):
@@ -67,7 +67,7 @@ def test_reach_says_which_positions_a_tap_touches(size: int, kernel_size: int) -
 
 
 @given(st.permutations(SIZES))
-def test_frame_vectors_equal_the_convolution_pooled_afterwards(sizes: list[int]) -> None:
+def test_frame_vectors_equal_the_pooled_convolution(sizes: list[int]) -> None:
     batch, channels, height, width = sizes[:4]
     state = {
         "weight": random_tensor((channels, 1, 3, 3), 1).requires_grad_(),
@@ -79,7 +79,7 @@ def test_frame_vectors_equal_the_convolution_pooled_afterwards(sizes: list[int])
 
 
 @pytest.mark.parametrize("lengths", [None, [3, 1]])
-def test_clip_context_multiplies_by_the_mean_of_the_real_frames(lengths: list[int] | None) -> None:
+def test_clip_context_multiplies_by_the_mean_of_unmasked_frames(lengths: list[int] | None) -> None:
     context = random_tensor((2, 3, 5), 0)
     mask = None if lengths is None else end_padding(lengths, 3)
     means = [frames[: lengths[i] if lengths else 3].mean(dim=0) for i, frames in enumerate(context)]
@@ -102,7 +102,7 @@ SQUARES = torch.tensor([0.0, 1.0, 4.0, 9.0, 16.0], dtype=torch.float64).reshape(
         (5, "zero", [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
     ],
 )
-def test_differences_by_hand(step: int, boundary: str, forward: list[int], backward: list[int]) -> None:
+def test_temporal_differences_by_hand(step: int, boundary: str, forward: list[int], backward: list[int]) -> None:
     assert functional.temporal_difference(SQUARES, ONE, NOTHING, step, boundary).flatten().tolist() == forward
     assert functional.temporal_difference(SQUARES, NOTHING, ONE, step, boundary).flatten().tolist() == backward
 
@@ -110,26 +110,26 @@ def test_differences_by_hand(step: int, boundary: str, forward: list[int], backw
 @pytest.mark.parametrize(
     ("boundary", "forward"), [("zero", [1, 0, 0, 0, 0]), ("wrap", [1, 0, 0, -9, 0]), ("roll", [1, 0, 0, -9, 0])]
 )
-def test_differences_beside_a_hole_and_padding_by_hand(boundary: str, forward: list[int]) -> None:
+def test_temporal_differences_next_to_masked_frames(boundary: str, forward: list[int]) -> None:
     mask = torch.tensor([[True, True, False, True, False]])
     difference = functional.temporal_difference(SQUARES, ONE, NOTHING, 1, boundary, mask)
     assert difference.flatten().tolist() == forward
 
 
 @pytest.mark.parametrize("window", [1, 2, 4])
-def test_a_clip_that_starts_with_padding_has_a_finite_context_and_gradient(window: int) -> None:
+def test_windowed_context_is_finite_if_a_clip_starts_with_padding(window: int) -> None:
     context = random_tensor((8, 3), 1).requires_grad_()
     mask = torch.tensor([[False, False, True, True], [False, True, False, True]])
     result = functional.clip_context(context, 4, mask, window)
     (gradient,) = torch.autograd.grad(result.sum(), context)
     assert result.isfinite().all()
     assert gradient.isfinite().all()
-    # Before the first real frame nothing is known, and the mean over nothing is 0.
+    # Before the first real frame the mean is over no frames, and is defined as 0.
     assert (result.view(2, 4, 3)[0, :2] == 0).all()
     assert (result.view(2, 4, 3)[1, 0] == 0).all()
 
 
-def test_context_of_past_frames_and_new_ones_equals_that_of_the_whole_clip() -> None:
+def test_windowed_context_with_past_frames_equals_the_whole_clip() -> None:
     context, window = random_tensor((2, 9, 3), 0), 4
     whole = functional.clip_context(context.flatten(0, 1), 9, window=window).unflatten(0, (2, 9))
     past, new = context[:, 3:6], context[:, 6:]

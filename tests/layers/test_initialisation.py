@@ -1,4 +1,4 @@
-"""Initial weights follow the documented rule after construction and after a reset; device and dtype reach them all."""
+"""Initial weights follow the documented rule after construction and after a reset, in the given device and dtype."""
 
 import math
 import re
@@ -33,13 +33,13 @@ BUILD: dict[str, Callable[..., nn.Module]] = {
     "ResNet18": ResNet18,
     "AGDTNet": partial(build_agdtnet, 5),
 }
-# What no torch layer draws, and what is drawn otherwise than its torch layer does.
+# Parameters that are not initialised like those of a torch layer.
 CONSTANT = {"alpha_forward": 0.5, "alpha_backward": 0.5, "context.bias": 0.0, "residual_scale": 0.0}
 NORMAL = {"class_token": 0.02, "position": 0.02}
 
 
 def expected_draw(layer: nn.Module, name: str) -> tuple[str, float]:
-    """Say how the parameter is drawn: ("constant", value), ("uniform", bound) or ("normal", standard deviation)."""
+    """Return the expected distribution: ("constant", value), ("uniform", bound) or ("normal", standard deviation)."""
     for ending, value in CONSTANT.items():
         if name == ending or name.endswith(f".{ending}"):
             return "constant", value
@@ -50,7 +50,7 @@ def expected_draw(layer: nn.Module, name: str) -> tuple[str, float]:
     if isinstance(owner, nn.BatchNorm2d | nn.LayerNorm):
         return "constant", float(entry == "weight")
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(owner.weight)
-    if re.search(r"\blayers\.\d", name):  # of the temporal encoder
+    if re.search(r"\blayers\.\d", name):  # in the temporal encoder
         return ("uniform", math.sqrt(6 / (fan_in + fan_out))) if entry == "weight" else ("constant", 0.0)
     in_backbone = isinstance(layer, ResNet18) or name.startswith("backbone.")
     if in_backbone and ".attention." not in name:
@@ -66,26 +66,26 @@ def assert_drawn(parameter: Tensor, draw: tuple[str, float], name: str) -> None:
     if kind == "uniform":
         assert parameter.abs().max() <= size, name
     if parameter.numel() >= 64:
-        # Within four standard errors of the standard deviation; a normal's is the larger.
+        # Within four standard errors, those of a normal distribution, which are the larger.
         deviation = size if kind == "normal" else size / math.sqrt(3)
         assert abs(parameter.std().item() / deviation - 1) < 4 / math.sqrt(2 * parameter.numel()), name
         assert abs(parameter.mean().item()) < 4 * deviation / math.sqrt(parameter.numel()), name
 
 
-def test_every_public_class_that_has_parameters_is_here() -> None:
+def test_every_public_class_with_reset_parameters_is_tested() -> None:
     with_reset = {name for name in agdt_layers.__all__ if hasattr(getattr(agdt_layers, name), "reset_parameters")}
     assert with_reset <= set(BUILD)
 
 
 @pytest.mark.parametrize("name", BUILD)
-def test_a_new_layer_is_drawn_as_documented(name: str) -> None:
+def test_new_layer_follows_the_documented_initialisation(name: str) -> None:
     layer = BUILD[name]()
     for parameter_name, parameter in layer.named_parameters():
         assert_drawn(parameter, expected_draw(layer, parameter_name), parameter_name)
 
 
 @pytest.mark.parametrize("name", BUILD)
-def test_a_reset_layer_is_drawn_anew_by_the_same_rule(name: str) -> None:
+def test_reset_parameters_follows_the_documented_initialisation(name: str) -> None:
     layer, fresh = BUILD[name](), BUILD[name]()
     with torch.no_grad():
         for tensor in (*layer.parameters(), *layer.buffers()):

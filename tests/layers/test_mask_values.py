@@ -1,4 +1,4 @@
-"""Calling a layer reads the values of its mask once and of nothing else: each read makes a GPU finish all its work."""
+"""Calling a layer reads the values of its mask once and no other values, as each read synchronises with the GPU."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ from helpers.strategies import end_padding
 
 
 class Reads(TorchDispatchMode):
-    """Notes every operation that gives Python the value of a tensor."""
+    """Records every operation that returns a tensor's value to Python."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,9 +43,7 @@ READING: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize(("make", "shape"), READING.values(), ids=READING)
-def test_a_call_reads_the_values_of_its_mask_once_and_no_others(
-    make: Callable[[], nn.Module], shape: tuple[int, ...]
-) -> None:
+def test_call_reads_mask_values_once_and_no_other_values(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
     module, x, mask = make(), torch.zeros(shape), end_padding([3, 2], 3)
     with Reads() as reads:
         module(x)

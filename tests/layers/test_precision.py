@@ -1,6 +1,6 @@
-"""Half precision and autocast against float64, with the allowed error derived from the rounding unit.
+"""Half precision and autocast against float64, with a tolerance derived from the unit roundoff.
 
-With u = eps / 2 the unit roundoff of a type, one rounded operation is off by a factor of at most 1 + u.
+With u = eps / 2, the unit roundoff of a dtype, one rounded operation has a relative error of at most u.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ HALVES = [torch.float16, torch.bfloat16]
 
 
 def in_float64(layer: torch.nn.Module) -> dict[str, Tensor]:
-    """The layer's weights as they are after rounding: what is left is the error of the arithmetic."""
+    """Return the layer's rounded weights in float64, so that only errors of the arithmetic remain."""
     return {name: value.double() for name, value in layer.state_dict().items()}
 
 
 def assert_rounded_once(result: Tensor, exact: Tensor) -> None:
-    """Off by u of its own size, the rounding of the result alone, and a percent more for the float32 before it.
+    """Check for a relative error of u, from rounding the result once, plus one percent for the float32 arithmetic.
 
-    Below its smallest normal number a type rounds absolutely, so sizes count from there.
+    Below the smallest normal number rounding errors are absolute, so magnitudes are clamped there.
     """
     kind = torch.finfo(result.dtype)
     size = exact.abs().clamp(min=kind.smallest_normal)
@@ -39,8 +39,8 @@ def assert_rounded_once(result: Tensor, exact: Tensor) -> None:
 
 
 def assert_float32(result: Tensor, exact: Tensor) -> None:
-    """Allowed: 4 eps of every element: three products, a sum, and four sigmoids of which each passes on a quarter of
-    its argument's error, each u: 8u = 4 eps.
+    """Check for a relative error of 4 eps per element. Three products, a sum and four sigmoids, each of which passes on
+    a quarter of its argument's error, have an error of u each: 8u = 4 eps.
     """
     assert result.dtype == torch.float32
     assert ((result.double() - exact).abs() <= 4 * torch.finfo(torch.float32).eps * exact.abs()).all()
@@ -71,8 +71,8 @@ def test_attention_in_float32_is_not_rounded_by_autocast(dtype: torch.dtype | No
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-def test_attention_under_autocast_takes_half_precision_features(dtype: torch.dtype) -> None:
-    """What a convolution under autocast hands to the layer: half precision features, float32 weights."""
+def test_attention_under_autocast_accepts_half_precision_features(dtype: torch.dtype) -> None:
+    """After a convolution under autocast, features are in half precision while the weights are in float32."""
     layer = AdaptiveGlobalAttention(8)
     x = random_tensor((2, 3, 8, 7, 5), 0, dtype)
     with torch.autocast(torch.get_default_device().type, dtype=dtype):
@@ -84,7 +84,7 @@ def test_attention_under_autocast_takes_half_precision_features(dtype: torch.dty
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("dtype", HALVES)
 def test_large_features_stay_finite(dtype: torch.dtype, autocast: bool) -> None:
-    """At 1e4 the correlation l1 l2^T is near 1e8, beyond float16's 65504: the statistics may not live in float16."""
+    """At 1e4 the correlation l1 l2^T is near 1e8, beyond float16's 65504, so statistics must not be in float16."""
     layer = AdaptiveGlobalAttention(64)
     x = 1e4 * random_tensor((2, 3, 64, 7, 5), 2, torch.float32).clamp(-3, 3)
     if not autocast:
@@ -113,9 +113,9 @@ def test_enhancer_stays_finite_in_float16() -> None:
 
 @pytest.mark.parametrize("dtype", HALVES)
 def test_dtformer_in_half_precision(dtype: torch.dtype) -> None:
-    """Allowed: 4 eps of the vector's largest entry. Each of the 2 * depth = 4 residual sums rounds the stream by u, and
-    adds a branch that is no larger than the stream and comes out of about two rounded operations in a row that do not
-    cancel: 4 * (1 + 1)u = 4 eps. Dot products are summed in float32 and count as one operation.
+    """The tolerance is 4 eps of the vector's largest entry. Each of the 2 * depth = 4 residual sums rounds by u
+    and adds a branch, no larger than the residual stream, with an error of about u: 4 * (1 + 1)u = 4 eps. Dot
+    products accumulate in float32 and count as one operation.
     """
     layer = DTFormer(32, depth=2, heads=4, mlp_channels=64).eval().to(dtype)
     x = random_tensor((2, 7, 32), 5, dtype)
@@ -127,6 +127,6 @@ def test_dtformer_in_half_precision(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("make", [CBAM, SqueezeExcitation])
-def test_cbam_and_se_keep_half_precision(make: Callable[[int], torch.nn.Module], dtype: torch.dtype) -> None:
+def test_cbam_and_se_preserve_half_precision(make: Callable[[int], torch.nn.Module], dtype: torch.dtype) -> None:
     x = random_tensor((2, 32, 3, 5), 0, dtype)
     assert make(32).to(dtype)(x).dtype == dtype

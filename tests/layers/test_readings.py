@@ -1,4 +1,4 @@
-"""Two readings of the paper that look different and give the same functions, as the docs say."""
+"""Pairs of readings of the paper that the documentation claims to be equivalent."""
 
 import torch
 from torch.nn.functional import conv1d, linear
@@ -7,7 +7,7 @@ from agdt_layers import AdaptiveChannelAttention, DifferentialTemporalEnhancer
 from helpers.agreement import randomised
 
 
-def test_a_literal_roll_exchanges_and_negates_the_alphas() -> None:
+def test_literal_roll_equals_exchanged_and_negated_alphas() -> None:
     layer = randomised(DifferentialTemporalEnhancer(3, step=2, boundary="wrap"), 5)
     x = torch.randn(2, 7, 3, dtype=torch.float64)
     expected = layer.gate(x)
@@ -20,7 +20,7 @@ def test_a_literal_roll_exchanges_and_negates_the_alphas() -> None:
     assert not torch.allclose(layer.gate(x), expected)
 
 
-def test_exchanging_rows_and_columns_is_undone_by_the_gates_weights() -> None:
+def test_gate_weights_can_undo_an_exchange_of_rows_and_columns() -> None:
     layer = randomised(AdaptiveChannelAttention(5), 5)
     assert layer.gate is not None
     x = torch.randn(4, 5, 3, 7, dtype=torch.float64)

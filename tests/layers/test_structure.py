@@ -1,4 +1,4 @@
-"""What attention may cost, counted and not timed. That no graph breaks is proved where it is compiled whole."""
+"""The cost of the layers, counted instead of timed: shapes, multiply-adds and memory for the backward pass."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from agdt_layers import AdaptiveGlobalAttention, DTFormer
 from helpers.strategies import random_tensor
 
-# Primes, all different: a shape says which axes it has.
+# Distinct primes, so that a shape identifies its axes.
 BATCH, FRAMES, CHANNELS, HEIGHT, WIDTH = 2, 3, 101, 13, 17
 CLIPS = (BATCH, FRAMES, CHANNELS, HEIGHT, WIDTH)
 FULL = BATCH * FRAMES * CHANNELS * HEIGHT * WIDTH
 
 
 class Shapes(TorchDispatchMode):
-    """The shape of every tensor that any operation gives."""
+    """Records the shape of every operation's output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,25 +35,25 @@ class Shapes(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("gate", [True, False])
-def test_no_correlation_matrix_is_made(gate: bool) -> None:
+def test_no_correlation_matrix_is_formed(gate: bool) -> None:
     layer, x = AdaptiveGlobalAttention(CHANNELS, gate=gate), random_tensor(CLIPS, 0, torch.float32)
     with Shapes() as shapes:
         layer(x.requires_grad_()).sum().backward()
     assert (BATCH * FRAMES, CHANNELS, HEIGHT, WIDTH) in shapes.seen
     squares = {shape for shape in shapes.seen if shape.count(CHANNELS) >= 2}
-    # Of the linear map l2, and nothing with a frame in front of it.
+    # Only the weight of the linear map l2, nothing per frame.
     assert squares == {(CHANNELS, CHANNELS)}
 
 
 def multiply_adds(layer: nn.Module, x: Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         layer(x)
-    # Without attention's own products, which torch counts on a CPU from 2.15 on.
+    # Without the products of scaled_dot_product_attention, which torch counts on a CPU only from 2.15 on.
     return sum(n for op, n in counter.get_flop_counts()["Global"].items() if "attention" not in str(op)) // 2
 
 
 @pytest.mark.parametrize("groups", [1, CHANNELS])
-def test_the_global_convolution_does_not_run_over_the_map(groups: int) -> None:
+def test_global_convolution_does_not_run_over_the_map(groups: int) -> None:
     small = random_tensor(CLIPS, 0, torch.float32)
     large = random_tensor((*CLIPS[:3], 4 * HEIGHT, 4 * WIDTH), 0, torch.float32)
     layer = AdaptiveGlobalAttention(CHANNELS, context_groups=groups)
@@ -67,7 +67,7 @@ def test_the_global_convolution_does_not_run_over_the_map(groups: int) -> None:
 
 
 @pytest.mark.parametrize("gate", [True, False])
-def test_of_full_size_the_input_alone_is_kept_for_the_backward_pass(gate: bool) -> None:
+def test_input_is_the_only_full_map_saved_for_backward(gate: bool) -> None:
     layer, x = AdaptiveGlobalAttention(CHANNELS, gate=gate), random_tensor(CLIPS, 0, torch.float32).requires_grad_()
     kept: dict[int, int] = {}
 
@@ -83,7 +83,7 @@ def test_of_full_size_the_input_alone_is_kept_for_the_backward_pass(gate: bool) 
     assert max(size for pointer, size in kept.items() if pointer != x.untyped_storage().data_ptr()) < FULL / 2
 
 
-def test_last_encoder_layer_runs_projection_and_mlp_for_the_class_token_alone() -> None:
+def test_last_encoder_layer_computes_only_the_class_token() -> None:
     settings = {"heads": 1, "mlp_channels": 8, "max_frames": 12, "differential": False}
     x = random_tensor((1, 12, 8), 0, torch.float32)
     one, two = (multiply_adds(DTFormer(8, depth=depth, **settings).eval(), x) for depth in (1, 2))

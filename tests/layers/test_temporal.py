@@ -1,4 +1,4 @@
-"""DifferentialTemporalEnhancer and DTFormer: equal to the literal equations, and bound by their laws."""
+"""DifferentialTemporalEnhancer and DTFormer agree with the literal equations and obey their laws."""
 
 import pytest
 import torch
@@ -29,8 +29,8 @@ def test_enhancer_starts_as_the_central_difference() -> None:
     assert layer.alpha_forward.item() == layer.alpha_backward.item() == 0.5
 
 
-def test_forward_is_the_later_frame() -> None:
-    """df[t] = x[t + 1] - x[t]: with alpha_b = 0 and an open gate the layer gives the next frame."""
+def test_forward_difference_uses_the_later_frame() -> None:
+    """df[t] = x[t + 1] - x[t]: with alpha_b = 0 and an open gate the layer outputs the next frame."""
     layer = DifferentialTemporalEnhancer(1).double()
     with torch.no_grad():
         layer.alpha_forward.fill_(1)
@@ -48,7 +48,7 @@ def test_identical_frames_pass_unchanged(case: SequenceCase) -> None:
 
 
 @given(sequence_cases())
-def test_an_added_constant_vector_is_added_to_the_output(case: SequenceCase) -> None:
+def test_adding_a_constant_vector_adds_it_to_the_output(case: SequenceCase) -> None:
     layer, x, mask = enhancer_of(case), case.sequences(), case.mask_tensor()
     constant = random_tensor((case.channels,), case.seed + 1)
     torch.testing.assert_close(layer(x + constant, mask=mask), layer(x, mask=mask) + constant, rtol=1e-12, atol=1e-12)
@@ -61,13 +61,13 @@ def test_wrapped_differences_commute_with_cyclic_shifts(case: SequenceCase, shif
 
 
 @pytest.mark.parametrize("boundary", ["zero", "wrap", "roll"])
-def test_enhancer_clips_do_not_see_each_other(boundary: str) -> None:
+def test_enhancer_clips_do_not_affect_each_other(boundary: str) -> None:
     layer = randomised(DifferentialTemporalEnhancer(2, boundary=boundary))
     assert_clips_are_independent(layer, random_tensor((3, 5, 2), 1))
 
 
 @given(sequence_cases(masked=True))
-def test_enhancer_padding_influences_nothing(case: SequenceCase) -> None:
+def test_enhancer_padding_does_not_affect_output_or_gradients(case: SequenceCase) -> None:
     layer, x, mask = enhancer_of(case), case.sequences(), case.mask_tensor()
     expected = layer(x, mask=mask)
     for poison in (float("nan"), float("inf")):
@@ -85,7 +85,7 @@ def test_enhancer_padding_influences_nothing(case: SequenceCase) -> None:
 
 @pytest.mark.parametrize("boundary", ["zero", "wrap", "roll"])
 @pytest.mark.parametrize("step", [1, 2])
-def test_enhancer_padded_clip_equals_the_clip_unpadded(step: int, boundary: str) -> None:
+def test_enhancer_padding_does_not_change_real_frames(step: int, boundary: str) -> None:
     layer = randomised(DifferentialTemporalEnhancer(3, step=step, boundary=boundary))
     x, lengths = random_tensor((3, 7, 3), 2), [7, 4, 1]
     enhanced = layer(x, mask=end_padding(lengths, 7))
@@ -126,7 +126,7 @@ def test_dtformer_output_and_gradients_agree_with_the_equations(
     assert_agrees(layer(x, mask=mask), literal, leaves)
 
 
-def test_dtformer_is_the_tformer_without_differences() -> None:
+def test_dtformer_equals_the_tformer_on_identical_frames() -> None:
     full, plain = encoder(), encoder(differential=False)
     plain.load_state_dict({k: v for k, v in full.state_dict().items() if not k.startswith("enhancer.")})
     still = random_tensor((2, 1, 6), 5).expand(2, 5, 6)
@@ -135,7 +135,7 @@ def test_dtformer_is_the_tformer_without_differences() -> None:
     assert not torch.allclose(full(moving), plain(moving))
 
 
-def test_dtformer_feels_the_order_of_the_frames() -> None:
+def test_dtformer_depends_on_frame_order_through_positions() -> None:
     layer = encoder(differential=False)
     x = random_tensor((2, 5, 6), 6)
     assert not torch.allclose(layer(x), layer(x.flip(1)))
@@ -144,7 +144,7 @@ def test_dtformer_feels_the_order_of_the_frames() -> None:
     torch.testing.assert_close(layer(x), layer(x.flip(1)), rtol=1e-12, atol=1e-12)
 
 
-def test_fewer_frames_take_the_first_positions() -> None:
+def test_shorter_clips_use_the_first_positions() -> None:
     layer = encoder()
     x = random_tensor((2, 3, 6), 7)
     expected = layer(x)
@@ -153,12 +153,12 @@ def test_fewer_frames_take_the_first_positions() -> None:
     assert torch.equal(layer(x), expected)
 
 
-def test_dtformer_clips_do_not_see_each_other() -> None:
+def test_dtformer_clips_do_not_affect_each_other() -> None:
     assert_clips_are_independent(encoder(), random_tensor((3, 4, 6), 8))
 
 
 @given(st.integers(1, 5), st.data())
-def test_dtformer_padding_influences_nothing(frames: int, data: st.DataObject) -> None:
+def test_dtformer_padding_does_not_affect_output_or_gradients(frames: int, data: st.DataObject) -> None:
     layer, x = encoder(), random_tensor((2, frames, 6), 9)
     mask = torch.tensor(data.draw(masks(2, frames)))
     expected = layer(x, mask=mask)
@@ -173,7 +173,7 @@ def test_dtformer_padding_influences_nothing(frames: int, data: st.DataObject) -
         assert all(other.isfinite().all() for other in others)
 
 
-def test_dtformer_padded_clip_equals_the_clip_unpadded() -> None:
+def test_dtformer_padding_does_not_change_the_output() -> None:
     layer = encoder()
     x, lengths = random_tensor((3, 5, 6), 10), [5, 3, 1]
     vectors = layer(x, mask=end_padding(lengths, 5))
@@ -185,20 +185,20 @@ def test_dtformer_gradcheck() -> None:
     assert torch.autograd.gradcheck(encoder(), random_tensor((2, 3, 6), 11).requires_grad_())
 
 
-def test_dropout_works_in_training_only() -> None:
+def test_dropout_acts_only_in_training_mode() -> None:
     layer = encoder(dropout=0.5)
     x = random_tensor((2, 5, 6), 12)
     assert torch.equal(layer(x), layer(x))
     assert not torch.equal(layer.train()(x), layer(x))
 
 
-def test_encoder_layers_do_not_start_alike() -> None:
+def test_encoder_layers_start_with_different_weights() -> None:
     state = DTFormer(6, depth=2, heads=3, mlp_channels=7).state_dict()
     assert not torch.equal(state["layers.0.mlp.0.weight"], state["layers.1.mlp.0.weight"])
 
 
 @given(st.integers(1, 3), st.integers(1, 5), st.data())
-def test_temporal_mean_averages_the_real_frames(batch: int, frames: int, data: st.DataObject) -> None:
+def test_temporal_mean_averages_unmasked_frames(batch: int, frames: int, data: st.DataObject) -> None:
     x = random_tensor((batch, frames, 6), 13)
     torch.testing.assert_close(TemporalMean()(x), x.mean(dim=1), rtol=1e-12, atol=1e-12)
     mask = torch.tensor(data.draw(masks(batch, frames)))
@@ -207,7 +207,7 @@ def test_temporal_mean_averages_the_real_frames(batch: int, frames: int, data: s
     torch.testing.assert_close(TemporalMean()(x, mask=mask), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_repr_says_what_it_is() -> None:
+def test_repr_shows_the_settings() -> None:
     assert "step=2" in repr(DifferentialTemporalEnhancer(6, step=2, boundary="wrap"))
     assert "wrap" in repr(DifferentialTemporalEnhancer(6, step=2, boundary="wrap"))
     text = repr(DTFormer(6, depth=2, heads=3, mlp_channels=7, max_frames=5))

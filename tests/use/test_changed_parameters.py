@@ -1,4 +1,4 @@
-"""Pruning, weight norms, adapters, quantisation, hooks and replaced parts act on every layer as on any module."""
+"""Pruning, weight norm, adapters, quantisation, hooks and replaced parts take effect in every layer."""
 
 import copy
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def parts(layer: nn.Module) -> list[nn.Module]:
 
 
 class Adapted(nn.Module):
-    """A low-rank adapter around a Linear: what it computes is not in the Linear's weight."""
+    """A low-rank adapter around a Linear, whose weight does not include it."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -63,13 +63,13 @@ def test_pruned_and_normalised_weights_take_effect_and_train(name: str, change: 
         change(module)
     layer.eval()
     for _ in range(2):
-        # The second step fails where a weight was read that the first step's backward pass has used up.
+        # The second step fails if a cached weight's graph was freed by the first backward pass.
         output, gradients = output_and_gradients(layer, x)
-    learnt = [
+    learned = [
         key for key in gradients if key.endswith(("weight_orig", "weight_v", "original0", "original1", "original"))
     ]
-    assert len(learnt) >= len(parts(layer)), sorted(gradients)
-    # The same numbers with plain weights, equal to the effective ones.
+    assert len(learned) >= len(parts(layer)), sorted(gradients)
+    # Plain layers with the effective weights give the same output.
     plain = randomised(SUBJECTS[name].build()).eval()
     for changed, module in zip(parts(layer), parts(plain), strict=True):
         with torch.no_grad():
@@ -78,10 +78,10 @@ def test_pruned_and_normalised_weights_take_effect_and_train(name: str, change: 
         if key in dict(plain.named_parameters()):
             assert torch.equal(plain.get_parameter(key), parameter), key
     torch.testing.assert_close(plain(x), output)
-    # Without gradients the weight is not stale either.
+    # Under no_grad, the effective weight is recomputed too.
     with torch.no_grad():
         for key, parameter in layer.named_parameters():
-            if key in learnt:
+            if key in learned:
                 parameter.add_(0.5)
         assert not torch.allclose(layer(x), output)
 
@@ -93,7 +93,7 @@ def test_pruned_and_normalised_weights_take_effect_and_train(name: str, change: 
         for name, place in (("AdaptiveGlobalAttention", "channel.fc"), ("DTFormer", "layers.1.query_key_value"))
     ],
 )
-def test_an_adapter_takes_part_and_learns(name: str, place: str) -> None:
+def test_adapter_affects_the_output_and_gets_gradients(name: str, place: str) -> None:
     layer, x = randomised(SUBJECTS[name].build()), random_tensor(SUBJECTS[name].sizes[0], 0)
     expected = copy.deepcopy(layer)
     parent, _, child = place.rpartition(".")
@@ -110,7 +110,7 @@ def test_an_adapter_takes_part_and_learns(name: str, place: str) -> None:
 @proves("dynamic quantisation", "AdaptiveGlobalAttention", "DTFormer", "AGDTNet")
 @torch.no_grad()
 @pytest.mark.filterwarnings("ignore")
-def test_quantised_linears_score_nearly_alike(subject: Subject) -> None:
+def test_dynamic_quantisation_changes_the_output_slightly(subject: Subject) -> None:
     torch.manual_seed(0)
     layer, x = subject.build().eval(), subject.inputs()[0]
     quantised = torch.ao.quantization.quantize_dynamic(layer, {nn.Linear})
@@ -120,10 +120,10 @@ def test_quantised_linears_score_nearly_alike(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_hooks_of_every_part_are_called(name: str) -> None:
+def test_hooks_on_every_part_are_called(name: str) -> None:
     layer, x = randomised(SUBJECTS[name].build()).eval(), random_tensor(SUBJECTS[name].sizes[0], 0)
     expected, called = layer(x), []
-    # A list of layers is walked over and not called.
+    # A ModuleList is iterated over, not called.
     places = [place for place, module in layer.named_modules() if place and not isinstance(module, nn.ModuleList)]
     for place in places:
         layer.get_submodule(place).register_forward_hook(lambda module, args, out, place=place: called.append(place))
@@ -132,7 +132,7 @@ def test_hooks_of_every_part_are_called(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_hook_can_change_the_output_of_every_part(name: str) -> None:
+def test_hook_on_any_part_can_change_the_output(name: str) -> None:
     def changed(x: Tensor) -> Tensor:
         return x * torch.linspace(1, 2, x.shape[-1])
 
@@ -150,7 +150,7 @@ def test_a_hook_can_change_the_output_of_every_part(name: str) -> None:
 
 
 class Halved(nn.Module):
-    """Stands in the place of a part: calls it and halves what it returns first."""
+    """Replaces a part: calls it and halves its first output."""
 
     def __init__(self, inside: nn.Module) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class Halved(nn.Module):
         "context.vertical",
     ],
 )
-def test_a_module_of_the_same_call_can_replace_every_part_of_attention(place: str) -> None:
+def test_any_part_of_attention_can_be_replaced(place: str) -> None:
     layer, x = randomised(AdaptiveGlobalAttention(5)), random_tensor((2, 3, 5, 7, 11), 0)
     expected = layer(x)
     parent, _, child = place.rpartition(".")

@@ -1,4 +1,4 @@
-"""Activation checkpointing: a part that the backward pass recomputes sees the clips of the forward pass."""
+"""Activation checkpointing: recomputation in the backward pass uses the clip axis of the forward pass."""
 
 import copy
 import gc
@@ -28,7 +28,7 @@ def clips(batch: int, num_frames: int, size: tuple[int, int] = (16, 24)) -> Tens
 
 
 class Recomputed(nn.Module):
-    """A user's wrapper of one argument."""
+    """Checkpoints a module of one argument, as a user would."""
 
     def __init__(self, inside: nn.Module, use_reentrant: bool) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Recomputed(nn.Module):
 
 
 class Stages(nn.Module):
-    """The host's first stages, each as it is or recomputed."""
+    """The host's first stages, each wrapped by ``wrap``."""
 
     def __init__(self, model: Host, wrap: Callable[[nn.Module], nn.Module]) -> None:
         super().__init__()
@@ -73,11 +73,13 @@ def assert_equal_gradients(got: dict[str, Tensor], expected: dict[str, Tensor]) 
 
 
 @pytest.mark.proves("FrameWise", "activation checkpointing")
-@pytest.mark.parametrize("told_at_insertion", [False, True])
+@pytest.mark.parametrize("at_insertion", [False, True])
 @MASKS
 @REENTRANT
-def test_inside_frame_wise(use_reentrant: bool, mask: Tensor | None, told_at_insertion: bool) -> None:
-    settings = {"num_frames": 3} if told_at_insertion else {}
+def test_gradients_with_checkpoints_inside_framewise(
+    use_reentrant: bool, mask: Tensor | None, at_insertion: bool
+) -> None:
+    settings = {"num_frames": 3} if at_insertion else {}
 
     def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
         model, x = encoder(**settings), clips(2, 3)
@@ -88,7 +90,7 @@ def test_inside_frame_wise(use_reentrant: bool, mask: Tensor | None, told_at_ins
 
 
 class Features:
-    """An output that FrameWise does not look into."""
+    """An output whose contents FrameWise does not unfold."""
 
     def __init__(self, maps: Tensor) -> None:
         self.maps = maps
@@ -118,7 +120,7 @@ class Returning(nn.Module):
 
 @REENTRANT
 @pytest.mark.parametrize(("make", "maps_of"), OUTPUTS.values(), ids=OUTPUTS)
-def test_gradients_are_right_whatever_the_model_returns(
+def test_gradients_do_not_depend_on_the_type_of_output(
     make: Callable[[Tensor], object], maps_of: Callable[[Any], Tensor], use_reentrant: bool
 ) -> None:
     def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
@@ -130,7 +132,7 @@ def test_gradients_are_right_whatever_the_model_returns(
 
 
 @REENTRANT
-def test_gradients_are_right_for_a_feature_that_only_a_hook_sees(use_reentrant: bool) -> None:
+def test_gradients_of_features_from_a_hook(use_reentrant: bool) -> None:
     def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
         model, x, seen = encoder(), clips(2, 3), []
         stages = Stages(model, wrap)
@@ -143,7 +145,7 @@ def test_gradients_are_right_for_a_feature_that_only_a_hook_sees(use_reentrant: 
 
 @pytest.mark.parametrize("outer", [False, True], ids=["outer saved tensors", "outer reentrant"])
 @REENTRANT
-def test_gradients_are_right_when_checkpoints_are_nested(use_reentrant: bool, outer: bool) -> None:
+def test_gradients_with_nested_checkpoints(use_reentrant: bool, outer: bool) -> None:
     def run(inner: Callable[[nn.Module], nn.Module], around: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
         model, images, x = encoder(), encoder(), clips(2, 3)
         loss = FrameWise(around(Stages(model, inner)))(x).square().mean()
@@ -154,7 +156,7 @@ def test_gradients_are_right_when_checkpoints_are_nested(use_reentrant: bool, ou
 
 
 @REENTRANT
-def test_one_model_of_clips_and_of_images_in_one_backward_pass(use_reentrant: bool) -> None:
+def test_one_model_used_for_clips_and_images_in_one_backward_pass(use_reentrant: bool) -> None:
     def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
         model, x = encoder(), clips(2, 3)
         stages = Stages(model, wrap)
@@ -165,14 +167,14 @@ def test_one_model_of_clips_and_of_images_in_one_backward_pass(use_reentrant: bo
 
 
 @pytest.mark.skipif(SHOWS_HOOKS, reason="newer torch")
-def test_older_torch_refuses_frame_wise_inside_hooks_on_saved_tensors() -> None:
-    with graph.save_on_cpu(), pytest.raises(RuntimeError, match="cannot combine the hooks on saved tensors"):
+def test_older_torch_refuses_framewise_inside_saved_tensor_hooks() -> None:
+    with graph.save_on_cpu(), pytest.raises(RuntimeError, match="cannot run clips inside other saved-tensor hooks"):
         FrameWise(encoder())(clips(2, 3))
     FrameWise(Stages(encoder(), lambda part: part))(clips(2, 3))
 
 
 @pytest.mark.skipif(not SHOWS_HOOKS, reason="older torch")
-def test_frame_wise_inside_a_checkpoint() -> None:
+def test_framewise_inside_a_checkpoint() -> None:
     def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
         model, x = encoder(), clips(2, 3)
         net = FrameWise(Stages(model, wrap))
@@ -186,7 +188,7 @@ def test_frame_wise_inside_a_checkpoint() -> None:
 
 
 @pytest.mark.skipif(not SHOWS_HOOKS, reason="older torch")
-def test_hooks_on_saved_tensors_around_a_call_take_effect() -> None:
+def test_outer_saved_tensor_hooks_take_effect() -> None:
     def run(around: AbstractContextManager[object]) -> dict[str, Tensor]:
         model, x = encoder(), clips(2, 3)
         with around:
@@ -203,7 +205,7 @@ def test_hooks_on_saved_tensors_around_a_call_take_effect() -> None:
     assert len(packed) > 3
 
 
-def test_a_saved_tensor_that_is_changed_in_place_is_detected() -> None:
+def test_in_place_change_of_a_saved_tensor_is_detected() -> None:
     model, x = nn.Sequential(nn.Conv2d(3, 5, 1), nn.Sigmoid()), clips(2, 3)
     out = FrameWise(model)(x)
     with torch.no_grad():
@@ -213,7 +215,7 @@ def test_a_saved_tensor_that_is_changed_in_place_is_detected() -> None:
 
 
 @REENTRANT
-def test_a_model_is_freed_after_its_backward_pass(use_reentrant: bool) -> None:
+def test_model_is_freed_after_its_backward_pass(use_reentrant: bool) -> None:
     net = FrameWise(Stages(encoder(), lambda part: Recomputed(part, use_reentrant)))
     net(clips(2, 3), mask=end_padding([3, 1], 3)).square().mean().backward()
     alive = weakref.ref(net.model)
@@ -223,7 +225,7 @@ def test_a_model_is_freed_after_its_backward_pass(use_reentrant: bool) -> None:
 
 
 @REENTRANT
-def test_calls_of_several_lengths_and_a_model_of_images_in_one_backward_pass(use_reentrant: bool) -> None:
+def test_clips_of_different_lengths_and_images_in_one_backward_pass(use_reentrant: bool) -> None:
     def run(wrap: Callable[[nn.Module], nn.Module]) -> dict[str, Tensor]:
         model, images, x = encoder(), encoder(), clips(2, 3)
         net, of_images = FrameWise(Stages(model, wrap)), Stages(images, wrap)
@@ -234,12 +236,12 @@ def test_calls_of_several_lengths_and_a_model_of_images_in_one_backward_pass(use
 
 
 @REENTRANT
-def test_an_axis_that_was_recalled_is_forgotten_with_its_backward_pass(use_reentrant: bool) -> None:
+def test_clip_axis_is_forgotten_after_the_backward_pass(use_reentrant: bool) -> None:
     model = encoder()
     stages = Stages(model, lambda part: Recomputed(part, use_reentrant))
     FrameWise(stages)(clips(2, 3)).square().mean().backward()
     model.zero_grad()
-    # The same model now, on six images: an axis of 2 x 3 frames would go unnoticed.
+    # Now the same model on six images, which a stale axis of 2 x 3 frames would also fit.
     got = gradients(stages(clips(2, 3).flatten(0, 1)).square().mean(), model)
     plain = encoder()
     expected = gradients(Stages(plain, lambda part: part)(clips(2, 3).flatten(0, 1)).square().mean(), plain)
@@ -253,14 +255,14 @@ PLACES = ("backbone", "backbone.layer3", "backbone.attention.layer2", "frame_vec
 @MASKS
 @REENTRANT
 @pytest.mark.parametrize("place", PLACES)
-def test_inside_a_network(place: str, use_reentrant: bool, mask: Tensor | None) -> None:
+def test_gradients_with_checkpoints_inside_agdtnet(place: str, use_reentrant: bool, mask: Tensor | None) -> None:
     torch.manual_seed(0)
     plain: AGDTNet = build_agdtnet(3, num_frames=3).eval()
     again = copy.deepcopy(plain)
     parent, _, child = place.rpartition(".")
     part = again.get_submodule(place)
     if mask is not None and place == "temporal.enhancer":
-        pytest.skip("the wrapper takes one argument, and this part is given the mask as a second")
+        pytest.skip("the wrapper accepts one argument, but this part also gets the mask")
     setattr(again.get_submodule(parent), child, Recomputed(part, use_reentrant))
     results = []
     for net in (plain, again):

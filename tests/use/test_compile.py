@@ -1,6 +1,6 @@
-"""torch.compile: one full graph for every B, T, H and W above 1, forward and backward.
+"""torch.compile: one full graph for all B, T, H and W above 1, forward and backward.
 
-Models with convolutions recompile once where B T crosses 16.
+Models with convolutions recompile once when B T crosses 16.
 """
 
 import torch
@@ -30,12 +30,12 @@ def assert_compiles_once(layer: nn.Module, inputs: list[Tensor], backend: str = 
         for name, gradient in gradients(out, leaves).items():
             scale = float(wanted[name].abs().max())
             torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5 * scale)
-        assert number == 0 or counter.frame_count == before, f"{tuple(x.shape)} was compiled again"
+        assert number == 0 or counter.frame_count == before, f"{tuple(x.shape)} caused a recompilation"
 
 
 @proves("torch.compile", *LAYERS)
 def test_one_graph_for_every_size(subject: Subject) -> None:
-    # For any model torch makes further graphs where an axis is 1 and, with convolutions, below 16 frames.
+    # For any model, torch compiles further graphs if an axis is 1 and, with convolutions, below 16 frames.
     first, *_ = subject.sizes
     sizes = [tuple(size + extra * (axis in subject.dynamic) for axis, size in enumerate(first)) for extra in (4, 5)]
     assert_compiles_once(subject.build(), [random_tensor(size, 0, torch.float32) for size in sizes])
@@ -43,7 +43,7 @@ def test_one_graph_for_every_size(subject: Subject) -> None:
 
 @proves("torch.compile", "AGDTNet")
 def test_network_reuses_one_graph_from_16_frames_on(subject: Subject) -> None:
-    # Below 16 frames (B T) torch chooses other convolutions and recompiles, whatever the model.
+    # Below 16 frames (B T), torch selects other convolutions and recompiles any model.
     sizes = ((2, 8, 3, 32, 48), (4, 5, 3, 32, 48), (5, 7, 3, 32, 48))
     assert_compiles_once(subject.build(), [random_tensor(size, 0, torch.float32) for size in sizes])
 
@@ -53,7 +53,7 @@ def test_generated_code_gives_the_same_numbers(subject: Subject) -> None:
     assert_compiles_once(subject.build(), subject.inputs()[:1], "inductor")
 
 
-def test_one_frame() -> None:
+def test_clip_of_one_frame_compiles() -> None:
     for layer, size in (
         (AdaptiveGlobalAttention(5), (2, 1, 5, 7, 11)),
         (DTFormer(5, depth=1, heads=1, mlp_channels=6, max_frames=4), (2, 1, 5)),
@@ -61,7 +61,7 @@ def test_one_frame() -> None:
         assert_compiles_once(layer, [random_tensor(size, 0, torch.float32)])
 
 
-def test_a_mask_stays_in_the_graph() -> None:
+def test_mask_does_not_break_the_graph() -> None:
     torch._dynamo.reset()
     layer = AdaptiveGlobalAttention(5)
     counter = CompileCounterWithBackend("eager")

@@ -1,4 +1,4 @@
-"""On the way to a user: saved as safetensors, run in half precision or under autocast, laid out channels last."""
+"""Deployment: safetensors files, half precision, autocast and the channels-last memory format."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from helpers.agreement import gradients
 from helpers.strategies import laid_out
 from helpers.subjects import Subject, proves
 
-# These suspend autocast.
+# Layers that disable autocast.
 FULL_PRECISION = (
     "AdaptiveGlobalAttention",
     "AdaptiveChannelAttention",
@@ -22,7 +22,7 @@ MAPS = ("AdaptiveGlobalAttention", "AdaptiveChannelAttention", "GlobalConvolutio
 
 @proves("safetensors")
 @torch.no_grad()
-def test_a_safetensors_file_gives_the_layer_back(subject: Subject, tmp_path: Path) -> None:
+def test_safetensors_round_trip(subject: Subject, tmp_path: Path) -> None:
     saved, loaded = subject.build(), subject.build()
     for parameter in loaded.parameters():
         parameter.fill_(float("nan"))
@@ -33,7 +33,7 @@ def test_a_safetensors_file_gives_the_layer_back(subject: Subject, tmp_path: Pat
 
 
 @proves("autocast")
-def test_autocast_trains(subject: Subject) -> None:
+def test_gradients_under_autocast(subject: Subject) -> None:
     layer = subject.build()
     x = subject.inputs()[0]
     leaves = {"x": x.requires_grad_(), **{n: p for n, p in layer.named_parameters() if p.requires_grad}}
@@ -46,7 +46,7 @@ def test_autocast_trains(subject: Subject) -> None:
         assert torch.equal(out, expected)
         assert all(torch.equal(found[name], wanted[name]) for name in found)
         return
-    # Eight bits per number; the rounding errors of many layers add up, so all of them are compared at once.
+    # bfloat16 has 8 bits of precision and errors of many layers add up, so gradients are compared as one vector.
     assert (out - expected).norm() < 0.02 * expected.norm()
     error, size = (
         torch.cat([part[name].flatten() for name in found])
@@ -58,7 +58,7 @@ def test_autocast_trains(subject: Subject) -> None:
 @proves("half precision")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.no_grad()
-def test_the_whole_layer_in_half_precision(subject: Subject, dtype: torch.dtype) -> None:
+def test_half_precision_layer_stays_near_float32(subject: Subject, dtype: torch.dtype) -> None:
     layer = subject.build()
     x = subject.inputs()[0]
     expected = layer(x)
@@ -69,12 +69,12 @@ def test_the_whole_layer_in_half_precision(subject: Subject, dtype: torch.dtype)
 
 @proves("channels_last", *MAPS)
 @torch.no_grad()
-def test_channels_last_stays(subject: Subject) -> None:
+def test_channels_last_format_is_preserved(subject: Subject) -> None:
     layer = subject.build().to(memory_format=torch.channels_last)
     for values in subject.inputs():
         x = laid_out(values, "channels_last")
         out = layer(x)
-        # Of (B, T, C, H, W) the format is that of every frame.
+        # For (B, T, C, H, W), the format applies to each frame.
         frames = out.flatten(0, -4)
         assert frames.is_contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(out, layer(values))
@@ -82,7 +82,7 @@ def test_channels_last_stays(subject: Subject) -> None:
 
 @proves("channels_last", "AGDTNet", "FrameWise")
 @torch.no_grad()
-def test_a_channels_last_network_gives_the_same(subject: Subject) -> None:
+def test_channels_last_network_gives_the_same_output(subject: Subject) -> None:
     layer = subject.build()
     x = subject.inputs()[0]
     expected = layer(x)

@@ -1,4 +1,4 @@
-"""Two processes with half of the clips each have the gradients of one process with all of them."""
+"""DDP: two processes with half of the clips each compute the gradients of one process with all clips."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ PROCESSES = 2
 
 
 def layer_and_clips(name: str) -> tuple[nn.Module, Tensor]:
-    """The same in every process; batch norm in eval mode, because half a batch has other statistics."""
+    """Return the same in every process, in eval mode, because half a batch has other batch-norm statistics."""
     torch.manual_seed(0)
     layer, size = SUBJECTS[name].build(), SUBJECTS[name].sizes[0]
     return layer.double().eval(), random_tensor((4, *size[1:]), 0)
@@ -36,14 +36,14 @@ def work(rank: int, names: tuple[str, ...], folder: str) -> None:
 
 @pytest.fixture(scope="module")
 def shares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every process's gradients of every layer; the processes are started once."""
+    """Save every process's gradients of every layer, starting the processes once."""
     folder = tmp_path_factory.mktemp("shares")
     torch.multiprocessing.spawn(work, (tuple(SUBJECTS), str(folder)), nprocs=PROCESSES)
     return folder
 
 
 @proves("DDP")
-def test_half_the_clips_each_give_the_gradients_of_all(
+def test_two_processes_have_the_gradients_of_one(
     subject: Subject, shares: Path, request: pytest.FixtureRequest
 ) -> None:
     name = request.node.callspec.id

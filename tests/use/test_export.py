@@ -1,4 +1,4 @@
-"""torch.export: one program for every number of clips, of frames, and every size of map."""
+"""torch.export: one program for every number of clips and frames and every map size."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def exported(layer: nn.Module, x: torch.Tensor, dynamic: tuple[int, ...], **keyw
 @proves("torch.export", "AdaptiveGlobalAttention", "AdaptiveChannelAttention", "GlobalConvolutionalAttention",
         "DifferentialTemporalEnhancer", "DTFormer", "AGDTNet")  # fmt: skip
 @torch.no_grad()
-def test_the_program_is_right_at_sizes_that_were_not_traced(subject: Subject) -> None:
+def test_exported_program_is_valid_for_other_sizes(subject: Subject) -> None:
     layer = subject.build()
     traced, *others = subject.inputs()
     program = exported(layer, traced, subject.dynamic)
@@ -28,17 +28,17 @@ def test_the_program_is_right_at_sizes_that_were_not_traced(subject: Subject) ->
 
 
 @torch.no_grad()
-def test_folded_frames() -> None:
+def test_folded_frames_export() -> None:
     layer = AdaptiveGlobalAttention(5, num_frames=3)
     program = exported(layer, random_tensor((6, 5, 7, 11), 0, torch.float32), (0, 2, 3))
-    # One clip alone needs (1, T, C, H, W): of N // T the tracer notes that it is not 1, of B it does not.
+    # The tracer adds the guard N // T != 1, so a single clip must be passed as (1, T, C, H, W).
     for clips in (3, 4):
         x = random_tensor((3 * clips, 5, 4, 2), clips, torch.float32)
         torch.testing.assert_close(program(x), layer(x))
 
 
 @torch.no_grad()
-def test_a_mask_is_an_input_too() -> None:
+def test_exported_program_takes_a_mask() -> None:
     layer = AdaptiveGlobalAttention(5)
     x = random_tensor((2, 3, 5, 7, 11), 0, torch.float32)
     program = exported(layer, x, (0, 1, 3, 4), mask=end_padding([3, 2], 3))
@@ -47,9 +47,9 @@ def test_a_mask_is_an_input_too() -> None:
 
 
 @torch.no_grad()
-def test_the_program_refuses_what_the_layer_refuses() -> None:
+def test_exported_program_raises_for_wrong_channels() -> None:
     layer = AdaptiveGlobalAttention(5)
     program = exported(layer, random_tensor((2, 3, 5, 7, 11), 0, torch.float32), (0, 1, 3, 4))
-    # The sentence of torch 2.6, or that of later versions.
+    # The messages of torch 2.6 and of later versions.
     with pytest.raises((RuntimeError, AssertionError), match=r"shape\[2\] to be equal to 5|x\.size\(\)\[2\] == 5"):
         program(torch.zeros(2, 3, 6, 7, 11))

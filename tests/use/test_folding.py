@@ -1,4 +1,4 @@
-"""Batch norms folded into convolutions: equal results, names that stay, and a reason for each norm that is left."""
+"""fold_batch_norms: equal results, unchanged names, and a reason for each norm that is kept."""
 
 import copy
 from collections import OrderedDict
@@ -24,9 +24,11 @@ from helpers.agreement import randomised
 from helpers.hosts import IMAGES, Block, host
 from helpers.strategies import end_padding, random_tensor
 
+NOT_TRACED = "is not called, or is called inside a module that is not traced"
+
 
 def trained(model: nn.Module) -> nn.Module:
-    """The model in eval mode, with batch norms that are far from the identity."""
+    """Return the model in eval mode, with batch norms far from the identity."""
     torch.manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
@@ -53,19 +55,17 @@ def assert_same_outputs(model: nn.Module, folded: nn.Module, *inputs: Tensor) ->
 
 
 @pytest.mark.parametrize(("attention", "norms_of_attention"), [("aga", 0), ("cbam", 2), ("se", 0), ("none", 0)])
-def test_folded_net_gives_the_same_scores(attention: str, norms_of_attention: int) -> None:
+def test_folded_network_gives_the_same_scores(attention: str, norms_of_attention: int) -> None:
     net, clips = trained_net(attention=attention), random_tensor((2, 4, 3, 48, 64), 0)
     result = fold_batch_norms(net)
     assert type(result.model) is AGDTNet
     assert_same_outputs(net, result.model, clips)
     assert_same_outputs(net, result.model, clips, end_padding([4, 2], 4))
     assert len(result.folded) == 20
-    assert (
-        list(result.left.values()) == ["is not called, or only inside a module that is not traced"] * norms_of_attention
-    )
+    assert list(result.left.values()) == [NOT_TRACED] * norms_of_attention
 
 
-def test_the_model_is_not_changed_and_the_copy_is_in_eval_mode() -> None:
+def test_folding_changes_only_the_copy_which_is_in_eval_mode() -> None:
     net = trained_net().train()
     before = copy.deepcopy(net.state_dict())
     folded = fold_batch_norms(net).model
@@ -79,7 +79,7 @@ def test_the_model_is_not_changed_and_the_copy_is_in_eval_mode() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.no_grad()
-def test_folding_costs_a_rounding_error(dtype: torch.dtype) -> None:
+def test_folding_changes_results_only_by_rounding(dtype: torch.dtype) -> None:
     backbone, x = trained(ResNet18().to(dtype)), images(2, 3, 64, 64).to(dtype)
     result = fold_batch_norms(backbone)
     expected = backbone(x)
@@ -88,7 +88,7 @@ def test_folding_costs_a_rounding_error(dtype: torch.dtype) -> None:
     assert error < 16 * torch.finfo(dtype).eps
 
 
-def test_names_and_memory_format_of_convolutions_stay() -> None:
+def test_folding_preserves_names_and_memory_format() -> None:
     backbone = trained(ResNet18()).to(memory_format=torch.channels_last)
     folded = fold_batch_norms(backbone).model
     assert [name for name, _ in folded.named_modules()] == [name for name, _ in backbone.named_modules()]
@@ -122,14 +122,14 @@ def test_attention_in_a_folded_net_is_captured_under_its_name() -> None:
     torch.testing.assert_close(maps[0][name].spatial, maps[1][name].spatial, rtol=1e-8, atol=1e-8)
 
 
-def test_a_stream_of_a_folded_net_gives_the_same_scores() -> None:
+def test_stream_of_a_folded_network_gives_the_same_scores() -> None:
     net, clip = trained_net(causal=True), random_tensor((1, 6, 3, 48, 64), 0)
     expected = AGDTStream(net, num_frames=4).push(clip)
     found = AGDTStream(fold_batch_norms(net).model, num_frames=4).push(clip)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_the_model_inside_framewise_is_folded() -> None:
+def test_model_inside_framewise_is_folded() -> None:
     model = host()
     insert_attention(model, ["sequential", "own"], example_input=IMAGES)
     net = FrameWise(randomised(model)).eval()
@@ -137,17 +137,17 @@ def test_the_model_inside_framewise_is_folded() -> None:
     assert_same_outputs(net, result.model, random_tensor((2, 3, 3, 16, 24), 0))
     assert result.left == {
         "model.twice.norm": "model.twice.conv is used more than once",
-        "model.unused.norm": "is not called, or only inside a module that is not traced",
+        "model.unused.norm": NOT_TRACED,
     }
     assert str(result).splitlines() == [
         "7 of 9 batch norms folded",
         "left model.twice.norm: model.twice.conv is used more than once",
-        "left model.unused.norm: is not called, or only inside a module that is not traced",
+        f"left model.unused.norm: {NOT_TRACED}",
     ]
 
 
 class Base(nn.Module):
-    """A convolution and a norm; subclasses do something unusual with them."""
+    """A convolution and a norm. Subclasses use them in unusual ways."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -275,7 +275,7 @@ class OwnNorm(Base):
 
 
 class ActivatesFirst(nn.BatchNorm2d):
-    """Children as timm's, another order."""
+    """Has the children of timm's norm but applies them first."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -301,12 +301,12 @@ class CallsPartOfHookedModule(nn.Module):
         return self.block(x) + self.block.norm(self.conv(x))
 
 
-CHANGED = "has hooks, is parametrised or is not as torch.nn defines it"
+CHANGED = "has hooks or parametrisations, or is not an unmodified torch.nn layer"
 LEFT = [
-    (UsesOutputTwice, "the output of conv is used elsewhere too"),
-    (ReturnsOutput, "the output of conv is used elsewhere too"),
-    (KeepsOutput, "the output of conv is used elsewhere too"),
-    (KeepsOutputInList, "the output of conv is used elsewhere too"),
+    (UsesOutputTwice, "the output of conv is also used elsewhere"),
+    (ReturnsOutput, "the output of conv is also used elsewhere"),
+    (KeepsOutput, "the output of conv is also used elsewhere"),
+    (KeepsOutputInList, "the output of conv is also used elsewhere"),
     (ChangesOutputInPlace, "does not follow a convolution"),
     (ActivatesInBetween, "does not follow a convolution"),
     (ReadsWeight, "conv is used more than once"),
@@ -323,7 +323,7 @@ LEFT = [
 
 
 @pytest.mark.parametrize(("make", "reason"), LEFT, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_norm_that_cannot_be_folded_is_left_with_the_reason(make: type[nn.Module], reason: str) -> None:
+def test_norm_that_cannot_be_folded_is_kept_with_a_reason(make: type[nn.Module], reason: str) -> None:
     model, x = trained(make().double()), images()
     result = fold_batch_norms(model)
     assert list(result.left.values()) == [reason]
@@ -347,7 +347,7 @@ def computing(module: nn.Module) -> None:
 
 
 class Tagged(nn.Parameter):
-    """A parameter of another class, as quantisation and sharding make them."""
+    """A parameter of a subclass, as created by quantisation and sharding."""
 
 
 def tagged(module: nn.Module) -> None:
@@ -366,7 +366,7 @@ CHANGES = [
 @pytest.mark.parametrize("name", ["conv", "norm"])
 @pytest.mark.parametrize("change", CHANGES)
 @torch.no_grad()
-def test_a_changed_convolution_or_norm_is_left(name: str, change: Callable[[nn.Module], object]) -> None:
+def test_modified_convolution_or_norm_is_not_folded(name: str, change: Callable[[nn.Module], object]) -> None:
     model, x = trained(Base().double()), images()
     change(getattr(model, name))
     result = fold_batch_norms(model)
@@ -375,7 +375,7 @@ def test_a_changed_convolution_or_norm_is_left(name: str, change: Callable[[nn.M
 
 
 @pytest.mark.parametrize("place", ["0.conv", "0.norm"])
-def test_attention_after_a_convolution_or_a_norm_is_not_folded_over(place: str) -> None:
+def test_norm_with_attention_beside_it_is_not_folded(place: str) -> None:
     model, x = trained(nn.Sequential(Block(3, 5), Block(5, 7)).double()), images()
     with pytest.warns(UserWarning, match="is lost"):
         insert_attention(model, [place], example_input=x)
@@ -385,26 +385,26 @@ def test_attention_after_a_convolution_or_a_norm_is_not_folded_over(place: str) 
     assert_same_outputs(model, result.model, x)
 
 
-def test_a_users_hook_is_not_run_on_a_trace() -> None:
+def test_tracing_does_not_run_user_hooks() -> None:
     model, seen = trained(nn.Sequential(Block(3, 5), Block(5, 7)).double()), []
     model[0].register_forward_hook(lambda module, args, output: seen.append(output))
     result = fold_batch_norms(model)
     assert not seen
-    assert result.left == {"0.norm": "is not called, or only inside a module that is not traced"}
+    assert result.left == {"0.norm": NOT_TRACED}
     assert_same_outputs(model, result.model, images())
 
 
 class LooksAtStem(AGDTNet):
-    """Uses the output of the backbone's first convolution too."""
+    """Also uses the output of the backbone's first convolution."""
 
     def forward(self, clips: Tensor, mask: Tensor | None = None) -> Tensor:
         return super().forward(clips, mask) + self.backbone.conv1(clips[:, 0]).mean()
 
 
-def test_a_subclass_that_uses_the_backbone_in_another_way_is_refused() -> None:
+def test_subclass_that_uses_the_backbone_differently_raises() -> None:
     net = build_agdtnet(5, num_frames=2)
     net.__class__ = LooksAtStem
-    with pytest.raises(ValueError, match=r"cannot trace LooksAtStem by torch\.fx: LooksAtStem cannot be traced"):
+    with pytest.raises(ValueError, match=r"cannot trace LooksAtStem with torch\.fx: LooksAtStem cannot be traced"):
         fold_batch_norms(net)
 
 
@@ -433,17 +433,17 @@ class OptionalArguments(Base):
 
 
 @pytest.mark.parametrize("make", [Base, ListOfItsOwn, ByKeyword, OptionalArguments, SecondName, SharedWeight])
-def test_a_norm_is_folded_however_it_is_called(make: type[nn.Module]) -> None:
+def test_norm_is_folded_for_every_way_of_calling_it(make: type[nn.Module]) -> None:
     model = trained(make().double())
     result = fold_batch_norms(model)
     assert (result.folded, result.left) == (("norm",), {})
     assert_same_outputs(model, result.model, images())
 
 
-def test_a_forward_pass_set_on_the_instance_is_the_one_that_counts() -> None:
+def test_forward_set_on_the_instance_is_traced() -> None:
     model = trained(Base().double())
     model.forward = lambda x: x
-    assert fold_batch_norms(model).left == {"norm": "is not called, or only inside a module that is not traced"}
+    assert fold_batch_norms(model).left == {"norm": NOT_TRACED}
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,7 @@ def test_every_kind_of_convolution_and_batch_norm_is_folded(
 
 
 class BatchNormAct2d(nn.BatchNorm2d):
-    """What timm's computes."""
+    """Computes the same as timm's."""
 
     __module__ = "timm.layers.norm_act"
 
@@ -478,7 +478,7 @@ class BatchNormAct2d(nn.BatchNorm2d):
         return self.act(self.drop(super().forward(x)))
 
 
-def test_a_norm_with_an_activation_keeps_the_activation_and_its_keys() -> None:
+def test_timm_norm_with_activation_keeps_the_activation_and_its_keys() -> None:
     model = trained(nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 5, 1), bn=BatchNormAct2d(5))).double())
     result = fold_batch_norms(model)
     assert result.folded == ("bn",)
@@ -494,18 +494,18 @@ class ByValue(nn.Module):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (ByValue(), "ByValue by torch.fx: symbolically traced variables cannot be used as inputs to control flow"),
-        (CBAM(4), "CBAM by torch.fx: CBAM is one node in a graph of torch.fx and cannot be traced alone"),
-        (nn.Sequential(build_agdtnet()), "Sequential by torch.fx: AGDTNet cannot be traced by torch.fx"),
+        (ByValue(), "ByValue with torch.fx: symbolically traced variables cannot be used as inputs to control flow"),
+        (CBAM(4), "CBAM with torch.fx: CBAM is a single node in torch.fx graphs and cannot be traced alone"),
+        (nn.Sequential(build_agdtnet()), "Sequential with torch.fx: AGDTNet cannot be traced by torch.fx"),
     ],
 )
-def test_a_model_that_cannot_be_traced_is_refused_in_one_line(model: nn.Module, reason: str) -> None:
+def test_untraceable_model_raises_a_one_line_error(model: nn.Module, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^fold_batch_norms cannot trace {reason}") as caught:
         fold_batch_norms(model)
     assert "\n" not in str(caught.value)
 
 
-def test_a_traced_model_keeps_no_trace_of_the_tracing() -> None:
+def test_tracing_sets_no_attributes_on_the_model() -> None:
     model = trained(KeepsOutput().double())
     result = fold_batch_norms(model)
     assert not hasattr(model, "kept")

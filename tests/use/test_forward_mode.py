@@ -1,4 +1,4 @@
-"""Forward-mode derivatives: jvp returns the product of the gradient with the direction."""
+"""Forward-mode derivatives agree with reverse mode and with finite differences."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from helpers.subjects import LAYERS, Subject, proves
 
 
 @proves("jvp", *LAYERS)
-def test_a_directional_derivative_is_the_gradients_product(subject: Subject) -> None:
+def test_jvp_equals_gradient_times_direction(subject: Subject) -> None:
     layer = randomised(subject.build())
     x, direction = (random_tensor(subject.sizes[0], seed) for seed in (0, 1))
     output, forward = jvp(layer, (x,), (direction,))
@@ -26,7 +26,7 @@ def test_a_directional_derivative_is_the_gradients_product(subject: Subject) -> 
         torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, forward)
 
 
-def test_jacobians_and_hessians_by_either_mode() -> None:
+def test_forward_and_reverse_mode_agree() -> None:
     layer, x = randomised(AdaptiveGlobalAttention(3)), random_tensor((1, 2, 3, 2, 2), 0)
     torch.testing.assert_close(jacfwd(layer)(x), jacrev(layer)(x))
 
@@ -37,7 +37,7 @@ def test_jacobians_and_hessians_by_either_mode() -> None:
 
 
 @pytest.mark.parametrize("name", ["channel.fc.weight", "spatial.conv.weight", "context.bias"])
-def test_derivatives_by_a_parameter(name: str) -> None:
+def test_jvp_with_respect_to_a_parameter(name: str) -> None:
     layer, x = randomised(AdaptiveGlobalAttention(3)), random_tensor((1, 2, 3, 2, 2), 0)
     weight = layer.get_parameter(name).detach()
 

@@ -1,4 +1,4 @@
-"""torch.func: vmap, grad and their compositions see the layers as the functions that they are."""
+"""torch.func: vmap, grad, jacrev and their compositions work on the layers."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,14 +17,14 @@ from helpers.subjects import LAYERS, Subject, proves
 
 @proves("vmap and grad", *LAYERS)
 @pytest.mark.parametrize("axis", [0, 1])
-def test_vmap_is_a_loop(subject: Subject, axis: int) -> None:
+def test_vmap_equals_a_loop(subject: Subject, axis: int) -> None:
     layer = randomised(subject.build())
     x = random_tensor((4, *subject.sizes[0]), 0).movedim(0, axis)
     torch.testing.assert_close(vmap(layer, in_dims=axis)(x), torch.stack([layer(part) for part in x.unbind(axis)]))
 
 
 @proves("vmap and grad", *LAYERS)
-def test_grad_and_gradients_of_every_sample(subject: Subject) -> None:
+def test_grad_and_per_sample_gradients(subject: Subject) -> None:
     layer = randomised(subject.build())
     x = random_tensor((4, *subject.sizes[0]), 0)
 
@@ -36,7 +36,7 @@ def test_grad_and_gradients_of_every_sample(subject: Subject) -> None:
     torch.testing.assert_close(vmap(grad(energy))(x), expected)
 
 
-def test_gradients_of_the_parameters_for_every_clip() -> None:
+def test_per_clip_gradients_of_the_parameters() -> None:
     layer = randomised(AdaptiveGlobalAttention(5))
     clips = random_tensor((4, 2, 5, 7, 3), 1)
     parameters = dict(layer.named_parameters())
@@ -53,7 +53,7 @@ def test_gradients_of_the_parameters_for_every_clip() -> None:
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
 @pytest.mark.parametrize("mapped", ["spatial.conv.weight", "context.bias", "channel.fc.weight", None])
-def test_many_layers_on_one_clip(mapped: str | None, mode: Callable[[], AbstractContextManager[None]]) -> None:
+def test_vmap_over_stacked_parameters(mapped: str | None, mode: Callable[[], AbstractContextManager[None]]) -> None:
     layers = [randomised(AdaptiveGlobalAttention(5), seed) for seed in range(3)]
     parameters, _ = stack_module_state(layers)  # type: ignore[arg-type]
     clip = random_tensor((1, 2, 5, 7, 3), 1)

@@ -1,4 +1,4 @@
-"""ONNX: the file gives in another runtime what the layer gives in torch, also at sizes that were not traced."""
+"""ONNX: ONNX Runtime reproduces the layer's output, also at sizes other than the traced one."""
 
 import warnings
 from pathlib import Path
@@ -18,7 +18,7 @@ OVER_TIME = ("DifferentialTemporalEnhancer", "DTFormer", "AGDTNet", "FrameWise")
 
 def written(layer: nn.Module, x: Tensor, dynamic: tuple[int, ...], path: Path) -> onnxruntime.InferenceSession:
     with warnings.catch_warnings():
-        # The exporter's own use of torch; nothing that a layer does.
+        # The warnings come from the exporter, not from the layers.
         warnings.simplefilter("ignore")
         sizes = (dict.fromkeys(dynamic, Dim.AUTO),)
         torch.onnx.export(layer, (x,), path, dynamo=True, dynamic_shapes=sizes, verbose=False)
@@ -33,21 +33,21 @@ def run(session: onnxruntime.InferenceSession, x: Tensor) -> Tensor:
 
 @proves("ONNX")
 @torch.no_grad()
-def test_the_file_is_right_at_sizes_that_were_not_traced(
+def test_exported_file_is_valid_for_other_sizes(
     subject: Subject, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if request.node.callspec.id in OVER_TIME and not hasattr(torch.compiler, "is_exporting"):
-        pytest.skip("the exporter of torch before 2.7 does not leave frames open")
+        pytest.skip("the exporter cannot keep the number of frames dynamic before torch 2.7")
     layer = subject.build()
     traced, *others = subject.inputs()
     session = written(layer, traced, subject.dynamic, tmp_path / "layer.onnx")
     for x in (traced, *others):
-        # Two runtimes sum in different orders: float32 keeps about six digits of a net this deep.
+        # The runtimes sum in different orders, which leaves about six digits in a float32 network this deep.
         torch.testing.assert_close(run(session, x), layer(x), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_folded_frames(tmp_path: Path) -> None:
+def test_folded_frames_export(tmp_path: Path) -> None:
     layer = AdaptiveGlobalAttention(5, num_frames=3)
     session = written(layer, random_tensor((6, 5, 7, 11), 0, torch.float32), (0, 2, 3), tmp_path / "layer.onnx")
     for clips in (1, 4):

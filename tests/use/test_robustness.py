@@ -1,4 +1,4 @@
-"""Empty batches, full backward hooks and very large numbers in every layer and in the network."""
+"""Empty batches, full backward hooks and very large values, for every layer and the network."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ BUILD = {name: (subject.build, subject.sizes[0]) for name, subject in SUBJECTS.i
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", BUILD)
-def test_an_empty_batch_gives_every_parameter_a_zero_gradient(name: str, training: bool) -> None:
+def test_empty_batch_gives_every_parameter_a_zero_gradient(name: str, training: bool) -> None:
     build, size = BUILD[name]
     layer = build().train(training)
     statistics = {key: value.clone() for key, value in layer.named_buffers()}
@@ -43,7 +43,7 @@ def test_an_empty_batch_gives_every_parameter_a_zero_gradient(name: str, trainin
         assert torch.equal(value, statistics[key]) or key.endswith("num_batches_tracked"), key
 
 
-def test_an_empty_batch_through_attention_in_a_model_of_ones_own() -> None:
+def test_empty_batch_through_inserted_attention() -> None:
     model = host()
     insert_attention(model, ["sequential", "own"], example_input=torch.zeros(2, 3, 16, 24))
     net = FrameWise(nn.Sequential(model.sequential, model.own))
@@ -52,7 +52,7 @@ def test_an_empty_batch_through_attention_in_a_model_of_ones_own() -> None:
 
 
 @pytest.mark.parametrize("name", BUILD)
-def test_a_full_backward_hook_on_every_module_changes_nothing(name: str) -> None:
+def test_full_backward_hooks_on_every_module_change_nothing(name: str) -> None:
     build, size = BUILD[name]
     x = random_tensor(size, 0, torch.float32)
     layer = build()
@@ -68,7 +68,7 @@ def test_a_full_backward_hook_on_every_module_changes_nothing(name: str) -> None
 
 
 @pytest.mark.parametrize("size", [1e10, 1e17])
-def test_attention_is_exact_for_very_large_maps(size: float) -> None:
+def test_attention_is_exact_for_very_large_values(size: float) -> None:
     layer = randomised(AdaptiveGlobalAttention(8)).float()
     x = (random_tensor((2, 3, 8, 5, 7), 0, torch.float32) * size).requires_grad_()
     out = layer(x)

@@ -1,4 +1,4 @@
-"""FSDP2: parameters cut over processes, whole modules and single Linears; losses and gradients of one process."""
+"""FSDP2: with parameters sharded by module or by Linear, gradients equal those of one process."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from helpers.subjects import SUBJECTS, Subject, proves
 
 fsdp = pytest.importorskip("torch.distributed.fsdp")
 if not hasattr(torch.cpu.Stream, "record_event"):
-    pytest.skip("fully_shard of torch before 2.7 needs an accelerator", allow_module_level=True)
+    pytest.skip("fully_shard needs an accelerator before torch 2.7", allow_module_level=True)
 
 PROCESSES = 2
 NAMES = ("AdaptiveGlobalAttention", "DifferentialTemporalEnhancer", "DTFormer", "AGDTNet", "FrameWise")
@@ -56,7 +56,7 @@ def shares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @proves("FSDP2", *NAMES)
 @pytest.mark.parametrize("cut", CUTS)
-def test_shards_have_the_gradients_of_the_whole(
+def test_sharded_gradients_equal_those_of_one_process(
     subject: Subject, cut: str, shares: Path, request: pytest.FixtureRequest
 ) -> None:
     name = next(name for name in NAMES if SUBJECTS[name] is subject)

@@ -1,4 +1,4 @@
-"""torch.fx, torch.jit and the older ONNX exporter: right for every size, or one sentence."""
+"""torch.fx, torch.jit and the older ONNX exporter: valid for every size, or a one-line error."""
 
 import re
 
@@ -45,7 +45,7 @@ def test_temporal_mean_is_one_node() -> None:
 
 
 @pytest.mark.proves("FrameWise", "fx of a part")
-def test_frame_wise_passes_clip_length_and_mask_to_a_traced_model() -> None:
+def test_framewise_passes_num_frames_and_mask_to_a_traced_model() -> None:
     model = nn.Sequential(host().sequential, host().own)
     insert_attention(model, ["0", "1"], example_input=torch.zeros(2, 3, 16, 24))
     net, traced = FrameWise(model), FrameWise(fx.symbolic_trace(model))
@@ -59,7 +59,7 @@ def test_frame_wise_passes_clip_length_and_mask_to_a_traced_model() -> None:
 @pytest.mark.parametrize(
     ("model", "advice"),
     [
-        (lambda: build_agdtnet(num_frames=4), "AGDTNet cannot be traced by torch.fx. Trace a part"),
+        (lambda: build_agdtnet(num_frames=4), "AGDTNet cannot be traced by torch.fx. Trace the backbone"),
         (lambda: FrameWise(ResNet18()), "FrameWise cannot be traced by torch.fx. Trace the model inside"),
     ],
 )
@@ -70,7 +70,7 @@ def test_tracing_a_model_that_folds_clips_raises(model, advice: str) -> None:
 
 @proves("jit.trace")
 @pytest.mark.filterwarnings("ignore")
-def test_a_jit_trace_holds_for_every_size(subject: Subject) -> None:
+def test_jit_trace_is_valid_for_every_size(subject: Subject) -> None:
     layer, inputs = subject.build().eval(), subject.inputs()
     with torch.no_grad():
         traced = torch.jit.trace(layer, (inputs[0],), check_trace=False)
@@ -80,16 +80,16 @@ def test_a_jit_trace_holds_for_every_size(subject: Subject) -> None:
 
 @proves("jit.script (refused)")
 @pytest.mark.filterwarnings("ignore")
-def test_scripts_are_refused_in_one_sentence(subject: Subject) -> None:
+def test_jit_script_raises_a_one_line_error(subject: Subject) -> None:
     layer = subject.build()
-    sentence = f"^{type(layer).__name__} cannot be compiled by torch.jit.script. Use torch.export.$"
+    sentence = f"^{type(layer).__name__} does not support torch.jit.script. Use torch.export.$"
     with pytest.raises(TypeError, match=sentence):
         torch.jit.script(layer)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.proves("AGDTNet", "ONNX (dynamo=False)")
-def test_the_older_exporter_keeps_t_and_frees_the_rest(tmp_path) -> None:
+def test_older_onnx_exporter_fixes_only_the_number_of_frames(tmp_path) -> None:
     net: AGDTNet = build_agdtnet(3, num_frames=4).eval()
     clips, file = random_tensor((2, 4, 3, 64, 64), 0, torch.float32), str(tmp_path / "net.onnx")
     axes = {"clips": {0: "batch", 1: "frames", 3: "height", 4: "width"}}

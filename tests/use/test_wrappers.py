@@ -1,4 +1,4 @@
-"""Whatever wraps or replaces a part of a net leaves its scores as they are."""
+"""Wrapping, copying or converting a network or a part of it does not change its output."""
 
 import copy
 import pickle
@@ -48,7 +48,7 @@ def network() -> AGDTNet:
 
 
 def foreign() -> AGDTNet:
-    """A net on an image backbone, with attention inserted."""
+    """Return a network with a custom backbone and inserted attention."""
     backbone = nn.Sequential(host().sequential, host().own)
     insert_attention(backbone, ["0", "1"], example_input=CLIPS[0])
     return build_agdtnet(5, num_frames=4, backbone=backbone, temporal="mean").eval()
@@ -71,26 +71,26 @@ PLACES = ["backbone", "backbone.layer2", "backbone.attention.layer2", "frame_vec
     [pytest.param(wrap, id=way, marks=pytest.mark.proves("AGDTNet", way)) for way, wrap in WRAPPERS.items()],
 )
 @torch.no_grad()
-def test_a_wrapped_part_gives_the_same_scores(
+def test_wrapping_a_part_does_not_change_the_scores(
     wrap: Callable[[nn.Module], nn.Module], name: str, mask: Tensor | None
 ) -> None:
     net = network()
     torch._dynamo.reset()
     if wrap is fx.symbolic_trace and name in ("backbone.attention.layer2", "frame_vectors"):
-        with pytest.raises(TypeError, match=r"cannot be traced alone\. Trace the model that holds it\."):
+        with pytest.raises(TypeError, match=r"cannot be traced alone\. Trace the model that contains it\."):
             replaced(net, name, wrap)
         return
     wrapped = replaced(net, name, wrap)
-    # Compiled code sums in another order, which one depends on torch's version.
+    # Compiled code sums in another order, which depends on the version of torch.
     close = {"rtol": 1e-6, "atol": 3e-6}
     torch.testing.assert_close(wrapped(CLIPS, mask=mask), net(CLIPS, mask=mask), **close)
-    # T is that of the call, not of the trace.
+    # The wrapped part uses T of the call, not of the trace.
     torch.testing.assert_close(wrapped(CLIPS[:, :3]), net(CLIPS[:, :3]), **close)
 
 
 @pytest.mark.parametrize("way", WRAPPERS)
 @torch.no_grad()
-def test_a_wrapped_backbone_of_ones_own_gives_the_same_scores(way: str) -> None:
+def test_wrapping_a_custom_backbone_does_not_change_the_scores(way: str) -> None:
     net = foreign()
     torch._dynamo.reset()
     wrapped = replaced(net, "backbone", WRAPPERS[way])
@@ -99,7 +99,7 @@ def test_a_wrapped_backbone_of_ones_own_gives_the_same_scores(way: str) -> None:
 
 
 @torch.no_grad()
-def test_attention_makes_a_difference_here() -> None:
+def test_attention_and_clip_length_affect_the_scores() -> None:
     net = network()
     without = replaced(net, "backbone.attention", lambda _: nn.ModuleDict())
     assert (without(CLIPS) - net(CLIPS)).norm() > 0.01 * net(CLIPS).norm()
@@ -107,7 +107,7 @@ def test_attention_makes_a_difference_here() -> None:
 
 
 @torch.no_grad()
-def test_hooks_on_every_part_are_called() -> None:
+def test_hooks_on_all_parts_are_called() -> None:
     net, seen = network(), []
     names = ["backbone", "backbone.attention.layer2", "frame_vectors", "temporal", "temporal.enhancer", "classifier"]
     for name in names:
@@ -117,7 +117,7 @@ def test_hooks_on_every_part_are_called() -> None:
 
 
 @proves("EMA")
-def test_an_averaged_copy_starts_with_the_same_outputs_and_follows(subject: Subject) -> None:
+def test_averaged_model_starts_equal_and_follows_the_parameters(subject: Subject) -> None:
     layer, x = subject.build().eval(), subject.inputs()[0]
     average = AveragedModel(layer, multi_avg_fn=get_ema_multi_avg_fn(0.5))
     average.update_parameters(layer)
@@ -132,7 +132,7 @@ def test_an_averaged_copy_starts_with_the_same_outputs_and_follows(subject: Subj
 
 
 @proves("deepcopy")
-def test_a_deep_copy_is_equal_and_shares_nothing(subject: Subject) -> None:
+def test_deepcopy_is_equal_and_shares_no_parameters(subject: Subject) -> None:
     layer, x = subject.build().eval(), subject.inputs()[0]
     twin = copy.deepcopy(layer)
     expected = layer(x)
@@ -145,20 +145,20 @@ def test_a_deep_copy_is_equal_and_shares_nothing(subject: Subject) -> None:
 
 
 @proves("pickle")
-def test_a_pickled_copy_is_equal(subject: Subject) -> None:
+def test_pickled_copy_is_equal(subject: Subject) -> None:
     layer, x = subject.build().eval(), subject.inputs()[0]
     assert torch.equal(pickle.loads(pickle.dumps(layer))(x), layer(x))
 
 
 @proves("meta device")
-def test_shapes_are_known_without_values(subject: Subject) -> None:
+def test_output_shapes_on_the_meta_device(subject: Subject) -> None:
     layer, x = subject.build().eval(), subject.inputs()[0]
     assert layer.to("meta")(x.to("meta")).shape == subject.build().eval()(x).shape
 
 
 @proves("SyncBatchNorm", "AGDTNet", "FrameWise")
 @torch.no_grad()
-def test_synchronised_batch_norm_keeps_the_outputs(subject: Subject) -> None:
+def test_sync_batch_norm_conversion_does_not_change_the_output(subject: Subject) -> None:
     layer, x = subject.build().eval(), subject.inputs()[0]
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(layer))
     assert any(isinstance(module, nn.SyncBatchNorm) for module in converted.modules())
@@ -166,7 +166,7 @@ def test_synchronised_batch_norm_keeps_the_outputs(subject: Subject) -> None:
 
 
 @pytest.mark.proves("FrameWise", "DataParallel")
-def test_data_parallel_goes_around_frame_wise_and_not_inside() -> None:
+def test_data_parallel_works_outside_framewise_and_raises_inside() -> None:
     encoder = FrameWise(foreign().backbone)
     assert torch.equal(nn.DataParallel(encoder)(CLIPS), encoder(CLIPS))
     with pytest.raises(ValueError, match=r"Wrap the other way round: nn.DataParallel\(FrameWise\(\.\.\.\)\)"):
