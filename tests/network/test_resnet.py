@@ -1,4 +1,4 @@
-"""ResNet18: torchvision's state-dict keys and shapes, and the function that they stand for."""
+"""ResNet18 has torchvision's state-dict keys and shapes, and computes the published architecture."""
 
 import copy
 
@@ -12,7 +12,7 @@ from helpers.strategies import random_tensor
 
 
 def ecosystem_shapes() -> dict[str, tuple[int, ...]]:
-    """The keys of PyTorch's ResNet18 files, written out from the architecture, without the classifier fc."""
+    """Return the keys and shapes of torchvision's ResNet18 without the classifier, derived from the architecture."""
     shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)}
 
     def norm(name: str, channels: int) -> None:
@@ -59,18 +59,18 @@ def test_features_and_gradients_agree_with_the_architecture() -> None:
         ({"num_frames": 3, "mask": torch.ones(3, 2, dtype=torch.bool)}, r"expects mask \(B, T\) = \(2, 3\)"),
     ],
 )
-def test_clip_settings_are_checked_without_attention_too(settings: dict[str, object], message: str) -> None:
+def test_clip_settings_are_checked_without_attention(settings: dict[str, object], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         ResNet18()(torch.zeros(6, 3, 32, 32), **settings)
 
 
-def test_the_output_is_a_32nd_of_the_image_with_512_channels() -> None:
+def test_output_has_512_channels_and_a_32nd_of_the_image_size() -> None:
     network = ResNet18(device="meta")
     assert network(torch.empty(1, 3, 112, 112, device="meta")).shape == (1, 512, 4, 4)
     assert sum(p.numel() for p in network.parameters()) == 11_176_512
 
 
-def test_training_updates_the_running_statistics_only_in_training() -> None:
+def test_running_statistics_change_only_in_training_mode() -> None:
     network = settled()
     before = copy.deepcopy(network.state_dict())
     images = random_tensor((2, 3, 32, 32), 2)

@@ -1,4 +1,4 @@
-"""Reading weights files: damaged and other files are refused in one sentence, and nothing in a file is executed."""
+"""Reading weights files: damaged and other files raise a one-line error, and nothing in a file is executed."""
 
 import argparse
 import gzip
@@ -88,7 +88,7 @@ def test_plain_data_beside_the_tensors_is_ignored(name: str, beside, tmp_path: P
 
 
 class Bomb:
-    """Leaves a trace when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -98,7 +98,7 @@ class Bomb:
 
 
 class HiddenBomb(Bomb):
-    """A bomb inside an object that is replaced while reading."""
+    """A bomb inside an object that the reader replaces."""
 
     def __reduce__(self):
         return (argparse.Namespace, (), {"bomb": Bomb(self.trace)})
@@ -106,7 +106,7 @@ class HiddenBomb(Bomb):
 
 @pytest.mark.parametrize("name", FORMATS[:2])
 @pytest.mark.parametrize("kind", [Bomb, HiddenBomb])
-def test_code_in_a_file_is_refused_and_never_executed(name: str, kind, tmp_path: Path) -> None:
+def test_code_in_a_file_raises_and_is_not_executed(name: str, kind, tmp_path: Path) -> None:
     message = refusal(save({"state_dict": STATE, "note": kind(tmp_path / "executed")}, tmp_path / name))
     assert message.startswith("holds more than tensors (getattr), or is damaged; nothing in it was executed.")
     (tmp_path / "plain.pt").write_bytes(pickle.dumps({"state_dict": 3, "note": kind(tmp_path / "executed")}))
@@ -115,13 +115,13 @@ def test_code_in_a_file_is_refused_and_never_executed(name: str, kind, tmp_path:
 
 
 @pytest.mark.parametrize("name", FORMATS[:2])
-def test_pickled_module_is_refused_by_its_class(name: str, tmp_path: Path) -> None:
+def test_pickled_module_raises_and_the_message_names_its_class(name: str, tmp_path: Path) -> None:
     message = refusal(save(nn.Linear(2, 3), tmp_path / name))
     assert "holds more than tensors (torch.nn.modules.linear.Linear)" in message
-    assert "save the tensors alone where it was made: torch.save(model.state_dict(), ...)" in message
+    assert "save only the tensors where it was created: torch.save(model.state_dict(), ...)" in message
 
 
-def test_torchscript_program_is_refused_by_name(tmp_path: Path) -> None:
+def test_torchscript_program_raises(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
         archive.writestr("script/data.pkl", b"")
         archive.writestr("script/constants.pkl", b"")
@@ -130,11 +130,11 @@ def test_torchscript_program_is_refused_by_name(tmp_path: Path) -> None:
         assert "holds more than tensors (TorchScript)" in refusal(tmp_path / "script.pt")
 
 
-UNREADABLE = "is damaged, or no weights file; nothing in it was executed. Copy or download it again"
+UNREADABLE = "is damaged, or not a weights file; nothing in it was executed. Copy or download it again"
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", UNREADABLE),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 46830571\n", "is a Git-LFS pointer"),
@@ -149,20 +149,20 @@ UNREADABLE = "is damaged, or no weights file; nothing in it was executed. Copy o
         (b"PK\x03\x04 and no archive", UNREADABLE),
     ],
 )
-def test_other_file_is_refused_with_what_it_is(content: bytes, said: str, tmp_path: Path) -> None:
+def test_other_kinds_of_file_raise_and_the_message_names_them(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
-    assert refusal(path).startswith(said)
+    assert refusal(path).startswith(message)
 
 
-def test_tar_archive_is_refused_as_one(tmp_path: Path) -> None:
+def test_tar_archive_raises(tmp_path: Path) -> None:
     save(STATE, tmp_path / "inside.pth")
     with tarfile.open(tmp_path / "weights.pth.tar", "w") as archive:
         archive.add(tmp_path / "inside.pth", "inside.pth")
-    assert refusal(tmp_path / "weights.pth.tar") == "is an archive. Unpack it and give the weights file inside."
+    assert refusal(tmp_path / "weights.pth.tar") == "is an archive. Unpack it and pass the weights file inside."
 
 
-def test_unsupported_pickle_protocol_is_refused(tmp_path: Path) -> None:
+def test_unsupported_pickle_protocol_raises(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "weights.pt", pickle_protocol=4)
     assert refusal(tmp_path / "weights.pt").startswith(UNREADABLE)
 
@@ -179,7 +179,7 @@ def flips(content: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_truncated_file_is_refused(name: str, tmp_path: Path) -> None:
+def test_truncated_file_raises(name: str, tmp_path: Path) -> None:
     path = save(STATE, tmp_path / name)
     for content in truncations(path.read_bytes()):
         path.write_bytes(content)
@@ -187,13 +187,13 @@ def test_truncated_file_is_refused(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_flipped_byte_is_refused_or_harmless(name: str, tmp_path: Path) -> None:
+def test_flipped_byte_raises_or_is_harmless(name: str, tmp_path: Path) -> None:
     path = save(STATE, tmp_path / name)
     messages = []
     for content in flips(path.read_bytes()):
         path.write_bytes(content)
         try:
-            # The other formats have no checksums: in them, a number or a key may have changed.
+            # The other formats have no checksums, so a value or a key may have changed.
             assert loads_equal(path) or name != "zip.pt", content
         except ValueError as error:
             messages.append(str(error))
@@ -201,7 +201,7 @@ def test_flipped_byte_is_refused_or_harmless(name: str, tmp_path: Path) -> None:
     assert all(message.startswith(str(path)) and "\n" not in message for message in messages)
 
 
-def test_flipped_byte_of_a_tensor_is_refused(tmp_path: Path) -> None:
+def test_flipped_byte_of_a_tensor_raises(tmp_path: Path) -> None:
     path = save(STATE, tmp_path / "zip.pt")
     content = path.read_bytes()
     place = content.index(STATE["bias"].numpy().tobytes())
@@ -209,16 +209,16 @@ def test_flipped_byte_of_a_tensor_is_refused(tmp_path: Path) -> None:
     assert refusal(path).startswith(UNREADABLE)
 
 
-def test_tensor_that_is_marked_as_a_folder_is_refused(tmp_path: Path) -> None:
+def test_tensor_record_marked_as_a_folder_raises(tmp_path: Path) -> None:
     path = save(STATE, tmp_path / "zip.pt")
     content = bytearray(path.read_bytes())
-    # torch.load skips such a record and returns memory that was never written.
+    # torch.load skips such a record and returns uninitialised memory.
     content[content.rindex(b"zip/data/0") - 8] = 0x10
     path.write_bytes(content)
     assert refusal(path).startswith(UNREADABLE)
 
 
-def test_file_that_was_saved_without_checksums_loads(tmp_path: Path) -> None:
+def test_file_saved_without_checksums_loads(tmp_path: Path) -> None:
     torch.serialization.set_crc32_options(False)
     try:
         path = save(STATE, tmp_path / "zip.pt")
@@ -227,7 +227,7 @@ def test_file_that_was_saved_without_checksums_loads(tmp_path: Path) -> None:
     assert loads_equal(path)
 
 
-def test_file_that_was_zipped_again_loads(tmp_path: Path) -> None:
+def test_recompressed_file_loads(tmp_path: Path) -> None:
     path = save(STATE, tmp_path / "zip.pt")
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "again.pt", "w", zipfile.ZIP_DEFLATED) as again:
         again.mkdir("zip")
@@ -237,21 +237,21 @@ def test_file_that_was_zipped_again_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["absent.pt", "", "a" * 5000, "a\0b"])
-def test_path_of_no_file_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"^No weights file at .{1,200}: expected the path of a file"):
+def test_path_without_a_file_raises(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^No weights file at .{1,200}: expected a path to a file"):
         load_weights(nn.Linear(2, 3), f"{tmp_path}/{name}")
 
 
-def test_link_is_refused() -> None:
-    with pytest.raises(FileNotFoundError, match=r"^No weights file at https://.*, no folder and no link\.$"):
+def test_url_raises() -> None:
+    with pytest.raises(FileNotFoundError, match=r"^No weights file at https://.*, not a folder or URL\.$"):
         load_weights(nn.Linear(2, 3), "https://example.org/weights.pt")
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "said"),
+    ("checkpoint", "message"),
     [
         ({"conv1.weight": 3}, "a dict of 'conv1.weight': int"),
-        ({"weight": np.zeros((3, 2))}, "a dict of 'weight': _NoTensor"),
+        ({"weight": np.zeros((3, 2))}, "a dict of 'weight': _NotATensor"),
         ({"state_dict": [1, 2]}, "a dict of 'state_dict': list"),
         ({}, "a dict"),
         ({0: torch.zeros(3)}, "a dict of 0: Tensor"),
@@ -259,24 +259,24 @@ def test_link_is_refused() -> None:
         ({"generator": STATE, "critic": STATE}, "a dict of 'generator': dict, 'critic': dict"),
     ],
 )
-def test_file_without_a_single_state_dict_is_refused_with_what_it_holds(checkpoint, said: str, tmp_path: Path) -> None:
+def test_file_without_a_single_state_dict_raises(checkpoint, message: str, tmp_path: Path) -> None:
     path = save(checkpoint, tmp_path / "weights.pt")
-    assert refusal(path) == f"holds no single state dict: expected tensors by name, got {said}."
+    assert refusal(path) == f"holds no single state dict: expected tensors by name, got {message}."
 
 
 @pytest.mark.parametrize("keys", [("model",), ("state_dict", "model"), ("net", "other", "model")])
 @pytest.mark.parametrize("from_file", [False, True])
-def test_dict_that_contains_itself_is_refused(keys: tuple[str, ...], from_file: bool, tmp_path: Path) -> None:
+def test_dict_that_contains_itself_raises(keys: tuple[str, ...], from_file: bool, tmp_path: Path) -> None:
     inner = outermost = {}
     for key in keys[:-1]:
         inner[key] = {}
         inner = inner[key]
     inner.update({"weight": torch.ones(3, 2), keys[-1]: outermost})
-    with pytest.raises(ValueError, match=r"holds a dict that contains itself\. Give the state dict alone\.$"):
+    with pytest.raises(ValueError, match=r"holds a dict that contains itself\. Pass only the state dict\.$"):
         load_weights(nn.Linear(2, 3), save(outermost, tmp_path / "zip.pt") if from_file else outermost)
 
 
-def test_missing_safetensors_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_safetensors_package_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(STATE, tmp_path / "weights.safetensors")
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     with pytest.raises(ImportError, match=r"needs safetensors: pip install safetensors\.$"):

@@ -1,4 +1,4 @@
-"""Keys of a file match keys of a model, whatever wraps either of them."""
+"""Keys of a file match keys of a model, ignoring what wrappers add to either."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,7 +81,7 @@ WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
 @pytest.mark.usefixtures("process_group")
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 @pytest.mark.parametrize("saved_as", WRAPPERS.values(), ids=WRAPPERS)
-def test_every_wrapped_model_loads_from_every_other(wrap, saved_as) -> None:
+def test_every_wrapper_loads_from_every_other(wrap, saved_as) -> None:
     trained, fresh = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
     with torch.no_grad():
         trained.weight.uniform_()
@@ -110,7 +110,7 @@ def test_wrapped_backbone_loads(backbone_state: State) -> None:
 
 
 @pytest.mark.parametrize("given", [{"weight", "module.weight"}, {"_orig_mod.weight", "module.weight"}])
-def test_two_keys_of_a_file_for_one_tensor_are_refused(given: set[str]) -> None:
+def test_two_keys_for_one_tensor_raise(given: set[str]) -> None:
     net = nn.Linear(2, 2)
     state = {key: torch.ones(2, 2) for key in sorted(given)}
     with pytest.raises(ValueError, match=r"^the state dict has '.*' and '.*', which differ only .*\. Remove one\.$"):
@@ -120,23 +120,23 @@ def test_two_keys_of_a_file_for_one_tensor_are_refused(given: set[str]) -> None:
     assert torch.equal(net.weight, torch.ones(2, 2))
 
 
-def test_model_whose_keys_differ_only_in_a_wrappers_part_is_refused() -> None:
+def test_model_whose_keys_differ_only_in_wrapper_prefixes_raises() -> None:
     net = nn.ModuleDict({"a": nn.Linear(2, 2), "module": nn.ModuleDict({"a": nn.Linear(2, 2)})})
     with pytest.raises(ValueError, match=r"^the model has 'a\.weight' and 'module\.a\.weight'"):
         load_weights(net, {"module.a.weight": torch.ones(2, 2)})
 
 
-def test_training_module_with_two_models_that_fit_is_refused() -> None:
+def test_training_module_with_two_fitting_models_raises() -> None:
     net = nn.Linear(2, 2)
     both = {"net.weight": torch.ones(2, 2), "model.weight": torch.zeros(2, 2), "loss.weight": torch.ones(7)}
-    with pytest.raises(ValueError, match=r"fits as 'model\.' and as 'net\.'\. Remove all keys but those of one\."):
+    with pytest.raises(ValueError, match=r"fits with prefix 'model\.' and with 'net\.'\. Keep the keys of only one\."):
         load_weights(net, both)
     report = load_weights(net, {key: value for key, value in both.items() if not key.startswith("model")})
     assert torch.equal(net.weight, both["net.weight"])
     assert report.unused == ("loss.weight",)
 
 
-def test_most_fitting_part_of_a_file_is_loaded() -> None:
+def test_best_matching_part_of_a_file_is_loaded() -> None:
     net = nn.Sequential(nn.Linear(2, 2))
     state = {"0.weight": torch.zeros(2, 2), "model.0.weight": torch.ones(2, 2), "model.0.bias": torch.ones(2)}
     report = load_weights(net, state)
@@ -144,7 +144,7 @@ def test_most_fitting_part_of_a_file_is_loaded() -> None:
     assert report.unused == ("0.weight",)
 
 
-def test_target_that_fits_more_keys_is_loaded() -> None:
+def test_target_with_more_matching_keys_is_loaded() -> None:
     net = nn.Module()
     net.backbone = nn.ModuleDict({"body": nn.Linear(2, 2), "classifier": nn.Linear(2, 3)})
     net.classifier = nn.Linear(2, 3)
@@ -155,6 +155,6 @@ def test_target_that_fits_more_keys_is_loaded() -> None:
     assert torch.equal(net.backbone["classifier"].weight, state["classifier.weight"])
 
 
-def test_source_that_matches_nothing_is_refused() -> None:
+def test_source_without_matching_keys_raises() -> None:
     with pytest.raises(ValueError, match=r"no key of this model.*backbone\.conv1\.weight.*encoder\.weight"):
         load_weights(small_net(), {"encoder.weight": torch.zeros(3)})

@@ -1,4 +1,4 @@
-"""Weights from files and state dicts into models: safe to read, loaded completely or not at all, with a report."""
+"""Load weights from files and state dicts: safe to read, all or none, with a report."""
 
 from agdt_layers.weights.loading import WeightsReport, load_weights
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Where checkpoints keep the state dict, beside the optimiser's state and the epoch. The first one found is taken.
+# Where checkpoints keep the state dict, beside the optimiser's state and the epoch. The first match is used.
 _USUAL_NAMES = ("state_dict", "model", "model_state_dict", "net", "network", "module", "weights", "params")
-# Plain data that training scripts save beside the tensors. It is replaced by _NoTensor.
+# Plain data that training scripts save beside the tensors. It is replaced by _NotATensor.
 _PLAIN_DATA: dict[str, tuple[str, ...]] = {
     "argparse": ("Namespace",),
     "types": ("SimpleNamespace",),
@@ -26,21 +26,21 @@ _PLAIN_DATA: dict[str, tuple[str, ...]] = {
     "pathlib": ("PosixPath", "WindowsPath"),
     "pathlib._local": ("PosixPath", "WindowsPath"),
 }
-# How files begin that are often taken for weights, and what to do.
+# The first bytes of files that are often mistaken for weights, and what to do.
 _OTHER_FILES = {
     rb"\s*version https://git-lfs": "is a Git-LFS pointer, not weights. Run: git lfs pull",
     rb"\s*<(!doctype|html|head|\?xml)": "is a web page, not weights. Open it in a browser to see what it says, and "
     "download the weights themselves.",
-    rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|.{257}ustar": "is an archive. Unpack it and give the weights file inside.",
+    rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|.{257}ustar": "is an archive. Unpack it and pass the weights file inside.",
 }
-# torch.serialization.safe_globals acts on the whole process.
+# torch.serialization.safe_globals affects the whole process.
 _replacing = threading.Lock()
 
 
-class _NoTensor:
-    """Takes any arguments and does nothing with them."""
+class _NotATensor:
+    """Accepts any arguments and ignores them."""
 
-    def __new__(cls, *args: Any) -> _NoTensor:
+    def __new__(cls, *args: Any) -> _NotATensor:
         return super().__new__(cls)
 
     def __init__(self, *args: Any) -> None: ...
@@ -49,19 +49,17 @@ class _NoTensor:
 
 
 def read_weights(source: str | PathLike[str]) -> object:
-    """Return what a file by ``torch.save`` or safetensors holds, on the CPU. The name of the file does not matter.
+    """Return the contents of a file by ``torch.save`` or safetensors, on the CPU, whatever the file's name.
 
     ``torch.save`` writes a checksum for each tensor, which is verified. Its format before torch 1.6 and safetensors
-    have none: there, damage is found only where it breaks the structure of the file.
+    have none, so damage is found only if it breaks the structure of the file.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another or a damaged file, or one with objects that could only be executed.
+        ValueError: a damaged file, another kind of file, or objects that cannot be read without executing code.
     """
     if not os.path.isfile(source):
-        raise FileNotFoundError(
-            f"No weights file at {source!s:.200}: expected the path of a file, no folder and no link."
-        )
+        raise FileNotFoundError(f"No weights file at {source!s:.200}: expected a path to a file, not a folder or URL.")
     with open(source, "rb") as file:
         head = file.read(512)
     for pattern, what in _OTHER_FILES.items():
@@ -77,16 +75,16 @@ def read_weights(source: str | PathLike[str]) -> object:
     cause = (
         f"holds more than tensors ({found[1] or found[2]}), or is damaged"
         if found
-        else "is damaged, or no weights file"
+        else "is damaged, or not a weights file"
     )
     raise ValueError(
-        f"{source} {cause}; nothing in it was executed. Copy or download it again, or save the tensors alone where it "
-        "was made: torch.save(model.state_dict(), ...)."
+        f"{source} {cause}; nothing in it was executed. Copy or download it again, or save only the tensors where it "
+        "was created: torch.save(model.state_dict(), ...)."
     )
 
 
 def _read_pickled(source: str | PathLike[str]) -> object:
-    replaced: list[Any] = [(_NoTensor, f"{module}.{name}") for module, names in _PLAIN_DATA.items() for name in names]
+    replaced: list[Any] = [(_NotATensor, f"{module}.{name}") for module, names in _PLAIN_DATA.items() for name in names]
     with open(source, "rb") as file, _replacing, torch.serialization.safe_globals(replaced):
         return torch.load(file, map_location="cpu", weights_only=True)
 
@@ -104,23 +102,23 @@ def _verify_checksums(source: str | PathLike[str]) -> None:
     with zipfile.ZipFile(source) as archive:
         for record in archive.infolist():
             if record.external_attr & 0x10 and record.file_size:
-                raise zipfile.BadZipFile  # torch.load takes it for a folder and gives memory that was never written
-            if record.CRC:  # 0 if torch.serialization.set_crc32_options(False) was in effect
+                raise zipfile.BadZipFile  # torch.load would skip it as a folder and return uninitialised memory
+            if record.CRC:  # 0 if saved under torch.serialization.set_crc32_options(False)
                 with archive.open(record) as stream:
                     while stream.read(2**20):
                         pass
 
 
 def state_dict_in(content: object, name: str) -> Mapping[Any, Any]:
-    """Return the part of a checkpoint that holds tensors by name.
+    """Return the part of a checkpoint that maps names to tensors.
 
     Raises:
-        ValueError: there is none, there are several and none has a usual name, or a dict contains itself.
+        ValueError: there is none, there are several without a usual name, or a dict contains itself.
     """
     outer: list[object] = []
     while isinstance(content, Mapping):
         if any(content is one for one in outer):
-            raise ValueError(f"{name} holds a dict that contains itself. Give the state dict alone.")
+            raise ValueError(f"{name} holds a dict that contains itself. Pass only the state dict.")
         outer.append(content)
         inner = [content[key] for key in _USUAL_NAMES if isinstance(content.get(key), Mapping)][:1]
         if not inner and _holds_tensors(content):

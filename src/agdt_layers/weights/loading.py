@@ -1,4 +1,4 @@
-"""Load weights into a model: all of them or none, and a report of what matched."""
+"""Load weights into a model, all or none, and report what matched."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ATTENTION = re.compile(r"(^|\.)agdt_attention(_further_up)?\.|^(backbone\.)?att
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What :func:`load_weights` did; ``print`` it.
+    """The result of :func:`load_weights`; ``print`` it for a summary.
 
     Attributes:
         target: "network" or "backbone".
-        matched: keys of the target that were loaded, without what wrappers add to them.
-        missing: keys of the target that the source lacks and that keep their values.
-        unused: keys of the source that the target lacks.
+        matched: keys of the target that were loaded, without wrapper prefixes.
+        missing: keys of the target that are not in the source and keep their values.
+        unused: keys of the source that are not in the target.
     """
 
     target: str
@@ -41,7 +41,7 @@ class WeightsReport:
 
     @property
     def new_attention(self) -> tuple[str, ...]:
-        """The missing keys of attention if the source holds no attention at all: it was added afterwards."""
+        """The missing keys of attention layers that were added after saving: the source has no attention at all."""
         if any(_ATTENTION.search(bare(key)) for key in (*self.matched, *self.unused)):
             return ()
         return tuple(filter(_ATTENTION.search, self.missing))
@@ -51,34 +51,34 @@ class WeightsReport:
         lines = [f"{self.target}: {len(self.matched)} of {total} tensors loaded"]
         new = self.new_attention
         missing = [key for key in self.missing if key not in new]
-        for what, keys in (("new attention, as made", new), ("missing", missing), ("unused", self.unused)):
+        for what, keys in (("new attention, as initialised", new), ("missing", missing), ("unused", self.unused)):
             if keys:
                 lines.append(f"  {what}: {_some(keys, 6)}")
         return "\n".join(lines)
 
 
 def load_weights(model: nn.Module, source: str | PathLike[str] | Mapping[str, Tensor]) -> WeightsReport:
-    """Load weights into a whole network or into its backbone, whichever fits more of the keys.
+    """Load weights into a whole network or into its backbone, whichever matches more keys.
 
     Args:
-        model: any module. If it has a submodule ``backbone``, weights of the bare backbone are accepted too. Wrapped by
-            DataParallel, DDP, AveragedModel or torch.compile it loads as it does bare. Parameters on the meta device
-            are replaced by tensors on the source's device.
+        model: any module, also wrapped by DataParallel, DDP, AveragedModel or torch.compile. If it has a submodule
+            ``backbone``, weights of the backbone alone are accepted too. Parameters on the meta device are replaced by
+            tensors on the source's device.
         source: a file by ``torch.save`` (``.pt``, ``.pth``, ``.ckpt``, ``.pth.tar``), a ``.safetensors`` file, or a
-            state dict. Other entries of a checkpoint are ignored. Parts of a key that wrappers add (``module``,
-            ``_orig_mod``) do not count, nor does the name under which a training module holds the model (``model``,
-            ``net``, ``network``). Pickled files are read with ``weights_only=True``, and checksums are verified where
-            the format has them: safetensors, and ``torch.save`` before torch 1.6, have none.
+            state dict. Other entries of a checkpoint are ignored. Wrapper prefixes in keys (``module``, ``_orig_mod``)
+            are ignored, as is the name under which a training module holds the model (``model``, ``net``,
+            ``network``). Pickled files are read with ``weights_only=True``, and checksums are verified if the format
+            has them: safetensors, and ``torch.save`` before torch 1.6, have none.
 
     Returns:
-        What matched, what is missing and what was not used. The report is also logged, as a warning if anything is
-        missing other than attention that was added after the source was saved.
+        The matched, missing and unused keys. The report is also logged, as a warning if anything is missing other than
+        attention that was added after the source was saved.
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: ``model`` is no module, or ``source`` is neither a file nor a state dict.
-        ValueError: a damaged file, one that holds other things than tensors, no key that fits, or a tensor of another
-            shape or of a dtype that does not convert (complex, integer, out of range). The model is then unchanged.
+        TypeError: ``model`` is not a module, or ``source`` is neither a file nor a state dict.
+        ValueError: a damaged file, a file that holds more than tensors, no matching key, or a tensor with another
+            shape or a dtype that cannot be converted (complex, integer, out of range). The model is then unchanged.
 
     Example:
         >>> net = nn.Linear(2, 3)
@@ -93,7 +93,7 @@ def load_weights(model: nn.Module, source: str | PathLike[str] | Mapping[str, Te
     content = state_dict_in(source if isinstance(source, Mapping) else read_weights(source), name)
     given = {key: value for key, value in content.items() if isinstance(key, str)}
     state = model.state_dict(keep_vars=True)
-    # A state dict may also hold packed parameters and extra state, which are no tensors.
+    # A state dict may also hold packed parameters and extra state, which are not tensors.
     places = {key: place for key, place in state.items() if isinstance(place, Tensor)}
     target, found = match(places, given, name)
     if not found:
@@ -122,7 +122,7 @@ def _some(items: Iterable[str], count: int, mark: str = ", ") -> str:
 
 
 def _values(places: Mapping[str, Tensor], found: Mapping[str, Any], name: str) -> dict[str, Tensor]:
-    """Return the value of each place, in its dtype, and the same value for all keys of a tied tensor."""
+    """Return the value for each key of the model in its dtype, the same value for all keys of a tied tensor."""
     misfits = [f"{key} {what}" for key, value in found.items() if (what := _misfit(value, places[key]))]
     if misfits:
         raise ValueError(
@@ -135,42 +135,42 @@ def _values(places: Mapping[str, Tensor], found: Mapping[str, Any], name: str) -
         first, same = by_place.setdefault(id(places[key]), (key, converted))
         if same is not converted and not torch.allclose(same, converted, rtol=0, atol=0, equal_nan=True):
             raise ValueError(
-                f"{name} has different numbers for {first} and {key}, which are one tensor in the model. Remove one."
+                f"{name} has different values for {first} and {key}, which are one tensor in the model. Remove one."
             )
     return {key: by_place[id(place)][1] for key, place in places.items() if id(place) in by_place}
 
 
 def _misfit(value: object, place: Tensor) -> str | None:
     if is_lazy(place):
-        return "has no shape yet in the model (call the model once before)"
+        return "has no shape yet in the model (call the model once first)"
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_nested or value.is_quantized:
-        return "is no dense tensor"
+        return "is not a dense tensor"
     if value.is_meta:
-        return "is on the meta device, without numbers"
+        return "is on the meta device, without values"
     if value.shape != place.shape:
         return f"is {tuple(value.shape)}, expected {tuple(place.shape)}"
     if value.dtype != place.dtype and not _converts(value, place.dtype):
-        return f"is {value.dtype} and does not convert to {place.dtype}: another kind of number, or out of range"
+        return f"is {value.dtype} and cannot be converted to {place.dtype}: another kind of number, or out of range"
     return None
 
 
 def _converts(value: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether a conversion loses no more than it does by rounding."""
+    """Return whether a conversion loses no more than rounding does."""
     if (value.is_complex(), value.is_floating_point()) != (dtype.is_complex, dtype.is_floating_point):
         return False
     converted = value.to(dtype)
     if value.is_complex() or value.is_floating_point():
-        wide = torch.complex128  # isfinite does not take float8
+        wide = torch.complex128  # isfinite does not support float8
         return torch.equal(converted.to(wide).isfinite(), value.to(wide).isfinite())
     return torch.equal(converted.to(value.dtype), value)
 
 
 def _write(model: nn.Module, state: Mapping[str, Any], values: Mapping[str, Tensor], name: str) -> None:
-    """Write all values into the model, or leave it as it was."""
+    """Write all values into the model, or leave it unchanged."""
 
     def load(tensors: Mapping[str, Tensor], assign: bool = False) -> None:
         to_load = OrderedDict(tensors)
-        # The versions of the modules: without them, some modules rename keys. A copy, as load_state_dict changes it.
+        # Module versions, without which some modules rename keys. Copied, because load_state_dict modifies them.
         to_load._metadata = deepcopy(getattr(state, "_metadata", None))  # type: ignore[attr-defined]
         model.load_state_dict(to_load, strict=False, assign=assign)
 
@@ -179,8 +179,8 @@ def _write(model: nn.Module, state: Mapping[str, Any], values: Mapping[str, Tens
     empty = [key for key, tensor in tensors if tensor.is_meta and id(tensor) not in written]
     if empty:
         raise ValueError(
-            f"{name} lacks {_some(empty, 3)}, and the model is on the meta device, where they hold no numbers. "
-            'Make the model with device="cpu".'
+            f"{name} lacks {_some(empty, 3)}, which have no values because the model is on the meta device. "
+            'Create the model with device="cpu".'
         )
     before = {key: state[key].detach().clone() for key in values if not state[key].is_meta}
     on_meta = {key: state[key] for key in values if state[key].is_meta}
@@ -194,10 +194,10 @@ def _write(model: nn.Module, state: Mapping[str, Any], values: Mapping[str, Tens
     except Exception as error:
         with suppress(Exception):
             load(on_meta, assign=True)
-        with suppress(Exception):  # raises for what could not be written to before either
+        with suppress(Exception):  # raises for the tensors that cannot be written at all
             load(before)
         reason = str(error).splitlines()[-1:]
         raise ValueError(
             f"{name} could not be copied into the model, which is unchanged: {''.join(reason).strip()} "
-            "Load the weights before the model is sharded, quantised, expanded or made in inference mode."
+            "Load the weights before sharding, quantising or expanding the model, and outside inference mode."
         ) from error
