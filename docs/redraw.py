@@ -17,7 +17,6 @@ from dfer.evaluation.attention_pictures import draw_explanation  # noqa: E402
 from dfer.evaluation.complexity_plot import draw_cost_against_score  # noqa: E402
 from dfer.evaluation.pictures import draw_confusion  # noqa: E402
 from dfer.experiments.ablation_report import draw_scores  # noqa: E402
-from dfer.experiments.comparison_report import draw_accuracies  # noqa: E402
 from dfer.experiments.example_clips import draw_example_clips  # noqa: E402
 from dfer.experiments.picture_report import draw as draw_pictures  # noqa: E402
 from dfer.experiments.protocol import Protocol  # noqa: E402
@@ -35,7 +34,6 @@ def main() -> None:
     ablation = numbers("experiments/ablation.json")
     draw_scores(DOCS / "experiments/ablation.png", ablation)
     draw_example_clips(DOCS / "experiments/clips.png", Protocol(**ablation["settings"]))
-    draw_accuracies(DOCS / "experiments/comparison.png", numbers("experiments/comparison.json")["comparisons"])
     draw_pictures(DOCS / "experiments/pictures.png", numbers("experiments/pictures.json"))
     evaluation = numbers("images/evaluation.json")
     (run,) = evaluation["runs"]

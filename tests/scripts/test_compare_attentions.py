@@ -1,92 +1,105 @@
-"""compare_attentions.py from end to end, on stand-ins of the packages' files."""
+"""compare_attentions.py from end to end, in its smallest form, on made files."""
 
 import gzip
 import json
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import compare_attentions
-from dfer.experiments import comparison
+from dfer.experiments.picture_nets import ATTENTIONS
+from dfer.experiments.picture_report import summarise
+from dfer.experiments.picture_runs import Protocol, Run
+
+DESIGN: dict[str, Any] = {
+    "seeds": {"none": 3, "AGA": 3, "AGA without gate": 2},
+    "training_pictures": [20],
+    "epochs": {"20": 1},
+    "batch_size": {"20": 10},
+    "learning_rate": 0.005,
+    "weight_decay": 0.05,
+    "comparisons": [["AGA", "none"]],
+    "described": [["AGA", "AGA without gate"]],
+}
 
 
 @pytest.fixture
-def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    digits, vowels = (tmp_path / p for p in ("sklearn/datasets/data", "aeon/datasets/data/JapaneseVowels"))
-    for folder in (digits, vowels):
-        folder.mkdir(parents=True)
-    for package in ("sklearn", "aeon"):
-        (tmp_path / package / "__init__.py").touch()
-        monkeypatch.delitem(sys.modules, package, raising=False)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr(comparison, "TRAINING_DIGITS", 30)
+def data(tmp_path: Path) -> Path:
     draw = np.random.default_rng(0)
-    table = np.concatenate([draw.integers(0, 17, (50, 64)), np.arange(50)[:, None] % 10], axis=1)
-    with gzip.open(digits / "digits.csv.gz", "wt") as file:
-        np.savetxt(file, table, delimiter=",", fmt="%d")
-    for part in ("TRAIN", "TEST"):
-        lines = [f"{draw.random():.3f},1,2:{draw.random():.3f},0,1:{1 + i % 2}" for i in range(12)]
-        text = "@classLabel true 1 2\n@data\n" + "\n".join(lines) + "\n"
-        (vowels / f"JapaneseVowels_{part}.ts").write_text(text)
-    return tmp_path
+    folder = tmp_path / "fashion"
+    folder.mkdir()
+    for part, count in (("train", 30), ("t10k", 25)):
+        for kind, shape, top in (("images-idx3", (count, 28, 28), 256), ("labels-idx1", (count,), 10)):
+            values = draw.integers(0, top, shape, dtype=np.uint8)
+            header = bytes((0, 0, 8, len(shape))) + np.array(shape, ">i4").tobytes()
+            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(header + values.tobytes()))
+    return folder
 
 
-def flags(out: Path) -> list[str]:
-    return ["--seeds", "2", "--epochs", "1", "--seconds", "0", "--out", str(out)]
-
-
-def test_tables_numbers_and_picture(packages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "out"
-    assert compare_attentions.main(flags(out)) == 0
-    printed = capsys.readouterr().out
-    pictures, series = json.loads((out / "comparison.json").read_text())["comparisons"]
-    assert [row["name"] for row in pictures["rows"]] == ["none", "SE", "ECA", "CBAM", "AGA"]
-    assert [row["name"] for row in series["rows"]] == ["mean", "MLP + mean", "TFormer", "DTFormer", "torch encoder"]
-    for summary in (pictures, series):
-        assert all(len(row["accuracy"]) == 2 for row in summary["rows"])
-        untested = [row["name"] for row in summary["rows"] if row["against_reference"] is None]
-        assert untested == [summary["reference"]]
-    text = (out / "comparison.md").read_text()
-    for part in text.split("\n\n"):
-        assert part.strip() in printed
-    assert "30 to train on and 20 to test" in text
-    aga = pictures["rows"][-1]
-    assert f"| AGA | {aga['parameters']:,} | {aga['multiply_adds']:,} | {aga['milliseconds']:.2f} |" in text
-    assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
-    # A second time the same, whatever the machine does meanwhile.
-    assert compare_attentions.main([*flags(tmp_path / "again"), "--on", "series"]) == 0
-    (again,) = json.loads((tmp_path / "again/comparison.json").read_text())["comparisons"]
-    assert [row["accuracy"] for row in again["rows"]] == [row["accuracy"] for row in series["rows"]]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--seeds", "1"], "--seeds: expected 2 to 16, for a spread and an exact test; got 1"),
-        (["--epochs", "0"], "--epochs: expected a whole number from 1, got 0"),
-        (["--seconds", "-1"], "--seconds: expected a number from 0, got -1.0"),
-        (["--seconds", "nan"], "--seconds: expected a number from 0, got nan"),
-    ],
-)
-def test_bad_input_is_one_line(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert compare_attentions.main([*arguments, "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == f"compare_attentions.py: {message}\n"
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_missing_package_is_one_line_before_anything_is_trained(
-    packages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (packages / "aeon/datasets/data/JapaneseVowels/JapaneseVowels_TEST.ts").unlink()
-    assert compare_attentions.main(flags(tmp_path / "out")) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err == (
-        "compare_attentions.py: datasets/data/JapaneseVowels/JapaneseVowels_TEST.ts of the package aeon is not "
-        "installed; get it by: pip install --no-deps aeon\n"
+def run(data: Path, out: Path, *more: str, **design: Any) -> int:
+    protocol = data / "protocol.json"
+    protocol.write_text(json.dumps({"pictures": {"design": {**DESIGN, **design}}}))
+    return compare_attentions.main(
+        ["--fashion-mnist", str(data), "--protocol", str(protocol), "--out", str(out), *more]
     )
-    assert not (tmp_path / "out").exists()
+
+
+def test_resumed_runs_give_the_same_tables(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(data, out) == 0
+    tables, numbers = (out / "pictures.md").read_text(), json.loads((out / "pictures.json").read_text())
+    assert numbers["runs"] == numbers["planned"] == 8
+    (size,) = numbers["sizes"]
+    assert [len(row["accuracy"]) for row in size["rows"]] == [3, 3, 2]
+    assert [len(row["gate_sd_in_channel"] or ()) for row in size["rows"]] == [0, 3, 0]
+    assert "p_holm" in size["comparisons"][0]
+    assert "p" not in size["described"][0]
+    assert "Incomplete" not in tables
+    assert (out / "pictures.png").read_bytes().startswith(b"\x89PNG")
+    kept = out / "20-AGA-seed1.json"
+    kept.unlink()
+    others = {path: path.stat().st_mtime_ns for path in out.glob("20-*.json")}
+    assert run(data, out, "--report-only") == 0
+    assert "Incomplete: 7 of the protocol's 8 runs" in (out / "pictures.md").read_text()
+    assert run(data, out) == 0
+    assert (out / "pictures.md").read_text() == tables
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+
+
+def test_records_of_another_protocol_are_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(data, tmp_path / "out") == 0
+    assert run(data, tmp_path / "out", learning_rate=0.01) == 2
+    assert "made by another protocol" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"", gzip.compress(b"\0\0\x08\x01" + bytes(9))])
+def test_missing_or_damaged_file_is_named(
+    data: Path, tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = data / "train-images-idx3-ubyte.gz"
+    file.unlink() if content is None else file.write_bytes(content)
+    assert run(data, tmp_path / "out") == 2
+    assert file.name in capsys.readouterr().err
+
+
+def test_holm_counts_comparisons_that_are_not_run_yet() -> None:
+    protocol = Protocol(**{**DESIGN, "training_pictures": [20, 40], "epochs": {"20": 1, "40": 1}})
+    records = {
+        Run(20, row, seed): {
+            "accuracy": 0.5 + 0.01 * (row == "AGA") + 0.001 * seed,
+            "gates": [], "parameters": 1, "multiply_adds": 1, "versions": {}, "core_seconds": 1.0,
+        }
+        for row in ("none", "AGA") for seed in range(3)
+    }  # fmt: skip
+    (test,) = summarise(protocol, records)["sizes"][0]["comparisons"]
+    assert (test["p"], test["p_holm"]) == (0.25, 0.5)
+
+
+def test_published_protocol_names_known_rows() -> None:
+    protocol = Protocol.read(compare_attentions.PROTOCOL)
+    assert set(protocol.seeds) == set(ATTENTIONS)
+    assert {row for pair in (*protocol.comparisons, *protocol.described) for row in pair} <= set(protocol.seeds)

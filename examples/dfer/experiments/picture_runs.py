@@ -1,6 +1,7 @@
-"""Runs of small CNNs on pictures: a protocol fixed in a file, and one record for each run."""
+"""Runs of small CNNs on Fashion-MNIST: a protocol fixed in a file, and one record for each run."""
 
 import copy
+import gzip
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -18,10 +20,10 @@ from agdt_layers.attention import AdaptiveGlobalAttention
 from dfer.atomic_files import whole_file
 from dfer.data.clips import seeded
 from dfer.errors import BadInput
-from dfer.experiments.fashion_mnist import CLASSES, read_part
 from dfer.experiments.picture_nets import picture_net
 
 Record = dict[str, Any]
+CLASSES = 10
 
 
 class Run(NamedTuple):
@@ -184,3 +186,32 @@ def multiply_adds(net: nn.Module) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         copy.deepcopy(net).eval()(torch.zeros(1, 1, 28, 28))
     return int(counter.get_total_flops()) // 2
+
+
+def read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 1, 28, 28) in uint8 and labels (N,) of `part`, "train" or "t10k"."""
+    pictures = _read_idx(folder / f"{part}-images-idx3-ubyte.gz", 3)
+    labels = _read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 1)
+    if len(pictures) != len(labels) or pictures.shape[1:] != (28, 28):
+        raise BadInput(f"{folder}: expected as many {part} labels as pictures of 28 x 28, "
+                       f"got {len(labels)} labels and pictures {tuple(pictures.shape)}")  # fmt: skip
+    if len(labels) and int(labels.max()) >= CLASSES:
+        raise BadInput(f"{folder}: expected {part} labels from 0 to {CLASSES - 1}, got {int(labels.max())}")
+    return pictures[:, None], labels.long()
+
+
+def _read_idx(path: Path, dimensions: int) -> Tensor:
+    """One idx file: two zero bytes, the type (8 = uint8), the number of dimensions, each size, the values."""
+    try:
+        content = gzip.decompress(path.read_bytes())
+        header = 4 + 4 * dimensions
+        sizes = np.frombuffer(content[4:header], dtype=">i4").tolist()
+        if content[:4] != bytes((0, 0, 8, dimensions)):
+            raise ValueError
+        values = np.frombuffer(content, dtype=np.uint8, offset=header).reshape(sizes)
+    except FileNotFoundError:
+        raise BadInput(f"{path} is missing; Debian's package dataset-fashion-mnist puts it into "
+                       "/usr/share/datasets/fashion-mnist") from None  # fmt: skip
+    except (OSError, EOFError, ValueError):
+        raise BadInput(f"{path}: expected a gzipped idx file with {dimensions} dimensions; fetch it again") from None
+    return torch.from_numpy(values.copy())
