@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -124,14 +125,12 @@ class AGDTNet(NotScriptable, nn.Module):
         """
         name = type(self).__name__
         refuse_fx(name, clips, "Trace the backbone, torch.fx.symbolic_trace(net.backbone), or use torch.export.")
-        self._check(clips, mask)
-        with checks.real_frames(name, mask):
+        with self._checked(clips, mask):
             return self.score(self._vectors(clips, mask), mask)
 
     def encode(self, clips: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the frame vectors of clips: (B, T, 3, H, W) -> (B, T, C)."""
-        self._check(clips, mask)
-        with checks.real_frames(type(self).__name__, mask):
+        with self._checked(clips, mask):
             return self._vectors(clips, mask)
 
     def score(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -139,11 +138,12 @@ class AGDTNet(NotScriptable, nn.Module):
         summary = self.temporal(vectors) if mask is None else self.temporal(vectors, mask=mask)
         return self.classifier(summary)
 
-    def _check(self, clips: Tensor, mask: Tensor | None) -> None:
+    def _checked(self, clips: Tensor, mask: Tensor | None) -> AbstractContextManager[None]:
         name = type(self).__name__
         checks.clips(name, clips, 3)
         checks.module_dtype(name, clips, self)
         checks.frame_mask(name, mask, clips.shape[0], clips.shape[1], clips.device)
+        return checks.real_frames(name, mask)
 
     def _vectors(self, clips: Tensor, mask: Tensor | None) -> Tensor:
         maps = call_on_clips(type(self).__name__, self.backbone, clips, mask)

@@ -66,8 +66,7 @@ class ChannelWeights(nn.Module):
 
 def _local_kernel_size(channels: int) -> int:
     """Return ECA's kernel size, which grows with the logarithm of the channels."""
-    size = math.floor((math.log2(channels) + 1) / 2)
-    return size if size % 2 else size + 1
+    return math.floor((math.log2(channels) + 1) / 2) | 1  # odd
 
 
 class AdaptiveChannelAttention(NotScriptable, ChannelWeights):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -17,10 +18,7 @@ from torch import Tensor, nn
 
 from agdt_layers.torch_compat import has_values, is_autocast_enabled, is_inference, is_jit_tracing
 
-_OTHER_CHANNELS = "The layer was created for a different number of channels."
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-# Far beyond any model. A larger number is a typing error that would exhaust memory or never finish.
-_LARGEST = 2**16
 
 
 def positive_integer(layer: str, name: str, value: Any, at_most: int | None = None) -> int:
@@ -38,9 +36,9 @@ def positive_integer(layer: str, name: str, value: Any, at_most: int | None = No
     return number
 
 
-def size(layer: str, name: str, value: Any, at_most: int = _LARGEST) -> int:
-    """Return a setting that determines the number of parameters, layers or iterations as an int."""
-    return positive_integer(layer, name, value, at_most)
+# For the number of parameters, layers or iterations. The limit is far beyond any model: a larger number is a typing
+# error that would exhaust memory or never finish.
+size = partial(positive_integer, at_most=2**16)
 
 
 def odd_kernel(layer: str, name: str, value: Any) -> int:
@@ -188,48 +186,53 @@ def module_dtype(layer: str, x: Tensor, module: nn.Module) -> None:
         break
 
 
-def _not_empty(layer: str, x: Tensor, axes: dict[str, int]) -> None:
-    for name, axis in axes.items():
-        if x.shape[axis] == 0:
+def _axes(
+    layer: str, x: Tensor, axes: str, channels: int | None, one_clip: dict[int, str], swapped: dict[int, str]
+) -> None:
+    """Accept a tensor with these axes and this number of channels, or any number if it is None.
+
+    If the number of axes is wrong, ``one_clip`` suggests a fix by the number of axes. If the channels are on another
+    axis, ``swapped`` suggests a fix by that axis.
+    """
+    floating(layer, x)
+    listed = f"({', '.join(axes)})"
+    if x.ndim != len(axes):
+        kind = {"NCHW": "", "BTCHW": "clips ", "BTC": "frame vectors "}[axes]
+        known = "" if channels is None else f" with C = {channels}"
+        raise ValueError(
+            f"{layer} expects {kind}{listed}{known}; got {x.ndim} axes, {tuple(x.shape)}.{one_clip.get(x.ndim, '')}"
+        )
+    axis = axes.index("C")
+    if channels is not None and x.shape[axis] != channels:
+        fixes = [fix for other, fix in swapped.items() if x.shape[other] == channels]
+        fix = (*fixes, "The layer was created for a different number of channels.")[0]
+        raise ValueError(
+            f"{layer} expects {listed}; got {tuple(x.shape)}: axis {axis} should be the {channels} channels. {fix}"
+        )
+    for axis, name in enumerate(axes):
+        if name in "THW" and x.shape[axis] == 0:
             raise ValueError(f"{layer} got {tuple(x.shape)}: axis {axis} ({name}) must not be empty.")
 
 
 def images(layer: str, x: Tensor, channels: int) -> None:
     """Accept (N, C, H, W)."""
-    floating(layer, x)
-    if x.ndim != 4:
-        raise ValueError(
-            f"{layer} expects (N, C, H, W) with C = {channels}; got {x.ndim} axes, {tuple(x.shape)}."
-            + (" Fold a clip first: x.flatten(0, 1)." if x.ndim == 5 else "")
-        )
-    if x.shape[1] != channels:
-        fix = "Is it (N, H, W, C)? Then x.permute(0, 3, 1, 2)." if x.shape[3] == channels else _OTHER_CHANNELS
-        raise ValueError(
-            f"{layer} expects (N, C, H, W); got {tuple(x.shape)}: axis 1 should be the {channels} channels. {fix}"
-        )
-    _not_empty(layer, x, {"H": 2, "W": 3})
+    one_clip = {5: " Fold a clip first: x.flatten(0, 1)."}
+    _axes(layer, x, "NCHW", channels, one_clip, {3: "Is it (N, H, W, C)? Then x.permute(0, 3, 1, 2)."})
 
 
 def clips(layer: str, x: Tensor, channels: int | None) -> None:
     """Accept (B, T, C, H, W); if channels is None, with any C."""
-    floating(layer, x)
-    if x.ndim != 5:
-        known = "" if channels is None else f" with C = {channels}"
-        raise ValueError(
-            f"{layer} expects clips (B, T, C, H, W){known}; got {x.ndim} axes, {tuple(x.shape)}."
-            + (" One clip is x.unsqueeze(0)." if x.ndim == 4 else "")
-        )
-    if channels is not None and x.shape[2] != channels:
-        if x.shape[1] == channels:
-            fix = "Is it (B, C, T, H, W)? Then x.transpose(1, 2)."
-        elif x.shape[4] == channels:
-            fix = "Is it (B, T, H, W, C)? Then x.permute(0, 1, 4, 2, 3)."
-        else:
-            fix = _OTHER_CHANNELS
-        raise ValueError(
-            f"{layer} expects (B, T, C, H, W); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {fix}"
-        )
-    _not_empty(layer, x, {"T": 1, "H": 3, "W": 4})
+    swapped = {
+        1: "Is it (B, C, T, H, W)? Then x.transpose(1, 2).",
+        4: "Is it (B, T, H, W, C)? Then x.permute(0, 1, 4, 2, 3).",
+    }
+    _axes(layer, x, "BTCHW", channels, {4: " One clip is x.unsqueeze(0)."}, swapped)
+
+
+def sequence(layer: str, x: Tensor, channels: int) -> None:
+    """Accept frame vectors (B, T, C)."""
+    one_clip = {2: " One clip is x.unsqueeze(0)."}
+    _axes(layer, x, "BTC", channels, one_clip, {1: "Is it (B, C, T)? Then x.transpose(1, 2)."})
 
 
 def fold(layer: str, x: Tensor, channels: int, made_for: int | None, num_frames: int | None) -> tuple[Tensor, int]:
@@ -277,22 +280,6 @@ def clip_axis(layer: str, x: Tensor, total: int, num_frames: int) -> None:
             f"{layer} expects the {total} frames of the clips, {num_frames} per clip, on axis 0; got {tuple(x.shape)}. "
             "The model changed the size of axis 0 before this layer: place the layer earlier."
         )
-
-
-def sequence(layer: str, x: Tensor, channels: int) -> None:
-    """Accept frame vectors (B, T, C)."""
-    floating(layer, x)
-    if x.ndim != 3:
-        raise ValueError(
-            f"{layer} expects frame vectors (B, T, C) with C = {channels}; got {x.ndim} axes, {tuple(x.shape)}."
-            + (" One clip is x.unsqueeze(0)." if x.ndim == 2 else "")
-        )
-    if x.shape[2] != channels:
-        fix = "Is it (B, C, T)? Then x.transpose(1, 2)." if x.shape[1] == channels else _OTHER_CHANNELS
-        raise ValueError(
-            f"{layer} expects (B, T, C); got {tuple(x.shape)}: axis 2 should be the {channels} channels. {fix}"
-        )
-    _not_empty(layer, x, {"T": 1})
 
 
 def stream_state(layer: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

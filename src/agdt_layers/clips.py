@@ -14,6 +14,7 @@ import copy
 import threading
 from collections.abc import Callable, MutableMapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -251,10 +252,7 @@ class FrameWise(NotScriptable, nn.Module):
 
 def _unfold(output: Any, batch: int, num_frames: int) -> Any:
     """Unfold every tensor in a model's output. Containers are copied, so they keep their class and other contents."""
-
-    def unfolded(value: Any) -> Any:
-        return _unfold(value, batch, num_frames)
-
+    unfolded = partial(_unfold, batch=batch, num_frames=num_frames)
     if isinstance(output, Tensor):
         if output.is_nested or output.layout != torch.strided:
             checks.dense("FrameWise", output, "output")

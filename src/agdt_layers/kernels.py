@@ -35,6 +35,10 @@ class Kernel(nn.Module):
             bound = 1 / math.sqrt(self.weight[0].numel())
             nn.init.uniform_(self.bias, -bound, bound)
 
+    def cast(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias in the dtype of the input."""
+        return self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
+
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, bias={self.bias is not None}"
 
@@ -43,8 +47,7 @@ class ChannelKernel(Kernel):
     """Convolution along the channel axis: I vectors per frame, (N, I, C) -> (N, C); weight (1, I, k)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return functional.convolve_channels(x, self.weight.to(x.dtype), bias)
+        return functional.convolve_channels(x, *self.cast(x.dtype))
 
 
 class SpatialKernel(Kernel):
@@ -68,13 +71,11 @@ class PooledKernel(Kernel):
     """A pooled depthwise convolution of a map: (N, C, H, W) -> (N, C); weight (C, 1, k, k), bias (C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return functional.frame_vectors(x, self.weight.to(x.dtype), bias)
+        return functional.frame_vectors(x, *self.cast(x.dtype))
 
 
 class TemporalKernel(Kernel):
     """The depthwise convolution over time of eq. 19: (B, T + k - 1, C) -> (B, T, C); weight (C, 1, k), bias (C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return conv1d(x.transpose(1, 2), self.weight.to(x.dtype), bias, groups=len(self.weight)).transpose(1, 2)
+        return conv1d(x.transpose(1, 2), *self.cast(x.dtype), groups=len(self.weight)).transpose(1, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -109,11 +109,9 @@ class ResNet18(NotScriptable, nn.Module):
         """Run the layers before the first stage: (N, 3, H, W) -> (N, 64, H / 4, W / 4), rounded up."""
         return self.maxpool(self.relu(self.bn1(self.conv1(x))))
 
-    def stages(self) -> Iterator[tuple[str, nn.Module]]:
-        """Yield the four residual stages with their names, layer1 to layer4."""
-        for index in range(1, 5):
-            name = f"layer{index}"
-            yield name, getattr(self, name)
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        """Return the four residual stages with their names, layer1 to layer4."""
+        return [(name, getattr(self, name)) for name in ("layer1", "layer2", "layer3", "layer4")]
 
     def forward(self, x: Tensor, num_frames: int | None = None, mask: Tensor | None = None) -> Tensor:
         """Compute the last feature map.

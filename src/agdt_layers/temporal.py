@@ -80,19 +80,15 @@ class DifferentialTemporalEnhancer(NotScriptable, nn.Module):
         self.boundary = boundary
         factory = checks.factory(name, device, dtype)
         # Shape (1,), because sharded training cannot split a scalar.
-        self.alpha_forward = nn.Parameter(torch.empty(1, **factory))
-        self.alpha_backward = nn.Parameter(torch.empty(1, **factory))
+        self.alpha_forward = nn.Parameter(torch.full((1,), 0.5, **factory))
+        self.alpha_backward = nn.Parameter(torch.full((1,), 0.5, **factory))
         self.conv = TemporalKernel(channels, 1, kernel_size, bias=True, **factory)
-        self._reset_alphas()
 
     def reset_parameters(self) -> None:
         """Set both alphas to 0.5 and re-initialise the convolution like torch's."""
-        self._reset_alphas()
-        self.conv.reset_parameters()
-
-    def _reset_alphas(self) -> None:
         nn.init.constant_(self.alpha_forward, 0.5)
         nn.init.constant_(self.alpha_backward, 0.5)
+        self.conv.reset_parameters()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Enhance frame vectors.
@@ -155,16 +151,13 @@ class EncoderLayer(nn.Module):
             nn.Linear(channels, mlp_channels, **factory), nn.GELU(), nn.Linear(mlp_channels, channels, **factory)
         )
         self.dropout = nn.Dropout(dropout)
-        self._reset_linears()
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        self.attention_norm.reset_parameters()
-        self.mlp_norm.reset_parameters()
-        self._reset_linears()
-
-    def _reset_linears(self) -> None:
         for module in self.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            elif isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
@@ -299,11 +292,9 @@ class DTFormer(NotScriptable, nn.Module):
             # Masking only the scores would keep NaN and inf of padded frames in the values.
             x = torch.where(mask[:, :, None], x, 0)
             may_attend = pad(mask, (1, 0), value=True)
-        if self.enhancer is not None:
-            with checks.real_frames(name, mask):
+        with checks.real_frames(name, mask):
+            if self.enhancer is not None:
                 x = self.enhancer(x) if mask is None else self.enhancer(x, mask=mask)
-        else:
-            checks.real_frames(name, mask)
         tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
         tokens = tokens + self.position.narrow(1, 0, num_frames + 1).to(x.dtype)
         for layer in self.layers[:-1]:

@@ -298,7 +298,7 @@ def test_model_does_not_share_tensors_with_the_source() -> None:
 @pytest.mark.parametrize(
     ("model", "source", "message"),
     [
-        (None, {}, r"expects a torch\.nn\.Module, got NoneType\."),
+        (None, {}, r"expects model to be a torch\.nn\.Module, got None\."),
         (nn.Linear(2, 3), None, r"expects a file or a state dict, got NoneType\."),
         (nn.Linear(2, 3), [torch.zeros(3)], r"expects a file or a state dict, got list\."),
     ],

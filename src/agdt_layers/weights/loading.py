@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from agdt_layers import checks
 from agdt_layers.weights.file import read_weights, state_dict_in
 from agdt_layers.weights.keys import TARGETS, bare, match
 
@@ -85,8 +86,7 @@ def load_weights(model: nn.Module, source: str | PathLike[str] | Mapping[str, Te
         >>> print(load_weights(net, {"module.weight": torch.ones(3, 2), "module.bias": torch.zeros(3)}))
         network: 2 of 2 tensors loaded
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"load_weights expects a torch.nn.Module, got {type(model).__name__}.")
+    checks.module("load_weights", "model", model)
     if not isinstance(source, (str, PathLike, Mapping)):
         raise TypeError(f"load_weights expects a file or a state dict, got {type(source).__name__}.")
     name = "the state dict" if isinstance(source, Mapping) else str(source)
