@@ -1,4 +1,4 @@
-"""Settings that hold for every test, and the device that the tests of the layers and of the network run on."""
+"""Settings for all tests, and the option --device for the tests of layers, network and hosts."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,14 @@ import hypothesis
 import pytest
 import torch
 
-# The first call of an operation may take a second: a deadline would measure the machine, not the code.
+# No deadline, because the first call of an operation may take a second.
 hypothesis.settings.register_profile("local", deadline=None, max_examples=20)
-# In CI the same examples are drawn every time: a failure there is a failure here.
+# In CI the examples are always the same, so that failures can be reproduced.
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=20, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
-# The tests' tensors are small: on a busy machine, threads that wait for each other cost ten times what they give.
+# Tensors in tests are small, and on a busy machine more threads make them ten times slower.
 torch.set_num_threads(1)
 
 ON_ANY_DEVICE = [Path(__file__).parent / folder for folder in ("layers", "network", "hosts")]
@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--device",
         default="cpu",
-        help="where the tests of the layers and of the network run, such as cuda; other tests are then left out",
+        help="device for the tests of layers, network and hosts, such as cuda; other tests are then skipped",
     )
 
 
@@ -34,15 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
         torch.ones(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise pytest.UsageError(
-            f"--device {name}: torch cannot use it here ({reason}). Leave it out for the CPU."
-        ) from None
+        raise pytest.UsageError(f"--device {name}: torch cannot use it here ({reason}). Omit it for the CPU.") from None
     if name == "cpu":
         return
-    # Before any test module makes a tensor.
+    # Before any test module creates a tensor.
     torch.set_default_device(name)
     torch.backends.cudnn.allow_tf32 = False
-    # torch.use_deterministic_algorithms asks for it before the first product.
+    # Required by torch.use_deterministic_algorithms before the first matrix product.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 

@@ -1,8 +1,8 @@
-"""Kill training runs at random moments (SIGKILL), resume them, and compare with undisturbed runs.
+"""Kill training runs at random moments (SIGKILL), resume them, and compare them with uninterrupted runs.
 
     PYTHONPATH=src:examples:tests python tests/kill_runs.py --kills 20
 
-Every recipe is killed that many times; the first difference of a single bit in weights or optimiser state ends it.
+Every recipe is killed that many times. The script stops at the first bit that differs in weights or optimiser state.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from helpers.tiny_runs import write_coloured_lists
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="of every recipe (20)")
-    parser.add_argument("--recipe", choices=RECIPES, nargs="+", default=list(RECIPES), help="(all)")
-    parser.add_argument("--model", choices=("tiny", "agdtnet"), default="tiny", help="(tiny)")
-    parser.add_argument("--epochs", type=int, default=6, help="of a run (6)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that load clips (0)")
-    parser.add_argument("--seed", type=int, default=None, help="of the moments (drawn, and printed)")
+    parser.add_argument("--kills", type=int, default=20, help="kills per recipe (default: 20)")
+    parser.add_argument("--recipe", choices=RECIPES, nargs="+", default=list(RECIPES), help="recipes (default: all)")
+    parser.add_argument("--model", choices=("tiny", "agdtnet"), default="tiny", help="model to train (default: tiny)")
+    parser.add_argument("--epochs", type=int, default=6, help="epochs per run (default: 6)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that load clips (default: 0)")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the moments (default: random, and printed)")
     args = parser.parse_args()
     seed = random.randrange(10**6) if args.seed is None else args.seed
     print(f"seed {seed}")

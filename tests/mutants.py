@@ -1,13 +1,13 @@
-"""Break the code at random places and print the changes that no test notices.
+"""Change the code at random places and print the changes that no test detects.
 
-By hand, on a quiet machine; a survivor takes as long as the tests of its part do:
+Run by hand on an idle machine. A surviving change takes as long as all tests of its part:
 
     python tests/mutants.py src --number 40 --seed 1
     python tests/mutants.py examples/dfer --number 40 --seed 1
 
-Each change is made alone, in a copy of the project. First come the tests that name the changed file or what it defines,
-then all others of its part, folder by folder; the first failure ends it. A survivor is equivalent to the code, or shows
-a test that is missing. `--start 9` goes on with the ninth change where an earlier run was stopped.
+Each change is made alone, in a copy of the project. Tests that name the changed file or its definitions run first,
+then all others of its part, folder by folder, until one fails. A survivor is equivalent to the original code or reveals
+a missing test. `--start 9` continues a stopped run with the ninth change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# All tests of a part, the quick folders first.
+# All tests of a part, fast folders first.
 TESTS_OF = {
     "src": (
         "tests/layers",
@@ -51,7 +51,7 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
 
 
 class Mutant(NamedTuple):
-    """Bytes start to end of the file become the replacement."""
+    """A change that replaces the bytes from start to end of a file."""
 
     file: Path
     line: int
@@ -66,7 +66,7 @@ class Mutant(NamedTuple):
 
 
 def nodes_that_run(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk past annotations and type aliases, which do nothing, and past formatted text, which says something."""
+    """Yield the nodes that affect behaviour: no annotations, imports or formatted strings."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list"):
             continue
@@ -77,7 +77,7 @@ def nodes_that_run(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def changed(node: ast.AST) -> ast.AST | None:
-    """Give the node with one thing about it changed; None where nothing is to be changed."""
+    """Return the node with one change, or None if it should not be changed."""
     match node:
         case ast.Compare(left, [op, *ops], comparators):
             return ast.Compare(left, [SWAPPED[type(op)](), *ops], comparators)  # type: ignore[list-item]
@@ -115,14 +115,14 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
 
     for node in nodes_that_run(ast.parse(source)):
         if isinstance(node, ast.If):
-            # The two branches change places.
+            # Swap the two branches.
             yield mutant(node.test, ast.UnaryOp(ast.Not(), node.test))
         elif (other := changed(node)) is not None:
             yield mutant(node, other)
 
 
 def nearest_tests(file: Path, tests: Sequence[str]) -> list[str]:
-    """Give the test files that name the file or a function or class of it, those named after it first."""
+    """Return the test files that name the file, or a function or class in it, those named after it first."""
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     defined = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
     names = re.compile(rf"\b({'|'.join(map(re.escape, [file.stem, *defined]))})\b")
@@ -136,9 +136,9 @@ def nearest_tests(file: Path, tests: Sequence[str]) -> list[str]:
 
 
 def tests_pass(copy: Path, tests: Sequence[str]) -> bool:
-    """Run tests until one fails; a run without an end is a failure too."""
+    """Run tests until one fails. A timeout is a failure too."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    # Whole paths: a test may start a process in another folder, and that must not find an installed package.
+    # Absolute paths, so that a test that starts a process in another folder does not find an installed package.
     places = os.pathsep.join(str(copy / room) for room in ("src", "examples"))
     settings = {"PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1", "CI": "1", "OMP_NUM_THREADS": "1"}
     try:
@@ -153,9 +153,9 @@ def tests_pass(copy: Path, tests: Sequence[str]) -> bool:
 
 
 def groups_of_tests(file: Path, tests: Sequence[str]) -> list[tuple[str, ...]]:
-    """Give all tests of a part in the order in which they find a change soonest.
+    """Return all tests of a part, those most likely to fail first.
 
-    First those named after the file, then those that name it or what it defines, then the others folder by folder.
+    First come those named after the file, then those that name it or its definitions, then the others by folder.
     """
     near = nearest_tests(file, tests)
     named_after = tuple(path for path in near if file.stem in Path(path).stem)
@@ -168,12 +168,12 @@ def groups_of_tests(file: Path, tests: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def survives(mutant: Mutant, copy: Path, tests: Sequence[str], passing: set[tuple[str, ...]]) -> bool:
-    """Say whether no test notices the change; ``passing`` holds the groups known to pass without one."""
+    """Return whether all tests pass with the change. ``passing`` holds the groups known to pass without it."""
     path = copy / mutant.file
     source = path.read_bytes()
     for group in groups_of_tests(mutant.file, tests):
         if group not in passing and not tests_pass(copy, group):
-            raise SystemExit(f"mutants.py: one of {' '.join(group)} fails before anything is changed")
+            raise SystemExit(f"mutants.py: one of {' '.join(group)} fails without any change")
         passing.add(group)
         path.write_bytes(source[: mutant.start] + mutant.replacement.encode() + source[mutant.end :])
         try:
@@ -195,10 +195,10 @@ def copy_of_the_project(folder: Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=TESTS_OF, help="which code is broken")
-    parser.add_argument("--number", type=int, default=40, help="how many changes are drawn (default: 40)")
-    parser.add_argument("--seed", type=int, default=0, help="decides which (default: 0)")
-    parser.add_argument("--start", type=int, default=1, help="the first of them to be made (default: 1)")
+    parser.add_argument("part", choices=TESTS_OF, help="the code to change")
+    parser.add_argument("--number", type=int, default=40, help="number of random changes (default: 40)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument("--start", type=int, default=1, help="first change to make (default: 1)")
     args = parser.parse_args(argv)
     tests = [place for place in TESTS_OF[args.part] if (ROOT / place).exists()]
     files = sorted(path.relative_to(ROOT) for path in (ROOT / args.part).rglob("*.py"))

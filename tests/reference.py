@@ -1,9 +1,9 @@
-"""Start here: the paper's equations, transcribed literally in slow float64, which every fast layer is compared with.
+"""Start here: a literal, slow transcription of the paper's equations in float64. Tests compare every layer with it.
 
-Nothing in this file is optimised and nothing comes from the package. It forms the C x C correlation matrices, runs the
-global convolution over the whole map, writes out the softmax, and cuts padded frames from each clip before it computes
+Nothing in this file is optimised or imported from the package. It forms the C x C correlation matrices, runs the global
+convolution over the whole map, writes out the softmax, and removes padded frames from each clip before it computes
 anything. Every function takes plain tensors and a mapping from state-dict keys to tensors, so that gradients reach the
-parameters of the layer under test. `layers/test_attention.py` shows how a test compares a layer with this file.
+parameters of the layer under test. `layers/test_attention.py` shows how tests compare a layer with this file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ State = Mapping[str, Tensor]
 
 
 def part(state: State, prefix: str) -> dict[str, Tensor]:
-    """The entries of a state dict below one submodule, without its prefix."""
+    """Return the entries of a state dict below one submodule, without its prefix."""
     return {key.removeprefix(prefix + "."): value for key, value in state.items() if key.startswith(prefix + ".")}
 
 
@@ -62,7 +62,7 @@ def spatial_weights(x_c: Tensor, weight: Tensor) -> Tensor:
 
 
 def context_weights(frames: Tensor, state: State) -> Tensor:
-    """Eq. 12: X (N, C, H, W) -> z_gc (N, C), both convolutions run over the whole map and pooled afterwards."""
+    """Eq. 12: X (N, C, H, W) -> z_gc (N, C), with both convolutions over the whole map, then pooling."""
     horizontal, vertical = state["horizontal.weight"], state["vertical.weight"]
     groups = frames.shape[1] // horizontal.shape[1]
     across = F.conv2d(frames, horizontal, groups=groups, padding=(0, horizontal.shape[-1] // 2))
@@ -79,7 +79,7 @@ def global_convolutional_attention(frames: Tensor, x_c: Tensor, state: State) ->
 
 
 def adaptive_global_attention(clips: Tensor, state: State, *, gate: bool = True, mask: Tensor | None = None) -> Tensor:
-    """Eqs. 1-13 and the residual: (B, T, C, H, W) -> M; padded frames are cut out and put back unchanged."""
+    """Eqs. 1-13 and the residual: (B, T, C, H, W) -> M. Padded frames are removed and put back unchanged."""
     results = []
     for index, clip in enumerate(clips):
         real = torch.arange(len(clip)) if mask is None else mask[index].nonzero()[:, 0]
@@ -123,11 +123,10 @@ def enhanced_clip(clip: Tensor, real: list[bool], state: State, *, step: int, bo
 def differential_enhancement(
     sequences: Tensor, state: State, *, step: int = 1, boundary: str = "zero", mask: Tensor | None = None
 ) -> Tensor:
-    """Eqs. 14-21: (B, T, C) -> x + G * d; a difference that touches a padded frame is zero.
+    """Eqs. 14-21: (B, T, C) -> x + G * d. A difference that involves a padded frame is zero.
 
-    Padding at the end is cut off the clip and put back untouched, so a cycle closes after the last real frame.
-    The convolution over time pads as the differences do, with zeros or cyclically: only so can the layer commute
-    with cyclic shifts.
+    Padding at the end is removed and put back unchanged, so a cycle closes after the last real frame. With
+    boundary="wrap" the convolution over time is cyclic too, so that the layer commutes with cyclic shifts.
     """
     results = []
     for index, clip in enumerate(sequences):
@@ -175,7 +174,7 @@ def dtformer(
     boundary: str = "zero",
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Eqs. 14-25: (B, T, C) -> (B, C), the class token's output; padded frames are cut out of the token sequence."""
+    """Eqs. 14-25: (B, T, C) -> (B, C), the class token's output. Padded frames are removed from the token sequence."""
     if differential:
         sequences = differential_enhancement(
             sequences, part(state, "enhancer"), step=step, boundary=boundary, mask=mask
@@ -197,7 +196,7 @@ def dtformer(
 
 
 def batch_norm(images: Tensor, state: State, *, eps: float = 1e-5) -> Tensor:
-    """Batch normalisation with the running statistics, as in evaluation."""
+    """Batch normalisation with the running statistics, as in eval mode."""
     scale = state["weight"] / torch.sqrt(state["running_var"] + eps)
     return (images - state["running_mean"][:, None, None]) * scale[:, None, None] + state["bias"][:, None, None]
 
@@ -225,7 +224,7 @@ def cbam(frames: Tensor, state: State) -> Tensor:
 
 
 def resnet18(images: Tensor, state: State, after_stage: Callable[[str, Tensor], Tensor] | None = None) -> Tensor:
-    """He, Zhang, Ren, Sun, "Deep Residual Learning", 2016, table 1, in evaluation: (N, 3, H, W) -> (N, 512, h, w)."""
+    """He, Zhang, Ren, Sun, "Deep Residual Learning", 2016, table 1, in eval mode: (N, 3, H, W) -> (N, 512, h, w)."""
     x = F.conv2d(images, state["conv1.weight"], stride=2, padding=3)
     x = F.max_pool2d(torch.relu(batch_norm(x, part(state, "bn1"))), 3, stride=2, padding=1)
     for stage in ("layer1", "layer2", "layer3", "layer4"):
@@ -243,13 +242,13 @@ def resnet18(images: Tensor, state: State, after_stage: Callable[[str, Tensor], 
 
 
 def frame_vectors(feature_maps: Tensor, state: State) -> Tensor:
-    """Section 3.3: a depthwise 3 x 3 convolution run over the map, then global average pooling: -> (N, C)."""
+    """Section 3.3: a depthwise 3 x 3 convolution over the map, then global average pooling: -> (N, C)."""
     weight = state["weight"]
     return F.conv2d(feature_maps, weight, state["bias"], padding=1, groups=len(weight)).mean(dim=(2, 3))
 
 
 def agdtnet(clip: Tensor, state: State, *, attention: str, temporal: str) -> Tensor:
-    """The whole network in evaluation, for one clip without padding: (T, 3, H, W) -> (num_classes,)."""
+    """The whole network in eval mode, for one clip without padding: (T, 3, H, W) -> (num_classes,)."""
 
     def attend(stage: str, maps: Tensor) -> Tensor:
         if attention == "none" or stage not in ("layer2", "layer3"):

@@ -1,4 +1,4 @@
-"""Every cited equation number is the paper's own, and stands where that equation is computed."""
+"""Every cited equation number is the paper's, and is cited where that equation is computed."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LEDGER = (ROOT / "docs" / "paper_to_code.md").read_text(encoding="utf-8")
 
-# The paper's number for each symbol, and how the formula begins in the ledger.
+# The paper's number for each symbol, and the start of the formula on the page from paper to code.
 NUMBERING = {
     "f_avg": (1, r"f_{avg} ="),
     "f_max": (2, r"f_{max} ="),
@@ -45,7 +45,7 @@ DIFFERENCE = "roll_forward roll_backward delta_f delta_b d"
 ENHANCER = f"{DIFFERENCE} d' G y"
 LAYER = "P PV residual_MLP"
 
-# What each function, class or module computes; who cites a number for the first time adds a line here.
+# The symbols that each function, class or module computes. A new citation needs a line here.
 COMPUTES = {
     "attention.ChannelWeights": "A B w f_att",
     "attention.AdaptiveChannelAttention": CHANNEL,
@@ -82,7 +82,7 @@ COMPUTES = {
     "reference.self_attention": "P PV",
     "reference.dtformer": f"{ENHANCER} Z {LAYER}",
 }
-# Their numbers are those of the papers that they name.
+# These cite equations of other papers.
 OTHER_PAPERS = {"reference.squeeze_excitation", "reference.cbam"}
 
 RANGE = r"\d+(?:-\d+)?"
@@ -103,7 +103,7 @@ def python_files() -> list[Path]:
 
 
 def citations_of(path: Path) -> dict[str, set[int]]:
-    """The numbers cited in a file, by the innermost definition around them."""
+    """Return the numbers cited in a file by the innermost definition that contains them."""
     text = path.read_text(encoding="utf-8")
     lines, owners = text.splitlines(), [path.stem] * len(text.splitlines())
 
@@ -121,12 +121,12 @@ def citations_of(path: Path) -> dict[str, set[int]]:
     return {owner: cited(owned) for owner, owned in texts.items() if cited(owned)}
 
 
-def test_what_is_cited_is_read() -> None:
+def test_citations_are_parsed() -> None:
     assert cited("(eqs. 7-9, 11 and 13), Eq. 2; equations 4-5; eq.\n12") == {7, 8, 9, 11, 13, 2, 4, 5, 12}
     assert [number for number, _ in NUMBERING.values()] == list(range(1, 26))
 
 
-def test_numbers_are_cited_where_their_equations_are_computed() -> None:
+def test_equation_numbers_are_cited_where_they_are_computed() -> None:
     found = {}
     for path in python_files():
         found |= {owner: numbers for owner, numbers in citations_of(path).items() if owner not in OTHER_PAPERS}
@@ -140,12 +140,12 @@ def ledger_rows() -> list[list[str]]:
 
 
 @pytest.mark.parametrize(("number", "formula"), NUMBERING.values(), ids=NUMBERING)
-def test_the_ledger_gives_each_number_to_its_equation(number: int, formula: str) -> None:
+def test_page_lists_each_equation_under_its_number(number: int, formula: str) -> None:
     (printed,) = [row[1] for row in ledger_rows() if row[0] == str(number)]
     assert printed.startswith("$" + formula)
 
 
-def test_every_row_of_the_ledger_names_a_line_and_a_test() -> None:
+def test_every_row_names_a_line_and_a_test() -> None:
     rows = ledger_rows()
     assert sum(row[0] == "text" for row in rows) == 7
     for row in rows:
@@ -153,7 +153,7 @@ def test_every_row_of_the_ledger_names_a_line_and_a_test() -> None:
         assert "{test}`" in row[-1], row
 
 
-def test_a_section_of_the_ledger_cites_only_its_own_equations() -> None:
+def test_sections_cite_only_their_own_equations() -> None:
     sections = re.split(r"^## ", LEDGER, flags=re.MULTILINE)
     bounded = [section for section in sections if cited(section.splitlines()[0])]
     assert set().union(*(cited(section.splitlines()[0]) for section in bounded)) == set(range(1, 26))
@@ -163,14 +163,14 @@ def test_a_section_of_the_ledger_cites_only_its_own_equations() -> None:
         assert {int(row) for row in re.findall(r"^\| (\d+) \|", body, re.MULTILINE)} == cited(title)
 
 
-def test_other_pages_cite_no_number() -> None:
+def test_other_pages_cite_no_equation_number() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.rst")]
     for page in pages:
         if page.name != "paper_to_code.md" and not {"_build", "gallery"} & set(page.parts):
             assert not cited(page.read_text(encoding="utf-8")), page.name
 
 
-def test_all_ten_readings_are_told_with_their_reason_and_the_argument_against_it() -> None:
+def test_all_ten_readings_give_a_reason_and_a_counterargument() -> None:
     readings = re.findall(r"\{admonition\} Reading (\d+): .*\n((?:(?!:::).*\n)+):::", LEDGER)
     assert sorted(int(number) for number, _ in readings) == list(range(1, 11))
     for number, text in readings:

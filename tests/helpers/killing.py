@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments and resumed, compared with an undisturbed run."""
+"""Kill training runs at random moments, resume them, and compare them with an uninterrupted run."""
 
 import random
 import shutil
@@ -21,13 +21,13 @@ def arguments(clips: Path, recipe: str, *, model: str, epochs: int, workers: int
 
 
 def kill_and_compare(flags: list[str], folder: Path, *, kills: int, draw: random.Random) -> list[float]:
-    """Kill `kills` times, each at a moment drawn from the length of a whole run; resume each, to the end the last.
+    """Kill a run `kills` times at moments drawn uniformly from the length of a whole run, resuming it each time.
 
-    Every run that comes to its end must have the same weights and optimiser state, bit by bit, as the undisturbed one.
-    Returns the moments, as fractions of a whole run.
+    Every run that finishes must have the same weights and optimiser state as the uninterrupted run, bit for bit.
+    Returns the moments as fractions of a whole run.
     """
     whole, out, printed = folder / "whole", folder / "killed", folder / "printed"
-    finished(start(["--help"], printed))  # The server that forks is there: its own start is not measured.
+    finished(start(["--help"], printed))  # start the fork server, so that its start is not measured
     began = time.monotonic()
     assert finished(start([*flags, "--out", str(whole)], printed)) == 0, printed.read_text()
     length = time.monotonic() - began

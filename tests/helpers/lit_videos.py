@@ -1,4 +1,4 @@
-"""Videos of the talking face, each label under a light of its own."""
+"""Videos of the talking face with a different colour of light for each label."""
 
 from itertools import product
 from pathlib import Path
@@ -9,11 +9,11 @@ from helpers.footage import talking_face
 from helpers.videos import write_video
 
 FRAMES = 5
-# By its light a clip is known again after all steps: some of red, green and blue are dimmed.
+# Dimming some of red, green and blue makes a clip's label recognisable after all processing steps.
 LIGHTS = torch.tensor(list(product((1.0, 0.75), repeat=3))[:7])
 
 
 def film(video: Path, label: int, number: int) -> None:
-    """Other frames for every number."""
+    """Write a video with different frames for every number."""
     frames = talking_face()[3 * number % 110 :][:FRAMES]
     write_video(video, (frames * LIGHTS[label][:, None, None]).byte(), codec="mpeg4")

@@ -1,4 +1,4 @@
-"""Locks that another process holds: a process never refuses itself."""
+"""Hold a lock in another process, because a process can always take its own lock again."""
 
 import os
 import subprocess

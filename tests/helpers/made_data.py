@@ -1,4 +1,4 @@
-"""Small faithful copies of the layouts in which data sets are published, from rendered faces."""
+"""Small copies of the published layouts of data sets, filled with rendered faces."""
 
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from dfer.rendering.motion import EXPRESSIONS
 
 @cache
 def faces() -> dict[str, list[Image.Image]]:
-    """Frames of two people for every expression."""
+    """Return frames of two people for every expression."""
     clips, labels, _ = render_clips("expressions", people=2, frames=6, size=24, seed=0)
     return {
         name: [Image.fromarray(frame) for frame in clips[labels == label].flatten(0, 1).permute(0, 2, 3, 1).numpy()]
@@ -25,7 +25,7 @@ def faces() -> dict[str, list[Image.Image]]:
 
 
 def write_frames(folder: Path, names: list[str], *, first: int = 0, expression: str = "happy") -> None:
-    """Save rendered faces under the names; `first` tells clips of one expression apart."""
+    """Save rendered faces under the names. `first` distinguishes clips of one expression."""
     folder.mkdir(parents=True, exist_ok=True)
     frames = faces()[expression]
     for number, name in enumerate(names, start=first):
@@ -37,7 +37,7 @@ def numbered(count: int, pattern: str = "{}.jpg") -> list[str]:
 
 
 def write_dfew(root: Path, *, first_label: int = 1, clips: int = 28) -> None:
-    """Every fourth clip is a test clip; ids padded in the test's table alone, frame names of both kinds."""
+    """Write every fourth clip as a test clip. Only the test table pads ids; both kinds of frame names occur."""
     tables = {part: ["video_name,label"] for part in ("train", "test")}
     for clip in range(1, clips + 1):
         pattern = "{:05}_00001.jpg" if clip % 2 else "{}.jpg"
@@ -86,9 +86,9 @@ DAISEE_TRAIN = (
 
 
 def write_daisee(root: Path) -> None:
-    """Labels as published, frames as prepare_videos.py leaves them; the last training clip is labelled and missing.
+    """Write labels as published and frames as prepared by prepare_videos.py. The last training clip has no frames.
 
-    AllLabels.csv has one clip a part more than the tables of the parts, and other ids in it end in .mp4.
+    AllLabels.csv has one more clip per part than the tables of the parts, and every third id ends in .mp4.
     """
     labels = root / "Labels"
     labels.mkdir(parents=True)
@@ -115,6 +115,6 @@ def write_daisee(root: Path) -> None:
 def listed_data(
     training: Path, test: Path, root: Path | None = None, names: tuple[str, ...] | None = None, **options: Any
 ) -> RunData:
-    """The clips of a run from two lists; `options` are those of `run_data`."""
+    """Return the clips of a run from two lists. `options` are passed to `run_data`."""
     own = [(file, FolderTree(root or file.parent)) for file in (training, test)]
     return run_data(read_two_lists(*own, names=names), **options)

@@ -1,4 +1,4 @@
-"""Timelines made up for tests."""
+"""Small synthetic timelines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ def facts(**changes: Any) -> TrainedFacts:
 
 
 def row(frame: int, face: int | None, label: str = "happy", rate: float = 25.0, **changes: Any) -> Row:
-    """A face that shows one expression, or two at once ("uncertain"); without a face, a frame without one."""
+    """Return the row of a face with one expression, or two ("uncertain"); face=None is a frame without a face."""
     odds = {"happy": (0.8, 0.1, 0.1), "sad": (0.1, 0.8, 0.1), "neutral": (0.1, 0.1, 0.8), "uncertain": (0.4, 0.4, 0.2)}
     if face is None:
         return Row(frame, None, frame / rate, 0.0, False, None, None, None)

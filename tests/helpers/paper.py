@@ -1,6 +1,6 @@
-"""The paper's words that may be quoted, and the numbers that its parts have."""
+"""The sentences of the paper that may be quoted, and the numbers of its parts."""
 
-# Section by section. Whatever stands in quotation marks as the paper's is one of these or a part of one.
+# In the order of the paper. Every quotation of the paper must be one of these or a part of one.
 QUOTATIONS = (
     "modules are inserted into the second and third residual stages of ResNet18",
     "row-wise and column-wise statistical information is first extracted from the channel correlation matrices A, B, "

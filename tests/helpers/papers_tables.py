@@ -1,10 +1,10 @@
-"""The paper's Tables 1 to 6 and the diagonal of Figure 7, as printed; a hyphen where the paper prints nothing.
+"""The paper's Tables 1 to 6 and the diagonal of Figure 7 as printed, with a hyphen for missing values.
 
-Typed from the printed tables. The package has its own copy, with which tests compare this one: correct one of them
-only with the paper open.
+Typed from the printed tables. Tests compare this copy with that of the package: correct either only with the paper
+open.
 """
 
-# Folder of DAiSEE that has these counts; boredom, engagement, confusion, frustration: found, then kept.
+# The DAiSEE folder with these counts of boredom, engagement, confusion, frustration: found, then kept.
 TABLE_1 = """
 Train       849 4163 275 194   259 582 275 194
 Test        264 1301  90  68    91 204  90  68
@@ -71,13 +71,13 @@ MAE-DFER     85 50  -
 AGDTNet      19  6 11
 """
 
-# Of AGDTNet, in the text beside Table 6.
+# Of AGDTNet, in the text next to Table 6.
 TEXT_6 = "19.10 5.98 11.71"
 
 # Boredom, engagement, confusion, frustration, of AGDTNet on DAiSEE.
 FIGURE_7 = "65 56 63 76"
 
-# Points of WAR on DFEW by which the text says that AGDTNet is better, and by which it is in Table 4.
+# Gains of AGDTNet in WAR on DFEW, in points: as stated in the text, and as computed from Table 4.
 GAINS = """
 ResNet18 + LSTM  17.15 16.22
 Former-DFER       4.53  3.60
@@ -86,6 +86,6 @@ LOGO-former       2.04  2.32
 
 
 def rows(table: str) -> dict[str, list[str]]:
-    """The printed numbers by the name at the start of the line, which ends where two spaces are."""
+    """Return the printed numbers by name. Two spaces separate the name from the numbers."""
     lines = [line.split("  ", 1) for line in table.strip().splitlines()]
     return {name: numbers.split() for name, numbers in lines}

@@ -1,4 +1,4 @@
-"""The README's fenced blocks, by the comment that stands before each."""
+"""Read the README's fenced blocks by the comment before each."""
 
 from pathlib import Path
 

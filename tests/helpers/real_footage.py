@@ -1,4 +1,4 @@
-"""The talking face, cut into labelled clips on disk."""
+"""Cut the talking face into labelled clips on disk."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from helpers.footage import talking_face_video
 
 
 def talking_face() -> list[Image.Image]:
-    """The 120 frames, 176 x 144, as pictures."""
+    """Return the 120 frames, 176 x 144, as pictures."""
     with av.open(str(talking_face_video())) as container:
         return [frame.to_image() for frame in container.decode(video=0)]
 
@@ -18,7 +18,7 @@ LABELS = ("upright", "upside down", "turned over")
 
 
 def write_clips(root: Path, name: str, footage: list[Image.Image], *, length: int, step: int) -> Path:
-    """From every `step`-th frame on, one clip of each label; the last is turned over half way through."""
+    """Write one clip per label from every `step`-th frame on. The last label is turned over half way through."""
     lines = []
     for start in range(0, len(footage) - length + 1, step):
         filmed = footage[start : start + length]

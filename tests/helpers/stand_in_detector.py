@@ -1,4 +1,4 @@
-"""Frames with patches that stand in for faces, and a detector that knows where they are."""
+"""Frames with patches in place of faces, and a detector that knows their positions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,7 +15,7 @@ SIDE = 32
 
 
 def pattern(person: int, side: int = SIDE) -> Tensor:
-    """(3, side, side), smooth, and unlike that of any other person."""
+    """Return a smooth picture (3, side, side) that is different for every person."""
     coarse = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(person)) * 255
     return torch.nn.functional.interpolate(coarse, side, mode="bilinear")[0].byte()
 
@@ -29,9 +29,9 @@ def paint(places: Places, height: int = 96, width: int = 160, background: int = 
 
 
 class StandInDetector:
-    """Knows the truth about each frame by its pixels.
+    """A detector that looks up the true positions by the frame's pixels.
 
-    `looked` says at how many frames it looked as a whole at each call, `refined` at how many places it looked alone.
+    `looked` lists the number of frames in each call of detect, `refined` counts the boxes passed to refine.
     """
 
     def __init__(self, film: Sequence[tuple[Places, Tensor]]) -> None:
@@ -53,7 +53,7 @@ class StandInDetector:
         return found
 
     def refine(self, frames: Sequence[Tensor], boxes: Tensor) -> Faces:
-        """Of each frame the patch whose corner is nearest to the box's, if it is within half a patch."""
+        """Return for each frame the patch nearest to the box, if it is within half a patch."""
         self.refined += len(boxes)
         corners, sure = boxes[:, :2].clone(), torch.zeros(len(boxes))
         for row, (frame, box) in enumerate(zip(frames, boxes, strict=True)):

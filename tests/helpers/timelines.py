@@ -1,4 +1,4 @@
-"""Timelines as a recogniser gives them, made up: smooth probabilities, faces that come and go."""
+"""Synthetic timelines like those of a recogniser: smooth probabilities, faces that come and go."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ def made_facts(classes: Sequence[str] = CLASSES, **changes: Any) -> TrainedFacts
 
 @dataclass(frozen=True)
 class MadeRows:
-    """`seen` gives each face its spans in seconds. As the real rows, they can be read again and again."""
+    """Rows of faces visible in the spans of `seen`, in seconds. Like the real rows, they can be iterated repeatedly."""
 
     seen: Mapping[int, Sequence[tuple[float, float]]]
     frames: int

@@ -1,4 +1,4 @@
-"""Runs of seconds: clips of plain colour, and a model that is no AGDTNet."""
+"""Training runs of a few seconds: clips of uniform colour, and a model other than AGDTNet."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ NAMES = ("dark", "grey", "bright")
 
 
 class TinyNet(nn.Module):
-    """Mean colour of a clip, batch norm, dropout, scores: some of everything that a checkpoint must restore."""
+    """Batch norm, dropout and linear layers on a clip's mean colour: everything that a checkpoint must restore."""
 
     def __init__(self, classes: int, dropout: float) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ def tiny(net: NetSettings, classes: int, frames: int, size: int) -> TinyNet:
 
 
 def tiny_with_frozen_norm(net: NetSettings, classes: int, frames: int, size: int) -> TinyNet:
-    """Batch norm in eval mode, in which Lightning leaves it: a clip's scores do not depend on those beside it."""
+    """Return a TinyNet with frozen batch norm, so that a clip's scores do not depend on the rest of its batch."""
     made = tiny(net, classes, frames, size)
     made.norm.eval()
     return made
@@ -51,7 +51,7 @@ def coloured_clips(labels: Sequence[int], seed: int = 0, *, frames: int = 2, siz
 
 
 def tiny_data(training: int = 20, **parts: Any) -> RunData:
-    """`training` clips, then 7 to choose the epoch and 8 to test, of three classes."""
+    """Return `training` clips, 7 validation and 8 test clips of three classes."""
     made = {
         "training": coloured_clips([i % 3 for i in range(training)], 1),
         "validation": coloured_clips([i % 3 for i in range(7)], 2),
@@ -80,7 +80,7 @@ def use_tiny_model(monkeypatch: pytest.MonkeyPatch, data: RunData | None = None)
 
 
 def write_coloured_list(root: Path, name: str, labels: Sequence[int], seed: int) -> Path:
-    """A list `name`.txt of folders with four small pictures each."""
+    """Write a list `name`.txt of folders with four small pictures each."""
     source, lines = coloured_clips(labels, seed, frames=4), []
     for index, label in enumerate(labels):
         folder = root / f"{name}{index}"
@@ -99,7 +99,7 @@ def write_coloured_lists(root: Path) -> Path:
 
 
 def tiny_flags(root: Path, out: Path, *more: str, epochs: int = 2, recipe: str = "rendered") -> list[str]:
-    """For train.py, on the lists in `root`; the model must be there: see add_tiny_model."""
+    """Return flags of train.py for the lists in `root`. The model must be registered: see add_tiny_model."""
     sizes = f"--frames 2 --size 16 --workers 0 --batch-size 8 --dropout 0.2 --epochs {epochs} --recipe {recipe}"
     lists = ["--list", str(root / "train.txt"), "--test-list", str(root / "test.txt")]
     return [*lists, "--model", "tiny", *sizes.split(), "--out", str(out), *more]

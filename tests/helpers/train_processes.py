@@ -1,4 +1,4 @@
-"""train.py in processes of their own that start at once: a server that has imported everything forks them."""
+"""Run train.py in separate processes, forked from a server that has already imported everything."""
 
 import multiprocessing
 import os
@@ -19,7 +19,7 @@ CONTEXT.set_forkserver_preload(["dfer.training.run", "train", "helpers.tiny_runs
 
 
 def _start_server() -> None:
-    """The server finds what it imports by PYTHONPATH alone; where it does not, it says nothing and is slow."""
+    """Start the server with PYTHONPATH set; otherwise its imports fail silently and every process starts slowly."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     try:
@@ -35,11 +35,11 @@ def _train(arguments: list[str], printed: Path, largest_file: int | None, enviro
     import train
 
     os.environ.update(environment)
-    # The processes that load clips are started as they are in a run of train.py. From a server of their own, which is
-    # the way that this process was started, they would outlive it when it is killed.
+    # Start the loaders of clips as a normal run of train.py does. Started from a fork server, like this process, they
+    # would outlive it when it is killed.
     multiprocessing.set_start_method(None, force=True)
 
-    # A shell that starts its children with & lets them ignore Ctrl-C; a terminal does not.
+    # Children started with & in a shell ignore SIGINT. Restore the behaviour of a terminal.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with printed.open("w") as file:
         for stream in (1, 2):
@@ -58,7 +58,7 @@ def start(
     largest_file: int | None = None,
     environment: dict[str, str] | None = None,
 ) -> BaseProcess:
-    """What it prints goes into a file. With `largest_file` it cannot write more bytes than that, as on a full disk."""
+    """Start train.py with its output redirected to a file. `largest_file` limits file sizes, like a full disk."""
     _start_server()
     process = CONTEXT.Process(target=_train, args=(arguments, printed, largest_file, environment or {}))
     process.start()
@@ -66,7 +66,7 @@ def start(
 
 
 def start_together(arguments: list[str], printed: list[Path]) -> list[BaseProcess]:
-    """One process for each file, with what torchrun puts into their environment; nobody watches over them."""
+    """Start one process per file with the environment that torchrun sets, but without torchrun's supervision."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -81,11 +81,11 @@ def start_together(arguments: list[str], printed: list[Path]) -> list[BaseProces
 
 def finished(process: BaseProcess) -> int:
     process.join(timeout=120)
-    assert process.exitcode is not None, "the run does not end"
+    assert process.exitcode is not None, "the run did not finish"
     return process.exitcode
 
 
 def wait_for(condition: Callable[[], bool], process: BaseProcess) -> None:
     while not condition():
-        assert process.is_alive(), "the run ended before"
+        assert process.is_alive(), "the run ended early"
         time.sleep(0.005)

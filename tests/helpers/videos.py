@@ -1,4 +1,4 @@
-"""Small video files, written for tests."""
+"""Write small video files for tests."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -26,9 +26,9 @@ def write_video(
     sound_rate: int = 48_000,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """(T, 3, H, W) uint8 to a file; `times` in seconds makes the frame rate variable.
+    """Write (T, 3, H, W) uint8 to a file; `times` in seconds makes the frame rate variable.
 
-    sound: a codec, for a tone as long as the frames at their rate or as `sound_seconds`. options: of the video's codec.
+    sound: codec of a tone, by default as long as the video, else `sound_seconds`. options: of the video codec.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=container or {}) as output:
@@ -62,5 +62,5 @@ def write_video(
 
 
 def shades(*levels: int, height: int = 48, width: int = 64) -> Tensor:
-    """One even frame a level: a frame tells its number by its brightness."""
+    """Return one uniform frame per level, so that a frame's brightness identifies it."""
     return torch.tensor(levels, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, height, width)

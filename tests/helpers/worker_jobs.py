@@ -1,4 +1,4 @@
-"""Jobs for worker processes; a process that is started afresh must be able to import them."""
+"""Jobs for worker processes, in a module that a newly spawned process can import."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from dfer.errors import BadInput
 
 
 class Awkward(Exception):
-    """Does not survive pickling."""
+    """An exception that cannot be unpickled."""
 
     def __init__(self, one: int, other: int) -> None:
         super().__init__(f"{one} and {other}")

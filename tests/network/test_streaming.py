@@ -1,4 +1,4 @@
-"""AGDTStream: exactly the causal net, close to the plain one, and one frame's work for each answer."""
+"""AGDTStream equals the causal net, approximates the non-causal one, and processes each frame once."""
 
 import copy
 import functools
@@ -30,7 +30,7 @@ WINDOW = 4
 def network(**settings: object) -> AGDTNet:
     net = build_agdtnet(5, num_frames=WINDOW, **settings).eval()
     with torch.no_grad():
-        # Attention that is far from its start, so that a wrong mean is seen in the scores.
+        # Move attention far from its initial values, so that a wrong mean changes the scores.
         for number, parameter in enumerate(net.backbone.attention.parameters()):
             parameter.add_(random_tensor(tuple(parameter.shape), number, torch.float32), alpha=0.3)
     return net
@@ -42,7 +42,7 @@ def streamed(net: AGDTNet, video: Tensor) -> list[Tensor]:
 
 
 def offline(net: AGDTNet, video: Tensor) -> list[Tensor]:
-    """The frame vectors of the whole video at once, then the temporal encoder on every window."""
+    """Encode the whole video at once, then score every window."""
     vectors = net.encode(video)
     ends = range(1, video.shape[1] + 1)
     return [net.score(vectors[:, max(0, end - WINDOW) : end]) for end in ends]
@@ -50,7 +50,7 @@ def offline(net: AGDTNet, video: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("temporal", ["dtformer", "mean"])
 @torch.no_grad()
-def test_a_causal_net_streams_exactly(temporal: str) -> None:
+def test_stream_of_a_causal_net_equals_offline_scores(temporal: str) -> None:
     net, video = network(causal=True, temporal=temporal), random_tensor((2, 9, *SIZE), 0, torch.float32)
     answers = streamed(net, video)
     for answer, expected in zip(answers, offline(net, video), strict=True):
@@ -61,14 +61,14 @@ def test_a_causal_net_streams_exactly(temporal: str) -> None:
 
 @pytest.mark.parametrize("attention", ["none", "se", "cbam"])
 @torch.no_grad()
-def test_without_aga_every_window_is_the_offline_clip(attention: str) -> None:
+def test_stream_without_aga_equals_the_net_on_each_window(attention: str) -> None:
     net, video = network(attention=attention), random_tensor((2, 7, *SIZE), 1, torch.float32)
     for end, answer in enumerate(streamed(net, video), 1):
         torch.testing.assert_close(answer, net(video[:, max(0, end - WINDOW) : end]), rtol=1e-5, atol=1e-5)
 
 
 @torch.no_grad()
-def test_a_stream_of_a_plain_net_stays_near_the_offline_scores() -> None:
+def test_stream_of_a_non_causal_net_approximates_offline_scores() -> None:
     net, video = network(), random_tensor((2, 7, *SIZE), 2, torch.float32)
     answers = streamed(net, video)
     torch.testing.assert_close(answers[0], net(video[:, :1]), rtol=1e-5, atol=1e-5)
@@ -78,7 +78,7 @@ def test_a_stream_of_a_plain_net_stays_near_the_offline_scores() -> None:
         assert (answers[end - 1] - expected).norm() < 0.1 * expected.norm()
 
 
-def of_ones_own() -> AGDTNet:
+def custom_backbone() -> AGDTNet:
     backbone = nn.Sequential(host().sequential, host().own)
     layer = functools.partial(AdaptiveGlobalAttention, context_window=WINDOW)
     insert_attention(backbone, {"0": layer, "1": layer}, example_input=torch.zeros(1, *SIZE))
@@ -88,8 +88,8 @@ def of_ones_own() -> AGDTNet:
 
 
 @torch.no_grad()
-def test_a_causal_custom_backbone_streams_exactly() -> None:
-    net, video = of_ones_own(), random_tensor((2, 9, *SIZE), 0, torch.float32)
+def test_stream_of_a_causal_custom_backbone_equals_offline_scores() -> None:
+    net, video = custom_backbone(), random_tensor((2, 9, *SIZE), 0, torch.float32)
     for answer, expected in zip(streamed(net, video), offline(net, video), strict=True):
         torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-5)
 
@@ -98,9 +98,11 @@ RUNS = ((9,), (1, 8), (2, 3, 4), (5, 1, 1, 2), (3, 6))
 
 
 @pytest.mark.parametrize("runs", RUNS, ids=str)
-@pytest.mark.parametrize("make", [lambda: network(causal=True), network, of_ones_own], ids=["causal", "plain", "own"])
+@pytest.mark.parametrize(
+    "make", [lambda: network(causal=True), network, custom_backbone], ids=["causal", "plain", "other"]
+)
 @torch.no_grad()
-def test_a_run_of_frames_gives_the_answers_of_its_frames(make: Callable[[], AGDTNet], runs: tuple[int, ...]) -> None:
+def test_run_of_frames_equals_single_frames(make: Callable[[], AGDTNet], runs: tuple[int, ...]) -> None:
     net, video = make(), random_tensor((2, 9, *SIZE), 3, torch.float32)
     stream = AGDTStream(net, num_frames=WINDOW)
     answers = torch.cat([stream.push(run) for run in video.split(list(runs), dim=1)], dim=1)
@@ -109,12 +111,12 @@ def test_a_run_of_frames_gives_the_answers_of_its_frames(make: Callable[[], AGDT
 
 
 @torch.no_grad()
-def test_a_nan_frame_is_forgotten_in_a_run_as_it_is_frame_by_frame() -> None:
+def test_nan_frame_leaves_the_window_in_runs_and_single_frames() -> None:
     net, video = network(causal=True), random_tensor((2, 16, *SIZE), 3, torch.float32)
     video[0, 1] = torch.nan
     run, single = AGDTStream(net, num_frames=WINDOW).push(video), torch.stack(streamed(net, video), dim=1)
     torch.testing.assert_close(run, single, rtol=1e-5, atol=1e-5, equal_nan=True)
-    # Two attentions and the temporal encoder look back over a window each.
+    # Two attention layers and the temporal encoder each look back over one window.
     first = 1 + 3 * (WINDOW - 1) + 1
     assert run[0, 1:first].isnan().all()
     assert run[0, first:].isfinite().all()
@@ -123,7 +125,7 @@ def test_a_nan_frame_is_forgotten_in_a_run_as_it_is_frame_by_frame() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 @torch.no_grad()
-def test_a_state_in_another_dtype_is_converted(dtype: torch.dtype) -> None:
+def test_state_in_another_dtype_is_converted(dtype: torch.dtype) -> None:
     net, video = network(causal=True), random_tensor((2, 6, *SIZE), 3, torch.float32)
     first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
     first.push(video[:, :5])
@@ -136,7 +138,7 @@ def test_a_state_in_another_dtype_is_converted(dtype: torch.dtype) -> None:
 
 
 @torch.no_grad()
-def test_a_saved_stream_continues_in_another_one(tmp_path: Path) -> None:
+def test_saved_stream_continues_in_another_stream(tmp_path: Path) -> None:
     net, video = network(causal=True), random_tensor((2, 9, *SIZE), 3, torch.float32)
     expected = streamed(net, video)
     first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(copy.deepcopy(net), num_frames=WINDOW)
@@ -153,7 +155,7 @@ def test_a_saved_stream_continues_in_another_one(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("classifier", ["quantised", "a sequence", "none"])
 @torch.no_grad()
-def test_a_saved_stream_continues_with_any_classifier(classifier: str) -> None:
+def test_saved_stream_continues_with_any_classifier(classifier: str) -> None:
     net, video = network(causal=True), random_tensor((2, 4, *SIZE), 3, torch.float32)
     if classifier == "quantised":
         net = torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
@@ -167,7 +169,7 @@ def test_a_saved_stream_continues_with_any_classifier(classifier: str) -> None:
 
 
 @torch.no_grad()
-def test_a_state_that_does_not_fit_is_refused_and_changes_nothing() -> None:
+def test_unsuitable_state_raises_and_changes_nothing() -> None:
     net, video = network(causal=True), random_tensor((2, 4, *SIZE), 3, torch.float32)
     stream = AGDTStream(net, num_frames=WINDOW)
     stream.push(video)
@@ -189,7 +191,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing() -> None:
 
 
 @torch.no_grad()
-def test_a_push_that_fails_changes_nothing() -> None:
+def test_failed_push_changes_nothing() -> None:
     net, video = network(causal=True), random_tensor((1, 6, *SIZE), 4, torch.float32)
     stream = AGDTStream(net, num_frames=WINDOW)
     stream.push(video[:, :3])
@@ -201,7 +203,7 @@ def test_a_push_that_fails_changes_nothing() -> None:
 
 
 @torch.no_grad()
-def test_capture_attention_gives_the_maps_of_a_stream() -> None:
+def test_attention_is_captured_in_a_stream() -> None:
     net, video = network(causal=True), random_tensor((2, 6, *SIZE), 5, torch.float32)
     with capture_attention(net) as maps:
         net(video[:, :4])
@@ -214,7 +216,7 @@ def test_capture_attention_gives_the_maps_of_a_stream() -> None:
 
 
 @torch.no_grad()
-def test_attention_that_runs_twice_for_a_frame_is_refused() -> None:
+def test_attention_that_runs_twice_per_frame_raises() -> None:
     net = network(causal=True)
     net.backbone.attention["layer2"] = nn.Sequential(*[net.backbone.attention["layer2"]] * 2).eval()
     with pytest.raises(ValueError, match="runs one AdaptiveGlobalAttention twice for each frame"):
@@ -222,7 +224,7 @@ def test_attention_that_runs_twice_for_a_frame_is_refused() -> None:
 
 
 @torch.no_grad()
-def test_a_causal_clip_does_not_see_the_future_and_pads_as_any() -> None:
+def test_padding_does_not_change_the_scores_of_a_causal_net() -> None:
     net, clips = network(causal=True), random_tensor((2, 4, *SIZE), 3, torch.float32)
     padded = torch.cat([clips[:, :3], torch.full_like(clips[:, 3:], float("nan"))], dim=1)
     mask = torch.tensor([True, True, True, False]).expand(2, -1)
@@ -231,7 +233,7 @@ def test_a_causal_clip_does_not_see_the_future_and_pads_as_any() -> None:
 
 
 @pytest.mark.parametrize("window", [1, 3, 7, 11])
-def test_the_window_is_the_mean_of_the_last_frames(window: int) -> None:
+def test_windowed_context_uses_the_mean_of_the_last_frames(window: int) -> None:
     context = random_tensor((2, 7, 5), 6).sigmoid()
     mask = torch.arange(7) < torch.tensor([[7], [4]])
     out = clip_context(context.flatten(0, 1), 7, mask, window).unflatten(0, (2, 7))
@@ -251,7 +253,7 @@ def test_reset_forgets_all_frames() -> None:
     assert all(torch.equal(stream.push(frame), old) for frame, old in zip(video.unbind(1), first, strict=True))
 
 
-def test_a_push_runs_the_backbone_on_the_new_frame_alone() -> None:
+def test_push_runs_the_backbone_only_on_the_new_frame() -> None:
     net, frame = network(), random_tensor((1, *SIZE), 5, torch.float32)
     seen: list[int] = []
     net.backbone.conv1.register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
@@ -272,7 +274,7 @@ class Mean(nn.Module):
 
 
 @torch.no_grad()
-def test_streams_of_one_batch_may_start_apart() -> None:
+def test_streams_of_a_batch_can_start_at_different_times() -> None:
     net, video = network(causal=True), random_tensor((2, 9, *SIZE), 3, torch.float32)
     stream = AGDTStream(net, num_frames=WINDOW)
     for number in range(5):
@@ -285,7 +287,7 @@ def test_streams_of_one_batch_may_start_apart() -> None:
 
 
 @torch.no_grad()
-def test_a_state_goes_from_a_compiled_backbone_to_a_plain_one() -> None:
+def test_state_of_a_compiled_backbone_loads_into_an_uncompiled_one() -> None:
     plain, video = network(causal=True), random_tensor((1, 4, *SIZE), 3, torch.float32)
     compiled = copy.deepcopy(plain)
     compiled.backbone = torch.compile(compiled.backbone, backend="eager")
@@ -296,7 +298,7 @@ def test_a_state_goes_from_a_compiled_backbone_to_a_plain_one() -> None:
 
 
 class FirstStageAlone(nn.Module):
-    """A backbone that holds attention which it does not run."""
+    """A backbone with an attention layer that never runs."""
 
     out_channels = 4
 
@@ -310,7 +312,7 @@ class FirstStageAlone(nn.Module):
 
 
 @torch.no_grad()
-def test_attention_that_never_runs_does_not_disturb_a_stream() -> None:
+def test_unused_attention_does_not_affect_a_stream() -> None:
     net = build_agdtnet(3, backbone=FirstStageAlone(), temporal="mean", num_frames=WINDOW).eval()
     video = random_tensor((1, 6, *SIZE), 3, torch.float32)
     first, second = AGDTStream(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
@@ -336,13 +338,13 @@ def test_attention_that_never_runs_does_not_disturb_a_stream() -> None:
         (lambda: AGDTNet(ResNet18(), Mean(), num_classes=3).eval(), 4, ValueError, "that takes mask.*Mean does not"),
     ],
 )
-def test_nets_that_cannot_stream_are_refused(net, num_frames: int, error: type, message: str) -> None:
+def test_nets_that_cannot_stream_raise(net, num_frames: int, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         AGDTStream(net(), num_frames=num_frames).push(torch.zeros(1, *SIZE))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_a_net_takes_the_dtype_of_its_backbone_and_streams_in_it(dtype: torch.dtype) -> None:
+def test_net_and_stream_use_the_dtype_of_the_backbone(dtype: torch.dtype) -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU())
     exact = build_agdtnet(3, backbone=copy.deepcopy(backbone), num_frames=4).eval()
     net = build_agdtnet(3, backbone=backbone.to(dtype), num_frames=4).eval()
