@@ -6,6 +6,8 @@ five folds are run unless --fold names one, and the table has the paper's scores
 
     ablation.py --seeds 5 --out runs/ablation-dfew -- --dfew DFEW
 
+On series of vectors (--series after --) the rows are the encoders over time, and each person is left out once.
+
 A run has a file for its result, so that the same command goes on where an earlier one ended; its epochs can be followed
 in the log beside that file.
 """
@@ -25,14 +27,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
 from dfer.experiments.ablation_report import draw_scores, markdown, summarise
-from dfer.experiments.campaign import Experiment, all_runs, finished_runs, flag
+from dfer.experiments.campaign import Experiment, Run, all_runs, finished_runs, flag
 from dfer.experiments.example_clips import draw_example_clips
 from dfer.experiments.hard_faces import HardFaces
 from dfer.experiments.protocol import Protocol
-from dfer.experiments.rows import REFERENCE, ROWS
+from dfer.experiments.rows import REFERENCE, ROWS, SERIES_REFERENCE, SERIES_ROWS
 from dfer.experiments.statistics import MOST_SEEDS
 from dfer.stopping import Stopped, stoppable
 
+PROTOCOL = Path(__file__).parents[1] / "docs" / "experiments" / "protocol.json"
 RENDERED = {entry.name: entry for entry in fields(Protocol)}
 
 
@@ -58,6 +61,22 @@ def ablate(args: argparse.Namespace, trainer: Sequence[str]) -> None:
         raise BadInput(f"--seeds: expected 2 to {MOST_SEEDS}, for a spread and an exact test; got {args.seeds}")
     made_on = experiment(args, trainer)
     folder, runs = args.out / "runs", all_runs(args.rows, args.seeds, made_on.folds)
+    make(made_on, folder, runs)
+    reference = SERIES_REFERENCE if args.rows[0] in SERIES_ROWS else REFERENCE
+    summary = summarise(finished_runs(folder, runs, made_on), args.rows, reference, made_on)
+    table = markdown(summary)
+    with whole_file(args.out / "ablation.json") as path:
+        path.write_text(json.dumps(summary, indent=1) + "\n")
+    with whole_file(args.out / "ablation.md") as path:
+        path.write_text(table)
+    draw_scores(args.out / "ablation.png", summary)
+    if isinstance(made_on, HardFaces):
+        draw_example_clips(args.out / "clips.png", made_on.protocol)
+    print(f"\n{table}\ntable, numbers and pictures: {args.out.resolve()}")
+
+
+def make(made_on: Experiment, folder: Path, runs: Sequence[Run]) -> None:
+    """Make the runs that are missing."""
     done = finished_runs(folder, runs, made_on)
     missing = [run for run in runs if run not in done]
     print(f"{len(runs)} runs, {len(done)} done before; logs and results: {folder.resolve()}")
@@ -74,16 +93,27 @@ def ablate(args: argparse.Namespace, trainer: Sequence[str]) -> None:
                 f"{result['row']:>26}  seed {result['seed']}{fold}  UAR {100 * result['uar']:5.1f} %  "
                 f"WAR {100 * result['war']:5.1f} %{result['seconds']:6.0f} s"
             )
-    summary = summarise(finished_runs(folder, runs, made_on), args.rows, REFERENCE, made_on)
+
+
+def ablate_series_sets(args: argparse.Namespace) -> None:
+    """The section "series" of the protocol, on the sets that are named."""
+    # Here: to import Lightning takes seconds.
+    from dfer.experiments.series_sets import FRAMES, SeriesProtocol, SeriesSet, draw, markdown, summarise
+
+    if other := set(args.sets) - FRAMES.keys():
+        raise BadInput(f"--sets: expected {', '.join(FRAMES)}; got {min(other)}")
+    protocol = SeriesProtocol.read(args.protocol)
+    sets = [SeriesSet(name, args.series_sets, protocol) for name in args.sets or FRAMES]
+    for each in sets:
+        make(each.experiment, args.out / "runs" / each.name, each.runs)
+    summary = summarise(sets, args.out / "runs")
     table = markdown(summary)
-    with whole_file(args.out / "ablation.json") as path:
+    with whole_file(args.out / "series.json") as path:
         path.write_text(json.dumps(summary, indent=1) + "\n")
-    with whole_file(args.out / "ablation.md") as path:
+    with whole_file(args.out / "series.md") as path:
         path.write_text(table)
-    draw_scores(args.out / "ablation.png", summary)
-    if isinstance(made_on, HardFaces):
-        draw_example_clips(args.out / "clips.png", made_on.protocol)
-    print(f"\n{table}\ntable, numbers and pictures: {args.out.resolve()}")
+    draw(args.out / "series.png", summary)
+    print(f"\n{table}\ntable, numbers and picture: {args.out.resolve()}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,10 +125,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="ablation.py", usage="ablation.py [options] [-- options of train.py]", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), default=list(ROWS), metavar="ROW",
-                        help=f"these alone, of {', '.join(ROWS)}")  # fmt: skip
+    rows = SERIES_ROWS if any(flag.partition("=")[0] == "--series" for flag in given[own:]) else tuple(ROWS)
+    parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows), metavar="ROW",
+                        help=f"these alone, of {', '.join(ROWS)}, or on series {', '.join(SERIES_ROWS)}")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=5, help="runs of each row, seeds 0, 1, 2, ... (5)")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder of runs, table and pictures")
+    series = parser.add_argument_group("Encoders on three sets of series, by the protocol in docs/experiments")
+    series.add_argument("--series-sets", type=Path, metavar="FOLDER", help="what docs/series_sets.py made")
+    series.add_argument("--sets", nargs="+", default=[], metavar="SET", help="these alone")
+    series.add_argument("--protocol", type=Path, default=PROTOCOL, help="of the comparison (docs/experiments)")
     rendered = parser.add_argument_group("Rendered faces", argument_default=argparse.SUPPRESS)
     rendered.add_argument("--workers", type=int, help="processes, of one thread each (one a core)")
     for name, entry in RENDERED.items():
@@ -107,7 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.rows = list(dict.fromkeys(args.rows))
     try:
         with stoppable():
-            ablate(args, given[own + 1 :])
+            if args.series_sets is not None:
+                ablate_series_sets(args)
+            else:
+                ablate(args, given[own + 1 :])
     except BadInput as error:
         # A loader's worker hands its error on inside a traceback, whose last line it is.
         print(f"ablation.py: {str(error).strip().splitlines()[-1]}", file=sys.stderr)

@@ -76,6 +76,11 @@ def positions(length: int, scale: Tensor, place: Tensor) -> Tensor:
 
 
 def prepare(clips: Tensor, draws: Tensor | None = None) -> Tensor:
-    """(B, T, 3, H, W) uint8 to what the net takes, augmented by the draws of a training batch."""
+    """(B, T, 3, H, W) uint8 to what the net takes, augmented by the draws of a training batch.
+
+    Vectors are returned as they are.
+    """
+    if clips.is_floating_point():
+        return clips
     unit = to_unit(clips)
     return normalise(unit if draws is None else augment(unit, draws))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dfer.data.augmentation import MEAN, STD
 from dfer.data.checks import each_once, not_scored, question
 from dfer.data.clips import ClipsInMemory, ClipsOnDisk, ClipSource
 from dfer.data.data_set import DataSet, ListedClip
@@ -26,6 +27,8 @@ class RunData:
     augmented: bool
     remarks: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
 
     @property
     def parts(self) -> dict[str, ClipSource]:
@@ -70,13 +73,13 @@ def run_data(
 ) -> RunData:
     """Question a data set and make it the clips of a run.
 
-    Where it has no validation part, a tenth of the training clips is held out. Selecting on the test clips is common
-    practice elsewhere.
+    Where it has no validation part, a tenth of the training clips is held out, unless nothing is selected on them.
+    Selecting on the test clips is common practice elsewhere.
     """
     data = each_once(data)
     remarks = [*data.remarks, *question(data, batch_size=batch_size)]
     training, choosing = data.training, data.validation
-    if select_on == "test":
+    if select_on == "test" or (select_on == "last" and choosing is None):
         choosing = data.test
     elif choosing is None:
         labels, subjects = [clip.label for clip in training], [clip.subject for clip in training]
@@ -87,7 +90,7 @@ def run_data(
                 "its only clips or its only person; list more"
             )
         training, choosing = [data.training[i] for i in kept], [data.training[i] for i in held]
-    if select_on != "test":
+    if choosing is not data.test:
         remarks += not_scored("validation", choosing, training, data.names)
     remarks += not_scored("test", data.test, training, data.names)
     classes = max(len(data.names), 1 + max(clip.label for clip in (*training, *choosing, *data.test)))

@@ -1,12 +1,17 @@
 """Series of vectors from one .npz file: the frames of all series behind each other, and a label for each series."""
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from dfer.data.folders import Checked
+from dfer.data.parts import RunData, split_by_label
 from dfer.errors import BadInput
 
 
@@ -62,3 +67,134 @@ def read_series(file: Path) -> Series:
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     names = tuple(map(str, held["names"].ravel()))
     return Series(vectors.astype(np.float32), starts, labels.astype(np.int64), names, subjects, parts)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Frames `first` to `last`, exclusive, of a series."""
+
+    series: int
+    first: int
+    last: int
+
+
+class SeriesClips:
+    """Standardised series as (length, C) float32; frames of NaN pad those that are shorter.
+
+    With `shuffled` the frames of a series are in a random order, drawn anew whenever it is trained on.
+    """
+
+    def __init__(
+        self, series: Series, spans: Sequence[Span], length: int, scale: tuple[Tensor, Tensor], *, shuffled: bool
+    ) -> None:
+        self.series, self.spans, self.length, self.scale, self.shuffled = series, spans, length, scale, shuffled
+        self.labels = [int(series.labels[span.series]) for span in spans]
+
+    def frames(self, index: int, generator: torch.Generator | None) -> Tensor:
+        mean, std = self.scale
+        vectors = (self._vectors(index) - mean) / std
+        if self.shuffled:
+            vectors = vectors[torch.randperm(len(vectors), generator=generator or torch.Generator().manual_seed(index))]
+        padded = vectors.new_full((self.length, vectors.shape[1]), torch.nan)
+        padded[: len(vectors)] = vectors
+        return padded
+
+    def content(self, index: int) -> bytes:
+        return self._vectors(index).numpy().tobytes()
+
+    def stamp(self, index: int) -> bytes:
+        return b""
+
+    def check(self, index: int) -> Checked:
+        return Checked(len(self._vectors(index)), [], self.content(index))
+
+    def name(self, index: int) -> str:
+        span = self.spans[index]
+        return f"series {span.series}, frames {span.first} to {span.last - 1}"
+
+    def _vectors(self, index: int) -> Tensor:
+        span = self.spans[index]
+        return torch.from_numpy(self.series[span.series][span.first : span.last].copy())
+
+
+def series_data(
+    file: Path, *, frames: int, windows: bool, shuffled: bool, fold: int, select_on: str, seed: int
+) -> RunData:
+    """The series of a file in the parts of a run: those that it names, or all people but one and that one.
+
+    Each channel is standardised by its mean and standard deviation over all frames that are not tested on.
+
+    Args:
+        file: see read_series.
+        frames: the longest series that a net sees, T.
+        windows: cut longer series into windows of T frames that do not overlap and leave the rest out; else only their
+            first T frames are used.
+        shuffled: see SeriesClips.
+        fold: number, from 1, of the person to test on, in a file without parts.
+        select_on: "validation" holds a tenth of the training series out where the file has no validation part.
+        seed: of that tenth.
+
+    Raises:
+        BadInput: the file cannot be read, or has neither parts nor subjects, or too few.
+    """
+    series = read_series(file)
+    parts = _parts(file, series, fold)
+    training, test, choosing = (np.flatnonzero(parts == part).tolist() for part in ("training", "test", "validation"))
+    if select_on != "validation":
+        choosing = test
+    elif not choosing:
+        subjects = None if series.subjects is None else [series.subjects[i] for i in training]
+        kept, held = split_by_label(series.labels[training].tolist(), seed, subjects)
+        training, choosing = [training[i] for i in kept], [training[i] for i in held]
+    for part, found in (("training", training), ("validation", choosing), ("test", test)):
+        if not found:
+            raise BadInput(f"{file}: no series are left for the {part} part; give more, or name parts in the file")
+    spans = {index: _spans(index, len(series[index]), frames, windows) for index in range(len(series))}
+    # Also those that choose the epoch, so that the scale depends on the file and the fold alone.
+    others = np.flatnonzero(parts != "test").tolist()
+    seen = torch.from_numpy(np.concatenate([series[i][s.first : s.last] for i in others for s in spans[i]]))
+    std, mean = torch.std_mean(seen.double(), dim=0, correction=0)
+    scale = (mean.float(), torch.where(std > 0, std, 1.0).float())
+
+    def clips(part: Sequence[int]) -> SeriesClips:
+        return SeriesClips(series, [span for i in part for span in spans[i]], frames, scale, shuffled=shuffled)
+
+    cut = [i for i in range(len(series)) if sum(s.last - s.first for s in spans[i]) < len(series[i])]
+    remarks = []
+    if cut:
+        kind = "the frames after their last whole window" if windows else f"all frames after the first {frames}"
+        remarks.append(f"{file}: {len(cut)} of {len(series)} series lose {kind}, series {cut[0]} first")
+    return RunData(
+        series.names,
+        clips(training),
+        clips(choosing),
+        clips(test),
+        augmented=False,
+        remarks=tuple(remarks),
+        mean=tuple(scale[0].tolist()),
+        std=tuple(scale[1].tolist()),
+    )
+
+
+def people_left_out(series: Series) -> int:
+    """How many folds leave one person out; 0 where the file names the parts."""
+    return 0 if series.parts is not None else len(set(series.subjects or ()))
+
+
+def _parts(file: Path, series: Series, fold: int) -> NDArray[np.str_]:
+    if series.parts is not None:
+        if other := set(series.parts) - {"training", "validation", "test"}:
+            raise BadInput(f"{file}: parts: expected training, validation or test, got {min(other)!r}")
+        return np.array(series.parts)
+    people = sorted(set(series.subjects or ()))
+    if len(people) < 2:
+        raise BadInput(f"{file}: expected parts, or subjects of whom one is left out; got neither")
+    if not 1 <= fold <= len(people):
+        raise BadInput(f"--fold {fold}: {file} has {len(people)} subjects; expected 1 to {len(people)}")
+    return np.where(np.array(series.subjects) == people[fold - 1], "test", "training")
+
+
+def _spans(index: int, length: int, frames: int, windows: bool) -> list[Span]:
+    if not windows or length < frames:
+        return [Span(index, 0, min(length, frames))]
+    return [Span(index, first, first + frames) for first in range(0, length - frames + 1, frames)]

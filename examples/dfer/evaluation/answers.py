@@ -60,8 +60,9 @@ def probabilities(
     found = []
     with torch.inference_mode(), torch.autocast(device.accelerator, torch.bfloat16, enabled=device.bfloat16):
         for clips, _ in track(loader, title, len(loader)):
-            unit = to_unit(clips.to(device.accelerator, non_blocking=True))
-            found.append(net(normalised(unit, facts)).float().softmax(dim=1).cpu())
+            clips = clips.to(device.accelerator, non_blocking=True)
+            prepared = clips if clips.is_floating_point() else normalised(to_unit(clips), facts)
+            found.append(net(prepared).float().softmax(dim=1).cpu())
     scores = torch.cat(found)
     if not scores.isfinite().all():
         raise BadInput(f"{title}: the net answers NaN or infinity; train it again, or try --precision float32")

@@ -19,7 +19,7 @@ from dfer.data.parts import rendered_data
 from dfer.errors import BadInput
 from dfer.progress import track
 from dfer.training.identity import latest
-from dfer.training.load_data import read
+from dfer.training.load_data import load_series, read
 from dfer.training.run_folder import CLIPS, SETTINGS, WEIGHTS, clip_key, keys_in
 from dfer.training.settings import SOURCES, WITH_FOLDS, ClipSettings, flag, trained_on
 from dfer.training.trained_file import TrainedFacts
@@ -163,6 +163,13 @@ def merged(file: Path, facts: TrainedFacts, saved: dict[str, Any], given: dict[s
         if given.get("daisee") is None:
             values["daisee_state"] = None
     values |= given
+    if values.get("series") is not None:
+        # Its own test part: another file would need another scale.
+        if given:
+            raise BadInput(
+                f"{file}: trained on series, so only its own test series fit; leave {flag(next(iter(given)))} out"
+            )
+        return ClipSettings(**{**values, "series": Path(values["series"])})
     if not any(values.get(name) is not None for name in SETS):
         raise BadInput(f"{file}: give the test clips with one of {', '.join(map(flag, SETS))}")
     for name in WITH_FOLDS:
@@ -188,6 +195,9 @@ class ReportedPart:
 
 
 def reported_part(settings: ClipSettings, seed: int) -> ReportedPart:
+    if settings.source == "series":
+        run = load_series(settings, select_on="test", seed=seed)
+        return ReportedPart(run.test, run.names, run.remarks)
     if settings.source == "labels":
         run = rendered_data(
             str(settings.labels), frames=settings.frames, size=settings.size, seed=seed, select_on="validation"

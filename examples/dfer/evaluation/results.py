@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from agdt_layers import AttentionWeights, GlobalConvolutionalAttention, capture_attention
 from dfer.atomic_files import whole_file
-from dfer.data.augmentation import MEAN, STD, normalise, to_unit
+from dfer.data.augmentation import normalise, to_unit
 from dfer.data.clips import ClipSource
 from dfer.data.parts import RunData
 from dfer.evaluation.pictures import draw_attention, draw_confusion, draw_curves
 from dfer.evaluation.scores import Scores, scores_of
 from dfer.training.identity import settings_file
 from dfer.training.run_folder import METRICS, WEIGHTS
-from dfer.training.settings import Settings, trained_on
+from dfer.training.settings import Settings, chosen_on, trained_on
 from dfer.training.trained_file import TrainedFacts, write_trained
 
 
@@ -55,16 +55,16 @@ def write_results(settings: Settings, results: Results) -> None:
     draw_curves(out / "curves.png", results.history, results.epoch)
     _draw_attention_of(out / "attention.png", results.net, results.data)
     _print_scores(names, confusion, scores)
-    print(f"  of epoch {results.epoch}, chosen on the {selected_on} clips\n")
+    print(f"  of epoch {results.epoch}, {chosen_on(selected_on)}\n")
 
 
 def _facts(settings: Settings, results: Results, scores: Scores) -> TrainedFacts:
     clips = settings.clips
     return TrainedFacts(
         classes=results.data.names,
-        mean=MEAN,
-        std=STD,
-        size=clips.size,
+        mean=results.data.mean,
+        std=results.data.std,
+        size=results.data.test.frames(0, None).shape[-1],
         frames=clips.frames,
         frames_per_segment=clips.per_segment,
         net={name: value for name, value in asdict(settings.net).items() if name != "pretrained"},

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from dfer.training.settings import chosen_on
+
 
 def markdown(report: dict[str, Any]) -> str:
     parts = [score_table(report), *notes(report)]
@@ -58,8 +60,8 @@ def notes(report: dict[str, Any]) -> list[str]:
         lines.append(joined_in_words(report["over_runs"]))
     for run in report["runs"]:
         lines.append(
-            f"{run['name']}: trained on {run['trained_on']}, epoch {run['epoch']} chosen on the "
-            f"{run['epoch_selected_on']} clips; tested on {run['clips']}."
+            f"{run['name']}: trained on {run['trained_on']}, epoch {run['epoch']}, "
+            f"{chosen_on(run['epoch_selected_on'])}; tested on {run['clips']}."
         )
         if run["clips_trained_on"]:
             lines.append(

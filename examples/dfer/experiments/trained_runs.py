@@ -8,25 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from dfer.atomic_files import remove_partial_files
+from dfer.data.series import people_left_out, read_series
 from dfer.errors import BadInput
 from dfer.evaluation.comparable import TEST_CLIPS
 from dfer.evaluation.complexity import count_multiply_adds
 from dfer.evaluation.published import ABLATION, PublishedScore
-from dfer.experiments.campaign import Result, Run, write_result
+from dfer.experiments.campaign import Result, Run, flag, write_result
+from dfer.models.vector_nets import VECTOR_MODELS
 from dfer.models.wide_resnet18 import WIDER, parameters
 from dfer.training.command_line import parse
 from dfer.training.identity import latest, plain
-from dfer.training.networks import build_net, check_model, pretrained_hash, sha256
+from dfer.training.networks import check_model, pretrained_hash, sha256
 from dfer.training.run import run as train
-from dfer.training.run_folder import CHECKPOINT, METRICS
-from dfer.training.settings import Settings
+from dfer.training.run_folder import CHECKPOINT, METRICS, WEIGHTS
+from dfer.training.settings import ClipSettings, Settings, chosen_on
+from dfer.training.trained_file import load_trained
 
 # What differs from run to run, and how a row is told to train.py where it is no name of --model.
 OURS = ("--model", "--attention", "--temporal", "--seed", "--out", "--resume")
 FOLDS = (1, 2, 3, 4, 5)
 # Compared by content: a file may move, and another may take its place.
-FILES = ("list", "test_list", "pretrained")
-FLAGS = {"aga+mean": ("--model", "agdtnet", "--temporal", "mean")}
+FILES = ("list", "test_list", "pretrained", "series")
+SHUFFLED = "-shuffled"
+"""Behind the name of a row: the frames of each series in a random order."""
+FLAGS = {
+    "aga+mean": ("--model", "agdtnet", "--temporal", "mean"),
+    **{f"{model}{SHUFFLED}": ("--model", model, "--shuffle-frames") for model in VECTOR_MODELS},
+}
 
 
 @dataclass(frozen=True)
@@ -42,15 +50,20 @@ class TrainedRuns:
 
     @property
     def folds(self) -> Sequence[int | None]:
-        """All five of DFEW, unless the flags name one."""
-        one = any(given.partition("=")[0] == "--fold" for given in self.flags)
-        return FOLDS if self._on_dfew() and not one else (None,)
+        """All five of DFEW, or every person of a series, unless the flags name one."""
+        clips = self._clips()
+        if any(given.partition("=")[0] == "--fold" for given in self.flags):
+            return (None,)
+        if clips.source == "series":
+            people = people_left_out(read_series(clips.series))  # type: ignore[arg-type]
+            return tuple(range(1, people + 1)) if people else (None,)
+        return FOLDS if clips.source == "dfew" else (None,)
 
     def published(self, results: Iterable[Result]) -> Mapping[str, PublishedScore]:
         """Of DFEW with all the test clips of its folds, not of a part of them or of other clips in its layout."""
         counts = TEST_CLIPS["dfew"]
         whole = (sum(map(sum, made["confusion"])) == counts[made["settings"]["fold"] - 1] for made in results)
-        return ABLATION if self._on_dfew() and all(whole) else {}
+        return ABLATION if self._clips().source == "dfew" and all(whole) else {}
 
     def columns(self) -> Mapping[str, Callable[[Result], float]]:
         return {"WAR, %": lambda result: float(result["war"])}
@@ -85,18 +98,19 @@ class TrainedRuns:
 
     def method(self, settings: Mapping[str, Any]) -> str:
         s = settings
-        given = next(f"--{name} {s[name]}" for name in ("dfew", "ferv39k", "daisee", "list", "labels") if s[name])
+        sources = ("series", "dfew", "ferv39k", "daisee", "ravdess", "crema_d", "list", "labels")
+        given = next(f"{flag(name)} {s[name]}" for name in sources if s[name])
         fold = f" --fold {s['fold']}" if s["dfew"] and self.folds == (None,) else ""
-        every = ", once for each fold; a seed's score is the mean over the five folds" if self.folds == FOLDS else ""
+        every = ", once for each fold; a seed's score is the mean over the folds" if len(self.folds) > 1 else ""
         return (
             f"Each run is one of train.py with `{given}{fold}`{every}. Recipe {s['recipe']}: {s['epochs']} epochs, "
-            f"{s['frames']} frames of {s['size']} x {s['size']}, "
-            f"{'from a pretrained file' if s['pretrained'] else 'from random weights'}. The epoch is chosen on the "
-            f"{s['select_on']} clips."
+            f"{s['frames']} frames{'' if s['series'] else ' of {0} x {0}'.format(s['size'])}, "
+            f"{'from a pretrained file' if s['pretrained'] else 'from random weights'}. The epoch is "
+            f"{chosen_on(s['select_on'])}."
         )
 
-    def _on_dfew(self) -> bool:
-        return parse(self.flags, prog="train.py", description=None).clips.source == "dfew"
+    def _clips(self) -> ClipSettings:
+        return parse(self.flags, prog="train.py", description=None).clips
 
     def _settings(self, run: Run, out: Path) -> Settings:
         resume = ("--resume",) if (out / CHECKPOINT).exists() else ()
@@ -116,7 +130,7 @@ def _recorded(settings: Settings) -> dict[str, Any]:
 def _file_hashes(settings: Settings) -> dict[str, str | None]:
     clips, hashes = settings.clips, {"pretrained_sha256": pretrained_hash(settings.net)}
     try:
-        lists = {"list": clips.list, "test_list": clips.test_list}
+        lists = {"list": clips.list, "test_list": clips.test_list, "series": clips.series}
         return hashes | {f"{name}_sha256": sha256(file) if file else None for name, file in lists.items()}
     except OSError as error:
         raise BadInput(f"{error.filename}: cannot be read ({error.strerror}); give a clip list") from None
@@ -128,7 +142,8 @@ def _result(run: Run, settings: Settings) -> Result:
     made = latest(metrics.pop("settings"))
     recorded = {name: value for group in ("clips", "net", "training") for name, value in made[group].items()}
     clips = settings.clips
-    net = build_net(settings.net, len(metrics["recall"]), clips.frames, clips.size).eval()
+    net, facts = load_trained(settings.out / WEIGHTS)
+    frame = (facts.size,) if clips.source == "series" else (3, facts.size, facts.size)
     return {
         "row": run.row,
         "seed": run.seed,
@@ -136,7 +151,7 @@ def _result(run: Run, settings: Settings) -> Result:
         "settings": {name: value for name, value in recorded.items() if name != "workers"} | _file_hashes(settings),
         **metrics,
         "parameters": parameters(net),
-        "multiply_adds": count_multiply_adds(net, (1, clips.frames, 3, clips.size, clips.size)),
+        "multiply_adds": count_multiply_adds(net, (1, clips.frames, *frame)),
         **{name: made[name] for name in ("device", "versions", "commit")},
         "seconds": sum(epoch["seconds"] for epoch in metrics["history"]),
     }

@@ -30,7 +30,8 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class BestAndLast(Checkpoint):
-    """The best epoch has the highest UAR on the validation clips and, among equals, the lowest loss.
+    """The best epoch has the highest UAR on the validation clips and, among equals, the lowest loss; with
+    --select-on last it is the last.
 
     Its weights lie in the same file as the last epoch's: of two files, a kill between them leaves one behind.
     """
@@ -42,7 +43,7 @@ class BestAndLast(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Recognition)
         row = pl_module.history[-1]
-        if not self.best or rank(row) > rank(self.best["row"]):
+        if not self.best or pl_module.settings.select_on == "last" or rank(row) > rank(self.best["row"]):
             self.best = {"row": row, "net": {k: v.cpu().clone() for k, v in pl_module.net.state_dict().items()}}
         trainer.save_checkpoint(self.path)
 

@@ -19,6 +19,7 @@ from dfer.training.settings import (
     BY_RECIPE,
     ON_DISK,
     RENDERED,
+    SERIES,
     SOURCES,
     WITH_FOLDS,
     ClipSettings,
@@ -124,6 +125,8 @@ def parse(argv: Sequence[str] | None, *, prog: str, description: str | None) -> 
     """Read twice what decides defaults: where the clips come from, then the recipe and the model."""
     reader = parser(prog, description)
     given = reader.parse_args(argv)
+    if given.series is not None:
+        reader.set_defaults(SERIES | {"model": "vectors+dtformer"})
     for source, recipe in SOURCES.items():
         if given[source] is not None:
             reader.set_defaults(ON_DISK | {"recipe": recipe})
@@ -150,8 +153,8 @@ def default_folder(clips: ClipSettings) -> Path:
     if clips.source == "labels":
         return Path("runs") / str(clips.labels)
     given: Path = getattr(clips, clips.source)
-    name = given.stem if clips.source == "list" else clips.source.replace("_", "-")
-    if clips.source in WITH_FOLDS:
+    name = given.stem if clips.source in ("list", "series") else clips.source.replace("_", "-")
+    if clips.source in (*WITH_FOLDS, "series"):
         name += f"-fold{clips.fold}"
     elif clips.daisee_state:
         name += f"-{clips.daisee_state}"

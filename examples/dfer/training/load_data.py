@@ -11,6 +11,7 @@ from dfer.data.folders import Place
 from dfer.data.lists import read_two_lists
 from dfer.data.packing import open_place
 from dfer.data.parts import RunData, rendered_data, run_data
+from dfer.data.series import series_data
 from dfer.errors import BadInput
 from dfer.training.settings import ClipSettings, Settings
 
@@ -21,6 +22,8 @@ def load_data(settings: Settings) -> RunData:
         return rendered_data(
             str(clips.labels), frames=clips.frames, size=clips.size, seed=training.seed, select_on=training.select_on
         )
+    if clips.source == "series":
+        return load_series(clips, select_on=training.select_on, seed=training.seed)
     data = read(clips)
     run = run_data(
         data,
@@ -39,6 +42,19 @@ def load_data(settings: Settings) -> RunData:
             f"got {len(clips.names)}"
         )
     return run
+
+
+def load_series(clips: ClipSettings, *, select_on: str, seed: int) -> RunData:
+    assert clips.series is not None
+    return series_data(
+        clips.series,
+        frames=clips.frames,
+        windows=clips.windows,
+        shuffled=clips.shuffle_frames,
+        fold=clips.fold,
+        select_on=select_on,
+        seed=seed,
+    )
 
 
 def read(clips: ClipSettings, place: Place | None = None) -> DataSet:

@@ -43,7 +43,7 @@ class MeanOverClips:
 
 
 class Recognition(LightningModule):
-    """Any model of clips (B, T, 3, H, W) with scores (B, classes). `history` holds one row an epoch.
+    """Any model of clips (B, T, ...) with scores (B, classes). `history` holds one row an epoch.
 
     A batch ends with labels and weights, those of SharedBatches: 0 for a clip that another process counts. `identity`
     and `records` travel in the checkpoint: another run's is not resumed, and what the run started from is kept.

@@ -1,4 +1,4 @@
-"""The models that a run can train, by name: each maps clips (B, T, 3, H, W) to scores (B, classes)."""
+"""The models that a run can train, by name: each maps clips (B, T, ...) to scores (B, classes)."""
 
 import hashlib
 import re
@@ -12,11 +12,12 @@ from agdt_layers import ResNet18, WeightsReport, load_weights
 from dfer.errors import BadInput
 from dfer.models.narrow_agdtnet import NARROW, narrow_agdtnet
 from dfer.models.registry import AGDTNET_ROWS, MODEL_NAMES, build_model
+from dfer.models.vector_nets import VECTOR_MODELS, VectorNet
 from dfer.models.wide_resnet18 import WIDER, wider_dtformer
 from dfer.training.settings import NetSettings
 
 Builder = Callable[[NetSettings, int, int, int], nn.Module]
-"""From the settings, the number of classes, the frames of a clip and their side."""
+"""From the settings, the number of classes, the frames of a clip, and the side of a frame or the length of a vector."""
 
 
 def registered(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Module:
@@ -34,7 +35,18 @@ def wider(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Mod
     return wider_dtformer(classes, frames, dropout=settings.dropout or 0.0, causal=settings.causal)
 
 
-MODELS: dict[str, Builder] = {**dict.fromkeys(MODEL_NAMES, registered), NARROW: narrow, WIDER: wider}
+def of_vectors(settings: NetSettings, classes: int, frames: int, channels: int) -> nn.Module:
+    assert settings.width is not None
+    options = {"width": settings.width, "dropout": settings.dropout or 0.0}
+    return VectorNet(settings.model, channels, classes, frames, **options)  # type: ignore[arg-type]
+
+
+MODELS: dict[str, Builder] = {
+    **dict.fromkeys(MODEL_NAMES, registered),
+    NARROW: narrow,
+    WIDER: wider,
+    **dict.fromkeys(VECTOR_MODELS, of_vectors),
+}
 
 
 def check_name(settings: NetSettings) -> None:

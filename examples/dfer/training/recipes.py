@@ -1,8 +1,8 @@
 """How a model is optimised, by name: the one place of these values, each of which a flag of its own overrides.
 
 Of `dfew` and `ferv39k` the optimiser, schedule, epochs and batch size are the paper's. Of `daisee` the schedule, the
-balanced order and the batch size are, and the rest is this package's choice, as dropout is everywhere. `rendered` is
-for training from scratch.
+balanced order and the batch size are, and the rest is this package's choice, as dropout is everywhere. `rendered` and
+`series` are for training from scratch.
 """
 
 from dataclasses import dataclass
@@ -58,6 +58,16 @@ RECIPES = {
         weight_decay=0.05,
         epochs=3,
         batch_size=8,
+        dropout=0.1,
+        balanced=False,
+    ),
+    "series": Recipe(
+        optimiser="adamw",
+        schedule="one-cycle",
+        learning_rate=1e-3,
+        weight_decay=0.01,
+        epochs=40,
+        batch_size=16,
         dropout=0.1,
         balanced=False,
     ),

@@ -69,9 +69,9 @@ def _run(settings: Settings, processes: Processes) -> None:
     run_identity = identity(settings, data, clips, checked)
     done = 0 if checkpoint is None else epochs_done(checkpoint, run_identity, training.epochs)
     parts = {"training": data.training, "test": data.test}
-    if training.select_on != "test":
+    if training.select_on == "validation":
         parts["validation"] = data.validation
-    for remark in copies(parts, clips):
+    for remark in copies(parts, {part: clips[part] for part in parts}):
         print(f"note: {remark}")
     started = [] if checkpoint is None else checkpoint["records"]
     records = [*started, record(settings, run_identity, epochs_done=done)]
@@ -82,7 +82,8 @@ def _run(settings: Settings, processes: Processes) -> None:
     if device.compiled:
         check_compiler(device.accelerator)
     seed_everything(training.seed, verbose=False)
-    net = build_net(settings.net, len(data.names), settings.clips.frames, settings.clips.size)
+    frame = data.test.frames(0, None).shape[1:]
+    net = build_net(settings.net, len(data.names), settings.clips.frames, frame[-1])
     if settings.net.pretrained is not None and checkpoint is None:
         print(f"{settings.net.pretrained}: {load_pretrained(net, settings.net)}")
     if device.channels_last:
@@ -90,7 +91,7 @@ def _run(settings: Settings, processes: Processes) -> None:
     numbers = [str(len(part.labels)) for part in (data.training, data.validation, data.test)]
     print(
         f"{' + '.join(numbers)} clips to train, choose and test on; "
-        f"{settings.clips.frames} frames of {settings.clips.size} x {settings.clips.size}\n"
+        f"{settings.clips.frames} frames of {' x '.join(map(str, frame[-2:]))}\n"
         f"{sum(p.numel() for p in net.parameters()) / 1e6:.1f} M parameters, {device}"
     )
     read_once(loaders)

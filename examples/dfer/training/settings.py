@@ -10,6 +10,7 @@ from dfer.data.clips import default_workers
 from dfer.errors import BadInput
 from dfer.models.narrow_agdtnet import NARROW
 from dfer.models.registry import AGDTNET_ROWS, COMPARISON_SYSTEMS, MODEL_NAMES
+from dfer.models.vector_nets import HEADS, VECTOR_MODELS, WIDTH
 from dfer.models.wide_resnet18 import WIDER
 from dfer.training.recipes import RECIPES
 
@@ -31,6 +32,8 @@ ON_DISK: dict[str, Any] = {
     "workers": default_workers(),
     "recipe": "dfew",
 }
+# Sequences of vectors; they have no size in pixels.
+SERIES: dict[str, Any] = {**RENDERED, "labels": None, "frames": 128, "size": 16, "recipe": "series"}
 # The data sets on disk, each named by a flag that says where it is, and the recipe of each.
 SOURCES = {
     "list": "dfew",
@@ -87,7 +90,9 @@ class ClipSettings:
     )
     test_list: Path | None = field(default=None, metadata=described("with --list: test clips", may_change=True))
     dfew: Path | None = field(default=None, metadata=described("DFEW's folder", may_change=True))
-    fold: int = field(default=1, metadata=described("of the five of DFEW, RAVDESS or CREMA-D"))
+    fold: int = field(
+        default=1, metadata=described("of the five of DFEW, RAVDESS or CREMA-D; with --series: the subject to test on")
+    )
     ferv39k: Path | None = field(default=None, metadata=described("FERV39k's folder", may_change=True))
     daisee: Path | None = field(default=None, metadata=described("DAiSEE's folder Labels", may_change=True))
     daisee_parts: Literal["official", "paper"] = field(
@@ -102,6 +107,15 @@ class ClipSettings:
     )
     crema_d: Path | None = field(
         default=None, metadata=described("what prepare_videos.py made of CREMA-D", may_change=True)
+    )
+    series: Path | None = field(
+        default=None, metadata=described("sequences of vectors in one .npz file, in place of clips", may_change=True)
+    )
+    windows: bool = field(
+        default=False, metadata=described("with --series: cut longer series into windows of --frames frames")
+    )
+    shuffle_frames: bool = field(
+        default=False, metadata=described("with --series: put the frames of each series in a random order")
     )
     frames_root: Path | None = field(
         default=None,
@@ -121,18 +135,21 @@ class ClipSettings:
     def __post_init__(self) -> None:
         at_least(1, frames=self.frames, frames_per_segment=self.frames_per_segment)
         at_least(16, size=self.size)
-        given = [flag(name) for name in ("labels", *SOURCES) if getattr(self, name) is not None]
+        given = [flag(name) for name in ("labels", "series", *SOURCES) if getattr(self, name) is not None]
         if len(given) > 1:
             raise BadInput(f"{given[0]} and {given[1]} are different clips; give one of them")
         owners = {
             **dict.fromkeys(("test_list", "class_names", "first_label"), ("list",)),
             "daisee_state": ("daisee",),
+            **dict.fromkeys(("windows", "shuffle_frames"), ("series",)),
             "skip_missing": ("list", "dfew", "ferv39k"),
             "frames_root": ("list", "dfew", "ferv39k", "daisee"),
         }
         for name, sources in (owners | {"frames_per_segment": tuple(SOURCES)}).items():
             if getattr(self, name) not in (None, False) and self.source not in sources:
                 raise BadInput(f"{flag(name)} belongs to {', '.join(map(flag, sources))}; leave it out")
+        if self.series is not None and self.size != SERIES["size"]:
+            raise BadInput("--size is the side of a picture; leave it out with --series")
         if self.list is not None and self.test_list is None:
             raise BadInput("--list needs --test-list FILE: clips that are not trained on")
         if self.daisee is not None and self.frames_root is None:
@@ -146,7 +163,7 @@ class ClipSettings:
     @property
     def source(self) -> str:
         """The name of the setting that says where the clips are; "labels" for rendered faces."""
-        return next((name for name in SOURCES if getattr(self, name) is not None), "labels")
+        return next((name for name in ("series", *SOURCES) if getattr(self, name) is not None), "labels")
 
     @property
     def per_segment(self) -> int:
@@ -173,7 +190,12 @@ def trained_on(clips: ClipSettings) -> str:
 class NetSettings:
     """Net"""
 
-    model: str = field(default="agdtnet", metadata=described(f"one of {', '.join((*MODEL_NAMES, NARROW, WIDER))}"))
+    model: str = field(
+        default="agdtnet",
+        metadata=described(
+            f"one of {', '.join((*MODEL_NAMES, NARROW, WIDER))}; with --series {', '.join(VECTOR_MODELS)}"
+        ),
+    )
     attention: Literal["aga", "aga-without-gate", "cbam", "se", "none"] | None = field(
         default=None, metadata=described("of agdtnet: after the second and third stage (aga)")
     )
@@ -182,6 +204,9 @@ class NetSettings:
     )
     dropout: float | None = field(
         default=None, metadata=described("in the temporal encoder of agdtnet and the other rows of its ablation")
+    )
+    width: int | None = field(
+        default=None, metadata=described(f"with --series: channels of the encoder over time ({WIDTH})")
     )
     causal: bool = field(
         default=False,
@@ -194,6 +219,16 @@ class NetSettings:
 
     def __post_init__(self) -> None:
         expect("a number from 0 to below 1", lambda value: 0 <= value < 1, dropout=self.dropout)
+        if self.model in VECTOR_MODELS:
+            for name in ("attention", "temporal", "causal"):
+                if getattr(self, name) not in (None, False):
+                    raise BadInput(f"{flag(name)}: {self.model} has none; leave it out")
+            settle(self, "dropout", self.dropout or 0.0)
+            settle(self, "width", self.width or WIDTH)
+            if self.width is None or self.width < HEADS or self.width % HEADS:
+                raise BadInput(f"--width: expected a multiple of {HEADS}, the number of heads; got {self.width}")
+        elif self.width is not None:
+            raise BadInput(f"--width: belongs to {', '.join(VECTOR_MODELS)}; leave it out")
         if self.model in COMPARISON_SYSTEMS:
             for name in ("attention", "temporal", "dropout", "causal"):
                 if getattr(self, name) not in (None, False):
@@ -234,9 +269,9 @@ class TrainingSettings:
         default=None, metadata=described("draw clips with replacement, every class equally often")
     )
     workers: int = field(metadata=described("processes that load clips, for each that trains", may_change=True))
-    select_on: Literal["validation", "test"] = field(
+    select_on: Literal["validation", "test", "last"] = field(
         default="validation",
-        metadata=described("which clips choose the epoch; `test` is common practice, and flatters"),
+        metadata=described("which clips choose the epoch; `test` is common, and flatters; `last`: the last epoch"),
     )
     precision: Literal["auto", "float32", "bfloat16"] = field(
         default="auto", metadata=described("autocast to bfloat16 or not; auto: on a GPU that has it")
@@ -277,3 +312,15 @@ class Settings:
     resume: bool = False
     check_frames: bool = False
     contact_sheet: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.clips.source == "series") != (self.net.model in VECTOR_MODELS):
+            wanted = VECTOR_MODELS if self.clips.source == "series" else (*MODEL_NAMES, NARROW, WIDER)
+            raise BadInput(f"--model: these clips need one of {', '.join(wanted)}; got {self.net.model}")
+        if self.contact_sheet and self.clips.source == "series":
+            raise BadInput("--contact-sheet draws pictures; leave it out with --series")
+
+
+def chosen_on(select_on: str) -> str:
+    """How an epoch was chosen, in words."""
+    return "the last" if select_on == "last" else f"chosen on the {select_on} clips"

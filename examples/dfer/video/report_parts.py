@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from dfer.training.settings import chosen_on
 from dfer.training.trained_file import TrainedFacts
 from dfer.video.face_series import MOST_POINTS, Room
 from dfer.video.notice import LAW, NOT_MEASURED, WHAT_IT_IS, headline, people_tested_on, trained_on_drawings
@@ -187,7 +188,7 @@ def weights_table(facts: TrainedFacts) -> str:
     rows = {
         "Trained on": facts.trained_on,
         # Unknown of a classifier in an ONNX file.
-        **({"Epoch": f"{facts.epoch}, chosen on the {facts.epoch_selected_on} clips"} if facts.epoch else {}),
+        **({"Epoch": f"{facts.epoch}, {chosen_on(facts.epoch_selected_on)}"} if facts.epoch else {}),
         "Net": settings,
         "Input": f"{facts.frames} frames of {facts.size} x {facts.size} pixels",
         "Normalised by": f"mean {numbers[0]}; standard deviation {numbers[1]}",
