@@ -110,7 +110,8 @@ def _defaults(name: str) -> str:
     """The defaults of a setting that depends on others."""
     if ON_DISK.get(name) is not None:
         rendered = 1 if RENDERED[name] is None else RENDERED[name]
-        return f" ({rendered}; with clips on disk {ON_DISK[name]})"
+        series = f"; with --series {SERIES[name]}" if name == "frames" else ""
+        return f" ({rendered}; with clips on disk {ON_DISK[name]}{series})"
     if name in BY_RECIPE:
         owners: dict[Any, list[str]] = {}
         for recipe, values in RECIPES.items():

@@ -68,8 +68,9 @@ def test_every_setting_has_a_flag_and_help_and_help_tells_every_default(capsys: 
         for field in fields(group):
             assert flag(field.name) + " " in printed
             assert field.metadata["help"] in printed
-    assert "--epochs N passes over the training clips (rendered 3; dfew, ferv39k, daisee 100)" in printed
+    assert "--epochs N passes over the training clips (rendered 3; series 40; dfew, ferv39k, daisee 100)" in printed
     assert "--size N side of a frame in pixels (48; with clips on disk 112)" in printed
+    assert "frames of a clip that the net sees (4; with clips on disk 16; with --series 128)" in printed
     assert "--balanced true|false" in printed
     assert "the dropout (0)" in printed
     assert "for each that trains (0; with clips on disk" in printed

@@ -34,7 +34,7 @@ def test_a_run_tells_the_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         size=16,
         frames=2,
         frames_per_segment=1,
-        net={"model": "tiny", "attention": None, "temporal": None, "dropout": 0.2, "causal": False},
+        net={"model": "tiny", "attention": None, "temporal": None, "dropout": 0.2, "width": None, "causal": False},
         trained_on="drawings (rendered faces, expressions), so often wrong on real faces",
         epoch=1,
         epoch_selected_on="validation",
@@ -78,7 +78,7 @@ def test_what_is_no_trained_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(BadInput, match=says_nothing):
             read_facts(bare)
     write_trained(bare, TinyNet(2, 0.0), facts(net={"model": "gone", "dropout": 0.0}))
-    with pytest.raises(BadInput, match=r"--model: expected one of c3d, .*, agdtnet-narrow, wider\+dtformer, got gone"):
+    with pytest.raises(BadInput, match=r"--model: expected one of c3d, .*, vectors\+torch-encoder, got gone"):
         load_trained(bare)
 
 
