@@ -104,7 +104,7 @@ def ablate_series_sets(args: argparse.Namespace) -> None:
         raise BadInput(f"--sets: expected {', '.join(FRAMES)}; got {min(other)}")
     protocol = SeriesProtocol.read(args.protocol)
     sets = [SeriesSet(name, args.series_sets, protocol) for name in args.sets or FRAMES]
-    for each in sets:
+    for each in () if args.report_only else sets:
         make(each.experiment, args.out / "runs" / each.name, each.runs)
     summary = summarise(sets, args.out / "runs")
     table = markdown(summary)
@@ -133,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     series = parser.add_argument_group("Encoders on three sets of series, by the protocol in docs/experiments")
     series.add_argument("--series-sets", type=Path, metavar="FOLDER", help="what docs/series_sets.py made")
     series.add_argument("--sets", nargs="+", default=[], metavar="SET", help="these alone")
+    series.add_argument("--report-only", action="store_true", help="tables of the seeds that are complete")
     series.add_argument("--protocol", type=Path, default=PROTOCOL, help="of the comparison (docs/experiments)")
     rendered = parser.add_argument_group("Rendered faces", argument_default=argparse.SUPPRESS)
     rendered.add_argument("--workers", type=int, help="processes, of one thread each (one a core)")

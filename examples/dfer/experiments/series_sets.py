@@ -80,18 +80,23 @@ class SeriesSet:
 def summarise(sets: Sequence[SeriesSet], folder: Path) -> dict[str, Any]:
     """Accuracies of each row by unit, and the tests: DTFormer with TFormer, and each with its frames shuffled.
 
-    The unit is a person where the set leaves each out once (its score is the mean over seeds), else a seed.
+    The unit is a person where the set leaves each out once (its score is the mean over seeds), else a seed. Seeds of
+    which runs are missing are left out.
     """
     protocol, found = sets[0].protocol, []
     for each in sets:
         done = finished_runs(folder / each.name, each.runs, each.experiment)
-        if len(done) < len(each.runs):
-            raise BadInput(f"{each.name}: {len(done)} of {len(each.runs)} runs are there; make the others first")
+        lacking = {run.seed for run in each.runs if run not in done}
+        seeds = [seed for seed in range(protocol.seeds[each.name]) if seed not in lacking]
+        if not seeds:
+            raise BadInput(
+                f"{each.name}: {len(done)} of {len(each.runs)} runs are there, and no seed has all of its own"
+            )
         by_person = len(each.experiment.folds) > 1
         units: dict[str, list[float]] = {}
         for name, row in protocol.rows.items():
             grid = [[done[Run(row, seed, fold)]["war"] for fold in each.experiment.folds]
-                    for seed in range(protocol.seeds[each.name])]  # fmt: skip
+                    for seed in seeds]  # fmt: skip
             units[name] = np.mean(grid, axis=0 if by_person else 1).tolist()
         pairs = [tuple(pair) for pair in protocol.comparisons]
         pairs += [(name, f"{name}, shuffled") for name in protocol.shuffled]
@@ -107,6 +112,8 @@ def summarise(sets: Sequence[SeriesSet], folder: Path) -> dict[str, Any]:
             "tested": [{"row": a, "other": b, **asdict(paired(units[a], units[b]))} for a, b in pairs],
             "beside": [{"row": a, "other": b, **asdict(paired(units[a], units[b]))} for a, b in beside],
             "runs": len(done),
+            "seeds": len(seeds),
+            "planned_seeds": protocol.seeds[each.name],
             "seconds": sum(result["seconds"] for result in done.values()),
             "versions": first["versions"],
         })  # fmt: skip
@@ -134,7 +141,8 @@ def markdown(summary: dict[str, Any]) -> str:
             tests.append([f"{test['row']} minus {test['other']}", points(test["difference"], 2),
                           f"{points(low, 2)} to {points(high, 2)}", *ps])  # fmt: skip
         units = len(each["rows"][0]["accuracy"])
-        parts += [f"**{each['set']}**, {units} {each['unit']}s, {each['runs']} runs\n", _table(rows), _table(tests)]
+        seeds = f"{each['seeds']} of {each['planned_seeds']} seeds"
+        parts += [f"**{each['set']}**, {seeds}, {units} {each['unit']}s\n", _table(rows), _table(tests)]
     return "\n".join(parts)
 
 
