@@ -135,6 +135,8 @@ class AGDTNet(NotScriptable, nn.Module):
 
     def score(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
         """Score clips by their frame vectors: (B, T, C) -> (B, num_classes)."""
+        checks.sequence(type(self).__name__, vectors, self.channels)
+        checks.module_dtype(type(self).__name__, vectors, self)
         summary = self.temporal(vectors) if mask is None else self.temporal(vectors, mask=mask)
         return self.classifier(summary)
 

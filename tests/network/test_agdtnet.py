@@ -227,3 +227,18 @@ def test_encode_and_forward_check_their_input(clips: Tensor, mask: Tensor | None
     for call in (NET, NET.encode):
         with pytest.raises((ValueError, TypeError), match=message):
             call(clips, mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "error", "message"),
+    [
+        (torch.zeros(2, 3, 7), ValueError, "axis 2 should be the 8 channels"),
+        (torch.zeros(3, 8), ValueError, r"expects frame vectors \(B, T, C\) with C = 8; got 2 axes"),
+        (torch.zeros(2, 3, 8, dtype=torch.float16), TypeError, "expects its parameters' dtype"),
+        (torch.zeros(2, 3, 8, device="meta"), ValueError, "expects its input on .*; got meta"),
+    ],
+)
+def test_score_checks_its_input(vectors: Tensor, error: type[Exception], message: str) -> None:
+    net = build_agdtnet(3, backbone=nn.Conv2d(3, 8, 3), temporal="mean")
+    with pytest.raises(error, match=f"^AGDTNet .*{message}"):
+        net.score(vectors)
