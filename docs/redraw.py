@@ -16,10 +16,8 @@ from dfer.benchmarking.plots import draw_deployed  # noqa: E402
 from dfer.evaluation.attention_pictures import draw_explanation  # noqa: E402
 from dfer.evaluation.complexity_plot import draw_cost_against_score  # noqa: E402
 from dfer.evaluation.pictures import draw_confusion  # noqa: E402
-from dfer.experiments.ablation_report import draw_scores  # noqa: E402
-from dfer.experiments.example_clips import draw_example_clips  # noqa: E402
-from dfer.experiments.picture_report import draw as draw_pictures  # noqa: E402
-from dfer.experiments.protocol import Protocol  # noqa: E402
+from dfer.experiments.drawings import draw_example_clips, draw_pictures, draw_scores  # noqa: E402
+from dfer.experiments.hard_faces import Protocol  # noqa: E402
 from dfer.models import AGDTNET_ROWS  # noqa: E402
 
 

@@ -26,12 +26,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
-from dfer.experiments.ablation_report import draw_scores, markdown, summarise
-from dfer.experiments.campaign import Experiment, Run, all_runs, finished_runs, flag
-from dfer.experiments.example_clips import draw_example_clips
-from dfer.experiments.hard_faces import HardFaces
-from dfer.experiments.protocol import Protocol
-from dfer.experiments.rows import REFERENCE, ROWS, SERIES_REFERENCE, SERIES_ROWS
+from dfer.experiments.ablation_report import markdown, summarise
+from dfer.experiments.campaign import (
+    REFERENCE,
+    ROWS,
+    SERIES_REFERENCE,
+    SERIES_ROWS,
+    Experiment,
+    Run,
+    all_runs,
+    finished_runs,
+    flag,
+)
+from dfer.experiments.drawings import draw_example_clips, draw_scores
+from dfer.experiments.hard_faces import HardFaces, Protocol
 from dfer.experiments.statistics import MOST_SEEDS
 from dfer.stopping import Stopped, stoppable
 
@@ -63,7 +71,7 @@ def ablate(args: argparse.Namespace, trainer: Sequence[str]) -> None:
     folder, runs = args.out / "runs", all_runs(args.rows, args.seeds, made_on.folds)
     make(made_on, folder, runs)
     reference = SERIES_REFERENCE if args.rows[0] in SERIES_ROWS else REFERENCE
-    summary = summarise(finished_runs(folder, runs, made_on), args.rows, reference, made_on)
+    summary = summarise(finished_runs(folder, runs, made_on.settings), args.rows, reference, made_on)
     table = markdown(summary)
     with whole_file(args.out / "ablation.json") as path:
         path.write_text(json.dumps(summary, indent=1) + "\n")
@@ -77,7 +85,7 @@ def ablate(args: argparse.Namespace, trainer: Sequence[str]) -> None:
 
 def make(made_on: Experiment, folder: Path, runs: Sequence[Run]) -> None:
     """Make the runs that are missing."""
-    done = finished_runs(folder, runs, made_on)
+    done = finished_runs(folder, runs, made_on.settings)
     missing = [run for run in runs if run not in done]
     print(f"{len(runs)} runs, {len(done)} done before; logs and results: {folder.resolve()}")
     bar = Progress(

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
-from dfer.experiments.picture_report import draw, markdown, summarise
-from dfer.experiments.picture_runs import Protocol, finished, make
+from dfer.experiments.campaign import finished_runs
+from dfer.experiments.drawings import draw_pictures
+from dfer.experiments.picture_report import markdown, summarise
+from dfer.experiments.picture_runs import Protocol, make
 from dfer.lock import one_at_a_time
 from dfer.progress import track
 
@@ -25,7 +27,7 @@ def compare(args: argparse.Namespace) -> None:
     protocol, out = Protocol.read(args.protocol), args.out
     out.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(out / ".lock", f"{out}: another process makes these runs; wait, or name another --out"):
-        done = finished(out, protocol)
+        done = finished_runs(out, protocol.runs(), protocol.settings)
         missing = [] if args.report_only else [planned for planned in protocol.runs() if planned not in done]
         for made, record in track(make(out, args.fashion_mnist, protocol, missing), "runs", len(missing)):
             done[made] = record
@@ -36,7 +38,7 @@ def compare(args: argparse.Namespace) -> None:
         path.write_text(json.dumps(summary, indent=1) + "\n")
     with whole_file(out / "pictures.md") as path:
         path.write_text(table)
-    draw(out / "pictures.png", summary)
+    draw_pictures(out / "pictures.png", summary)
     print(f"tables, numbers and picture: {out.resolve()}")
 
 

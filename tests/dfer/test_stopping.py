@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from dfer.experiments.campaign import Run
-from dfer.experiments.hard_faces import HardFaces
-from dfer.experiments.protocol import Protocol
+from dfer.experiments.hard_faces import HardFaces, Protocol
 from dfer.preparation.workers import run_jobs
 from dfer.stopping import Stopped, signals_delayed, stoppable
 from helpers.tiny_runs import tiny_flags, write_coloured_lists

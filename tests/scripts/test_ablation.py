@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import ablation
 from dfer.experiments import trained_runs
-from dfer.experiments.one_run import train_and_test
-from dfer.experiments.protocol import Protocol
+from dfer.experiments.hard_face_runs import train_and_test
+from dfer.experiments.hard_faces import Protocol
+from dfer.models import build_model
 from dfer.training.identity import plain
 from dfer.training.module import Recognition
 from dfer.training.settings import Settings
@@ -222,10 +224,10 @@ def test_on_clips_on_disk_every_run_is_one_of_train_py(
         file.write("\n")
     capsys.readouterr()
     assert ablation.main(command) == 2
-    assert "was made with --list-sha256 " in capsys.readouterr().err
+    assert "was made with list_sha256 " in capsys.readouterr().err
 
     assert ablation.main([*command, "--select-on", "test"]) == 2
-    assert "was made with --select-on validation, not test; give the same" in capsys.readouterr().err
+    assert "was made with select_on validation, not test; give the same" in capsys.readouterr().err
 
 
 DFEW = ["--frames", "2", "--size", "32", "--workers", "0", "--recipe", "rendered", "--batch-size", "8", "--epochs", "1"]
@@ -247,6 +249,8 @@ def test_on_dfew_one_call_runs_all_five_folds_beside_table_2(
         (settings.out / "metrics.json").write_text(json.dumps({**metrics, "settings": made}))
 
     monkeypatch.setattr(trained_runs, "train", train)
+    net = build_model("agdtnet", 7, 2)
+    monkeypatch.setattr(trained_runs, "load_trained", lambda file: (net, SimpleNamespace(size=32)))
     out, rows = tmp_path / "out", ["aga+mean", "agdtnet"]
     command, trainer = ["--rows", *rows, "--seeds", "2", "--out"], ["--", "--dfew", "DFEW", *DFEW]
     assert ablation.main([*command, str(out), *trainer]) == 0
@@ -261,7 +265,7 @@ def test_on_dfew_one_call_runs_all_five_folds_beside_table_2(
     assert "| 30.5 | 0.7 | 15.0 | 55.63 | 69.30 |" in table
     assert "| 30.5 | 0.7 | 15.0 | - | - | +0.0 |" in table
     assert "The columns of Table 2 are the paper's, not measured here." in table
-    assert "`--dfew DFEW`, once for each fold; a seed's score is the mean over the five folds. Recipe" in table
+    assert "`--dfew DFEW`, once for each fold; a seed's score is the mean over the folds. Recipe" in table
 
     # Of a part of DFEW the paper's scores are not shown.
     clips[4] -= 1

@@ -73,7 +73,7 @@ def test_records_of_another_protocol_are_refused(
 ) -> None:
     assert run(data, tmp_path / "out") == 0
     assert run(data, tmp_path / "out", learning_rate=0.01) == 2
-    assert "made by another protocol" in capsys.readouterr().err
+    assert "was made with learning_rate 0.005, not 0.01" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [None, b"", gzip.compress(b"\0\0\x08\x01" + bytes(9))])

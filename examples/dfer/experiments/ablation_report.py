@@ -1,19 +1,15 @@
-"""What an ablation's runs say: mean, spread and paired tests, as numbers, as a table and as a picture."""
+"""What an ablation's runs say: mean, spread and paired tests, as numbers and as a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 
-from dfer.chart_style import STYLE, WIDTH, save
+from dfer.evaluation.tables import table
 from dfer.experiments.campaign import Experiment, Result, Run
-from dfer.experiments.dot_plot import draw_dots
-from dfer.experiments.statistics import holm, least_p, mean_interval, paired, standard_deviation
-from dfer.experiments.verdict import points, verdict
+from dfer.experiments.statistics import holm, least_p, mean_interval, paired, points, standard_deviation, verdict
 
 
 def summarise(
@@ -33,7 +29,7 @@ def summarise(
         return [results[Run(row, seed, fold)] for fold in experiment.folds]
 
     uar = {row: [float(np.mean([result["uar"] for result in of_seed(row, seed)])) for seed in seeds] for row in rows}
-    table = [
+    numbers = [
         {
             "row": row,
             "parameters": of_seed(row, seeds[0])[0]["parameters"],
@@ -57,7 +53,7 @@ def summarise(
         "seeds": seeds,
         "reference": reference,
         "smallest_possible_p": least_p(len(seeds)),
-        "rows": table,
+        "rows": numbers,
         "published": {
             row: {"uar": score.uar, "war": score.war} for row, score in experiment.published(results.values()).items()
         },
@@ -80,7 +76,7 @@ def markdown(summary: dict[str, Any]) -> str:
     published = summary["published"]
     head += ["UAR, Table 2", "WAR, Table 2"] if published else []
     head += [f"minus {reference}", "95 % interval", "p", "p, Holm"]
-    lines = [head, ["---", *["--:"] * (len(head) - 1)]]
+    lines = []
     for row in summary["rows"]:
         cells = [row["row"], f"{row['parameters'] / 1e6:.3f}", f"{row['multiply_adds'] / 1e6:.2f}"]
         cells += [f"{100 * value:.1f}" for value in (row["mean"], row["sd"], *row["columns"].values())]
@@ -95,13 +91,13 @@ def markdown(summary: dict[str, Any]) -> str:
             cells += [points(test["difference"], 1), f"{points(low, 1)} to {points(high, 1)}"]
             cells += [f"{test['p']:.3f}", f"{test['p_holm']:.3f}"]
         lines.append(cells)
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    scores = table(head, lines)
     if published:
-        table += (
+        scores += (
             "\nThe columns of Table 2 are the paper's, not measured here. "
             "The paper does not say on which of DFEW's folds they were measured.\n"
         )
-    parts = [table, verdict(corrected, reference, seeds) + "\n", pairs_table(summary), method(summary) + "\n"]
+    parts = [scores, verdict(corrected, reference, seeds) + "\n", pairs_table(summary), method(summary) + "\n"]
     return "\n".join(parts)
 
 
@@ -112,9 +108,8 @@ def pairs_table(summary: dict[str, Any]) -> str:
     for pair in summary["pairs"]:
         found[pair["row"], pair["other"]] = f"{points(pair['difference'], 1)} ({pair['p']:.3f})"
         found[pair["other"], pair["row"]] = f"{points(-pair['difference'], 1)} ({pair['p']:.3f})"
-    lines = [["row minus column, UAR (p, not corrected)", *rows], ["---", *["--:"] * len(rows)]]
-    lines += [[row, *(found.get((row, other), "") for other in rows)] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    lines = [[row, *(found.get((row, other), "") for other in rows)] for row in rows]
+    return table(["row minus column, UAR (p, not corrected)", *rows], lines)
 
 
 def method(summary: dict[str, Any]) -> str:
@@ -124,15 +119,3 @@ def method(summary: dict[str, Any]) -> str:
         "with it, whereas a test over clips would take one trained net for the method. p is that of the exact "
         "sign-flip permutation test on the differences by seed, two-sided."
     )
-
-
-def draw_scores(path: Path, summary: dict[str, Any]) -> None:
-    """A dot for every seed, and each row's mean with its 95 % interval; best row on top."""
-    rows = summary["rows"]
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.45 * len(rows) + 0.9), layout="constrained")
-        draw_dots(axes, {row["row"]: row["uar"] for row in rows}, summary["reference"])
-        seeds = len(summary["seeds"])
-        label = f"UAR on the test clips, %\n(small: each of {seeds} seeds; large: mean and 95 % interval)"
-        axes.set_xlabel(label, fontsize=9)
-        save(figure, path)

@@ -1,13 +1,22 @@
-"""Runs of rows with seeds, each with a file for its result: a second start makes only what is missing."""
+"""The rows of the ablation, and runs with a file for each result: a second start makes only what is missing."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
 from dfer.evaluation.published import PublishedScore
+from dfer.models.registry import AGDTNET_ROWS
+from dfer.models.vector_nets import VECTOR_MODELS
+from dfer.models.wide_resnet18 import WIDER
+
+REFERENCE = "agdtnet"
+SERIES_ROWS, SERIES_REFERENCE = VECTOR_MODELS, "vectors+dtformer"
+
+# Attention after the second and third stage, and what stands over time.
+ROWS: Mapping[str, tuple[str, str]] = {**AGDTNET_ROWS, "aga+mean": ("aga", "mean"), WIDER: ("none", "dtformer")}
 
 Result = dict[str, Any]
 """Of a run: row, seed, settings, uar, war, recall, parameters, multiply_adds, versions, seconds, and more to read."""
@@ -22,6 +31,20 @@ class Run(NamedTuple):
     @property
     def name(self) -> str:
         return f"{self.row}-seed{self.seed}" + ("" if self.fold is None else f"-fold{self.fold}")
+
+
+class NamedRun(Protocol):
+    """A NamedTuple whose fields stand in the result, and whose name is that of the result's file."""
+
+    @property
+    def name(self) -> str: ...
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+    def __hash__(self) -> int: ...
+
+
+AnyRun = TypeVar("AnyRun", bound=NamedRun)
 
 
 class Experiment(Protocol):
@@ -58,21 +81,22 @@ def all_runs(rows: Sequence[str], seeds: int, folds: Sequence[int | None] = (Non
     return [Run(row, seed, fold) for seed in range(seeds) for fold in folds for row in rows]
 
 
-def finished_runs(folder: Path, runs: Sequence[Run], experiment: Experiment) -> dict[Run, Result]:
+def finished_runs(
+    folder: Path, runs: Sequence[AnyRun], settings: Callable[[AnyRun], Mapping[str, Any]]
+) -> dict[AnyRun, Result]:
     """The results that are there. A run of other settings is refused: rows would differ by more than their names."""
-    done: dict[Run, Result] = {}
+    done: dict[AnyRun, Result] = {}
     for run in runs:
         path = folder / f"{run.name}.json"
         if not path.exists():
             continue
         try:
             result = json.loads(path.read_text())
-            settings, made = dict(result["settings"]), Run(result["row"], result["seed"], result.get("fold"))
+            found = dict(result["settings"])
         except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"{path} is not the result of a run; delete it, and the run is made again") from None
-        other = difference(settings, experiment.settings(run))
-        if other is not None or made != run:
-            raise BadInput(f"{path} was made with {other or made.name}; give the same settings, or name another --out")
+        if other := difference(result, run._asdict()) or difference(found, settings(run)):
+            raise BadInput(f"{path} was made with {other}; give the same settings, or name another --out")
         done[run] = result
     return done
 
@@ -81,7 +105,7 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
     """The first setting in which a run's record differs, in words, or None."""
     for name, value in wanted.items():
         if found.get(name) != value:
-            return f"{flag(name)} {found.get(name)}, not {value}"
+            return f"{name} {found.get(name)}, not {value}"
     return None
 
 
@@ -89,6 +113,6 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def write_result(folder: Path, run: Run, result: Result) -> None:
+def write_result(folder: Path, run: NamedRun, result: Result) -> None:
     with whole_file(folder / f"{run.name}.json") as path:
         path.write_text(json.dumps(result, indent=1) + "\n")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,42 @@ from typing import Any
 from dfer.atomic_files import remove_partial_files
 from dfer.errors import BadInput
 from dfer.evaluation.published import PublishedScore
-from dfer.experiments.campaign import Result, Run, write_result
-from dfer.experiments.protocol import Protocol
+from dfer.experiments.campaign import Result, Run, flag, write_result
 from dfer.rendering.hard_clips import CLASSES
 from dfer.stopping import signals_delayed
 
 DIRECTED = [name for name in CLASSES if " " in name]
 OTHERS = [name for name in CLASSES if " " not in name]
+
+
+def described(default: int, text: str, least: int) -> Any:
+    return field(default=default, metadata={"help": text, "least": least})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What all runs share: the command line, its help and each result come from it.
+
+    A seed decides the people, the start weights, the order and the dropout of a run; the rest is this.
+    """
+
+    training_people: int = described(40, "people to train on", 1)
+    validation_people: int = described(6, "people by whom the epoch is chosen", 1)
+    test_people: int = described(20, "people who are tested", 1)
+    takes: int = described(3, "clips of each class by each person", 1)
+    frames: int = described(4, "frames of a clip", 2)
+    size: int = described(40, "side of a frame in pixels", 32)
+    width: int = described(16, "channels of the backbone's first stage; a ResNet18 has 64", 8)
+    epochs: int = described(5, "passes over the training clips", 1)
+    batch_size: int = described(16, "clips of a step", 2)
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value, least = getattr(self, entry.name), entry.metadata["least"]
+            if value < least:
+                raise BadInput(f"{flag(entry.name)}: expected a whole number from {least}, got {value}")
+        if self.width % 8:
+            raise BadInput(f"--width: expected a multiple of 8, the heads of the encoder, got {self.width}")
 
 
 def mean_recall(classes: Collection[str], result: Result) -> float:
@@ -96,7 +125,7 @@ def _follow_the_parent() -> None:
 
 def _make(folder: Path, run: Run, protocol: Protocol) -> Result:
     # Here, in the worker: the process that starts and reports does without the nets.
-    from dfer.experiments.one_run import train_and_test
+    from dfer.experiments.hard_face_runs import train_and_test
 
     with (folder / f"{run.name}.log").open("w", buffering=1) as log, redirect_stdout(log):
         result = train_and_test(protocol, run.row, run.seed)

@@ -1,21 +1,18 @@
-"""What the records of compare_attentions.py --fashion-mnist say: numbers, tables and a picture."""
+"""What the records of compare_attentions.py say, as numbers and as tables."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 
-from dfer.chart_style import STYLE, WIDTH, save
-from dfer.experiments.dot_plot import draw_dots
-from dfer.experiments.picture_runs import Protocol, Record, Run
-from dfer.experiments.statistics import holm, paired, standard_deviation
-from dfer.experiments.verdict import points
+from dfer.evaluation.tables import table
+from dfer.experiments.campaign import Result
+from dfer.experiments.picture_runs import Protocol, Run
+from dfer.experiments.statistics import holm, paired, points, standard_deviation
 
 
-def summarise(protocol: Protocol, records: Mapping[Run, Record]) -> dict[str, Any]:
+def summarise(protocol: Protocol, records: Mapping[Run, Result]) -> dict[str, Any]:
     """Accuracies by row and seed, and the protocol's paired differences, for the runs that are there.
 
     Holm counts every comparison of the protocol, also those that have too few runs yet.
@@ -47,11 +44,11 @@ def summarise(protocol: Protocol, records: Mapping[Run, Record]) -> dict[str, An
     }
 
 
-def _of_row(records: Mapping[Run, Record], pictures: int, row: str) -> dict[int, Record]:
+def _of_row(records: Mapping[Run, Result], pictures: int, row: str) -> dict[int, Result]:
     return {run.seed: record for run, record in records.items() if (run.pictures, run.row) == (pictures, row)}
 
 
-def _row(made: Mapping[int, Record]) -> dict[str, Any]:
+def _row(made: Mapping[int, Result]) -> dict[str, Any]:
     values = [made[seed]["accuracy"] for seed in sorted(made)]
     first = next(iter(made.values()))
     gates = [[layer["sd_in_channel"] for layer in record["gates"]] for record in made.values() if record["gates"]]
@@ -66,7 +63,7 @@ def _row(made: Mapping[int, Record]) -> dict[str, Any]:
     }
 
 
-def _difference(rows: Mapping[str, Mapping[int, Record]], row: str, other: str) -> dict[str, Any]:
+def _difference(rows: Mapping[str, Mapping[int, Result]], row: str, other: str) -> dict[str, Any]:
     common = sorted(rows[row].keys() & rows[other].keys())
     named = {"row": row, "other": other, "seeds": len(common)}
     if len(common) < 2:
@@ -82,13 +79,14 @@ def markdown(summary: dict[str, Any]) -> str:
         if not size["rows"]:
             parts.append(f"**{size['pictures']:,} training pictures**: no run yet.\n")
             continue
-        rows = [["row", "seeds", "parameters", "M multiply-adds", "accuracy, %", "sd", "gate's sd, by block"]]
+        head = ["row", "seeds", "parameters", "M multiply-adds", "accuracy, %", "sd", "gate's sd, by block"]
+        rows = []
         for row in size["rows"]:
             gate = ", ".join(f"{value:.3f}" for value in row["gate_sd_in_channel"] or ())
             sd = "" if row["sd"] is None else f"{100 * row['sd']:.2f}"
             rows.append([row["row"], f"{len(row['seeds'])} of {row['planned']}", f"{row['parameters']:,}",
                          f"{row['multiply_adds'] / 1e6:.3f}", f"{100 * row['mean']:.2f}", sd, gate])  # fmt: skip
-        tests = [["difference", "seeds", "points", "95 % interval", "p", "p, Holm"]]
+        columns, tests = ["difference", "seeds", "points", "95 % interval", "p", "p, Holm"], []
         for test in (*size["comparisons"], *size["described"]):
             if "interval" not in test:
                 continue
@@ -96,24 +94,5 @@ def markdown(summary: dict[str, Any]) -> str:
             p = [f"{test[key]:.3f}" if key in test else "" for key in ("p", "p_holm")]
             tests.append([f"{test['row']} minus {test['other']}", str(test["seeds"]), points(test["difference"], 2),
                           f"{points(low, 2)} to {points(high, 2)}", *p])  # fmt: skip
-        parts += [f"**{size['pictures']:,} training pictures**\n", _table(rows), _table(tests)]
+        parts += [f"**{size['pictures']:,} training pictures**\n", table(head, rows), table(columns, tests)]
     return "\n".join(parts)
-
-
-def _table(lines: list[list[str]]) -> str:
-    head, *rest = lines
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---", *["--:"] * (len(head) - 1)], *rest))
-
-
-def draw(path: Path, summary: dict[str, Any]) -> None:
-    """A panel for each training size; rows with one seed have no interval and are left out."""
-    sizes = [size for size in summary["sizes"] if any(len(row["seeds"]) > 1 for row in size["rows"])]
-    with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(
-            max(1, len(sizes)), 1, figsize=(WIDTH, 3.4 * max(1, len(sizes))), layout="constrained", squeeze=False
-        )
-        for axes, size in zip(panels[:, 0], sizes, strict=False):
-            draw_dots(axes, {row["row"]: row["accuracy"] for row in size["rows"] if len(row["seeds"]) > 1}, "AGA")
-            axes.set_title(f"{size['pictures']:,} training pictures")
-        panels[-1, 0].set_xlabel("accuracy, % (small: each seed; large: mean and 95 % interval)", fontsize=9)
-        save(figure, path)

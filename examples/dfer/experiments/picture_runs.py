@@ -1,6 +1,5 @@
 """Runs of small CNNs on Fashion-MNIST: a protocol fixed in a file, and one record for each run."""
 
-import copy
 import gzip
 import json
 import time
@@ -13,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.flop_counter import FlopCounterMode
 
 import agdt_layers
 from agdt_layers.attention import AdaptiveGlobalAttention
-from dfer.atomic_files import whole_file
 from dfer.data.clips import seeded
 from dfer.errors import BadInput
+from dfer.evaluation.complexity import count_multiply_adds
+from dfer.experiments.campaign import Result, write_result
 from dfer.experiments.picture_nets import picture_net
+from dfer.models.wide_resnet18 import parameters
 
-Record = dict[str, Any]
 CLASSES = 10
 
 
@@ -65,7 +64,7 @@ class Protocol:
         except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"{path}: expected the protocol's JSON with the section pictures; restore it") from None
 
-    def settings(self, run: Run) -> Record:
+    def settings(self, run: Run) -> dict[str, Any]:
         return {
             "epochs": self.epochs[str(run.pictures)],
             "batch_size": self.batch_size[str(run.pictures)],
@@ -84,26 +83,7 @@ class Protocol:
         ]
 
 
-def finished(folder: Path, protocol: Protocol) -> dict[Run, Record]:
-    """Records that are there; one that was made with other settings is refused."""
-    done = {}
-    for run in protocol.runs():
-        path = folder / f"{run.name}.json"
-        if not path.exists():
-            continue
-        try:
-            record = json.loads(path.read_text())
-            settings, made = record["settings"], Run(record["pictures"], record["row"], record["seed"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise BadInput(f"{path} is not the record of a run; delete it, and the run is made again") from None
-        if made != run or settings != protocol.settings(run):
-            raise BadInput(f"{path}: made by another protocol, with {settings}, not {protocol.settings(run)}; "
-                           "name another --out")  # fmt: skip
-        done[run] = record
-    return done
-
-
-def make(folder: Path, data: Path, protocol: Protocol, runs: Sequence[Run]) -> Iterator[tuple[Run, Record]]:
+def make(folder: Path, data: Path, protocol: Protocol, runs: Sequence[Run]) -> Iterator[tuple[Run, Result]]:
     """Train and test each run in one thread, and write its record before yielding it."""
     torch.set_num_threads(1)
     training, test = read_part(data, "train"), read_part(data, "t10k")
@@ -112,12 +92,13 @@ def make(folder: Path, data: Path, protocol: Protocol, runs: Sequence[Run]) -> I
             raise BadInput(f"{data}: expected at least {size} training pictures, got {len(training[1])}")
     for run in runs:
         record = train_and_test(run, protocol.settings(run), training, test)
-        with whole_file(folder / f"{run.name}.json") as path:
-            path.write_text(json.dumps(record, indent=1) + "\n")
+        write_result(folder, run, record)
         yield run, record
 
 
-def train_and_test(run: Run, settings: Record, training: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Record:
+def train_and_test(
+    run: Run, settings: dict[str, Any], training: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]
+) -> Result:
     """The record of a run. Its seed draws the training pictures, their order and the flips, alike for every row."""
     began = time.process_time()
     drawn = torch.Generator().manual_seed(seeded(run.seed, "pictures", 0))
@@ -150,8 +131,8 @@ def train_and_test(run: Run, settings: Record, training: tuple[Tensor, Tensor], 
         "accuracy": float((answers == test[1]).double().mean()),
         "last_loss": loss.item(),
         "gates": gate_spread(net, normalised(test[0][:500])),
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "multiply_adds": multiply_adds(net),
+        "parameters": parameters(net),
+        "multiply_adds": count_multiply_adds(net, (1, 1, 28, 28)),
         "versions": {"agdt_layers": agdt_layers.__version__, "torch": torch.__version__},
         "core_seconds": time.process_time() - began,
     }  # fmt: skip
@@ -179,13 +160,6 @@ def gate_spread(net: nn.Module, pictures: Tensor) -> list[dict[str, float]]:
     for hook in hooks:
         hook.remove()
     return found
-
-
-def multiply_adds(net: nn.Module) -> int:
-    """Of one picture, convolutions and matrix products alone."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        copy.deepcopy(net).eval()(torch.zeros(1, 1, 28, 28))
-    return int(counter.get_total_flops()) // 2
 
 
 def read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:

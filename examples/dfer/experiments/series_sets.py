@@ -12,10 +12,9 @@ import numpy as np
 from dfer.chart_style import STYLE, WIDTH, save
 from dfer.errors import BadInput
 from dfer.experiments.campaign import Run, all_runs, finished_runs
-from dfer.experiments.dot_plot import draw_dots
-from dfer.experiments.statistics import holm, paired, standard_deviation
+from dfer.experiments.drawings import draw_dots
+from dfer.experiments.statistics import holm, paired, points, standard_deviation
 from dfer.experiments.trained_runs import SHUFFLED, TrainedRuns
-from dfer.experiments.verdict import points
 
 MODELS = {
     "mean": "vectors+mean",
@@ -85,7 +84,7 @@ def summarise(sets: Sequence[SeriesSet], folder: Path) -> dict[str, Any]:
     """
     protocol, found = sets[0].protocol, []
     for each in sets:
-        done = finished_runs(folder / each.name, each.runs, each.experiment)
+        done = finished_runs(folder / each.name, each.runs, each.experiment.settings)
         lacking = {run.seed for run in each.runs if run not in done}
         seeds = [seed for seed in range(protocol.seeds[each.name]) if seed not in lacking]
         if not seeds:

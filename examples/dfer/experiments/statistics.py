@@ -1,7 +1,7 @@
-"""Statistics over seeds: spread, intervals, and exact paired tests between rows that share their seeds."""
+"""Statistics over seeds: spread, intervals, exact paired tests between rows that share their seeds, and a verdict."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -9,6 +9,7 @@ import numpy as np
 
 # All 2 ** n sign patterns are gone through.
 MOST_SEEDS = 16
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,39 @@ def holm(ps: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(ps) - rank) * ps[index]))
         corrected[index] = highest
     return corrected
+
+
+def points(fraction: float, digits: int) -> str:
+    """In per cent with its sign; what rounds to zero always has the same."""
+    # -0.0 + 0.0 is 0.0.
+    return f"{round(100 * fraction, digits) + 0.0:+.{digits}f}"
+
+
+def verdict(corrected: Mapping[str, float], reference: str, seeds: int) -> str:
+    """A sentence on each side of the threshold, and one where so few seeds could not have passed it.
+
+    Args:
+        corrected: Holm's p of each row that was tested with the reference.
+        reference: its name.
+        seeds: how many each row has.
+    """
+    if not corrected:
+        return f"Nothing is tested: that needs {reference} among the rows, and another."
+    different = [row for row, p in corrected.items() if p < ALPHA]
+    alike = [row for row, p in corrected.items() if p >= ALPHA]
+    sentences = []
+    if different:
+        sentences.append(f"Different from {reference} at the {ALPHA:.0%} level, after Holm: {', '.join(different)}.")
+    if alike:
+        sentences.append(f"No significant difference from {reference}: {', '.join(alike)}.")
+    least = least_p(seeds)
+    after = min(1.0, least * len(corrected))
+    if after >= ALPHA:
+        sentences.append(
+            f"With {seeds} seeds no p can be below {least:.4g}, nor below {after:.4g} after Holm's correction for "
+            f"{len(corrected)} tests: so few cannot show a difference at that level."
+        )
+    return " ".join(sentences)
 
 
 def t_quantile(probability: float, degrees: int) -> float:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dfer.experiments.ablation_report import draw_scores, markdown, summarise
+from dfer.experiments.ablation_report import markdown, summarise
 from dfer.experiments.campaign import Run
-from dfer.experiments.hard_faces import HardFaces
-from dfer.experiments.protocol import Protocol
+from dfer.experiments.drawings import draw_scores
+from dfer.experiments.hard_faces import HardFaces, Protocol
 from dfer.rendering.hard_clips import CLASSES
 
 MADE_ON = HardFaces(Protocol(), workers=1)

@@ -9,10 +9,9 @@ import pytest
 
 from dfer.errors import BadInput
 from dfer.experiments.campaign import Run, all_runs, finished_runs
-from dfer.experiments.hard_faces import HardFaces
-from dfer.experiments.protocol import Protocol
+from dfer.experiments.hard_faces import HardFaces, Protocol
 
-MADE_ON = HardFaces(Protocol(), workers=1)
+SETTINGS = HardFaces(Protocol(), workers=1).settings
 RUNS = all_runs(["a", "b"], 2)
 
 
@@ -28,30 +27,30 @@ def test_runs_come_seed_by_seed() -> None:
 
 
 def test_only_what_is_there_is_finished(tmp_path: Path) -> None:
-    assert finished_runs(tmp_path / "none", RUNS, MADE_ON) == {}
+    assert finished_runs(tmp_path / "none", RUNS, SETTINGS) == {}
     write(tmp_path, RUNS[2])
     (tmp_path / f"{RUNS[0].name}.log").touch()
-    done = finished_runs(tmp_path, RUNS, MADE_ON)
+    done = finished_runs(tmp_path, RUNS, SETTINGS)
     assert list(done) == [RUNS[2]]
     assert done[RUNS[2]]["row"] == "a"
 
 
 def test_runs_of_other_settings_are_refused(tmp_path: Path) -> None:
     write(tmp_path, RUNS[1], settings=asdict(Protocol(epochs=7)))
-    with pytest.raises(BadInput, match=r"b-seed0.json was made with --epochs 7, not 5; give the same settings, or"):
-        finished_runs(tmp_path, RUNS, MADE_ON)
+    with pytest.raises(BadInput, match=r"b-seed0.json was made with epochs 7, not 5; give the same settings, or"):
+        finished_runs(tmp_path, RUNS, SETTINGS)
     # A run that is not asked for is none of this ablation's business.
-    assert finished_runs(tmp_path, all_runs(["a"], 2), MADE_ON) == {}
+    assert finished_runs(tmp_path, all_runs(["a"], 2), SETTINGS) == {}
 
 
 def test_a_renamed_result_is_refused(tmp_path: Path) -> None:
     write(tmp_path, RUNS[1], row="a")
-    with pytest.raises(BadInput, match=r"b-seed0.json was made with a-seed0"):
-        finished_runs(tmp_path, RUNS, MADE_ON)
+    with pytest.raises(BadInput, match=r"b-seed0.json was made with row a, not b"):
+        finished_runs(tmp_path, RUNS, SETTINGS)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"row": "a", "seed": 0}', '{"row": "a", "seed": 0, "settings": 3}'])
 def test_a_damaged_result_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "a-seed0.json").write_text(text)
     with pytest.raises(BadInput, match=r"a-seed0.json is not the result of a run; delete it"):
-        finished_runs(tmp_path, RUNS, MADE_ON)
+        finished_runs(tmp_path, RUNS, SETTINGS)

@@ -13,12 +13,13 @@ from dfer.experiments.statistics import (
     least_p,
     mean_interval,
     paired,
+    points,
     sign_flip,
     standard_deviation,
     t_distribution,
     t_quantile,
+    verdict,
 )
-from dfer.experiments.verdict import points, verdict
 
 
 def literal_sign_flip(differences: list[int]) -> float:

@@ -1,7 +1,10 @@
-"""Train a net on clips in memory, keep its best epoch by the validation clips, and count what it answers."""
+"""One run of the ablation on rendered faces: train a row, choose the epoch on validation people, test on others."""
 
 import math
+import platform
 import time
+from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,14 +13,94 @@ from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
+import agdt_layers
+from agdt_layers import build_agdtnet, insert_attention
+from agdt_layers.agdtnet import ATTENTIONS
 from dfer.data.augmentation import prepare
 from dfer.data.clips import ClipSource, EpochOrder, seeded
-from dfer.data.parts import RunData
+from dfer.data.parts import RunData, hard_data
 from dfer.errors import BadInput
+from dfer.evaluation.complexity import count_multiply_adds
 from dfer.evaluation.scores import scores_of
+from dfer.experiments.campaign import ROWS, Result
+from dfer.experiments.hard_faces import Protocol
+from dfer.models.wide_resnet18 import WIDER, ResNet18OfWidths, parameters, usual_widths, wider_dtformer
+from dfer.training.identity import commit
 
 # Peaks of one cycle, for narrow nets from scratch. No batch norm steadies a temporal encoder: it takes smaller steps.
 LEARNING_RATE, TEMPORAL_LEARNING_RATE, WEIGHT_DECAY = 2e-3, 7e-4, 0.05
+DROPOUT = 0.1
+
+
+def train_and_test(protocol: Protocol, row: str, seed: int) -> Result:
+    """The result of a run as it goes into its file. One thread, so that the number of cores decides nothing."""
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    data = data_of(protocol, seed)
+    torch.manual_seed(seed)
+    net = build_row(row, len(data.names), frames=protocol.frames, width=protocol.width, dropout=DROPOUT)
+    clip = (1, protocol.frames, 3, protocol.size, protocol.size)
+    cost = {"parameters": parameters(net), "multiply_adds": count_multiply_adds(net.eval(), clip)}
+    net.to(device)
+    history, best = train_best_epoch(net, data, epochs=protocol.epochs, batch_size=protocol.batch_size, seed=seed)
+    _, confusion = evaluate(net, data.test, len(data.names), protocol.batch_size)
+    found = scores_of(confusion)
+    return {
+        "row": row,
+        "seed": seed,
+        "settings": asdict(protocol),
+        "uar": found.uar,
+        "war": found.war,
+        "recall": dict(zip(data.names, found.recall, strict=True)),
+        "confusion": confusion.tolist(),
+        "epoch": best,
+        "epoch_selected_on": "validation",
+        "history": history,
+        **cost,
+        "device": device,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "agdt_layers": agdt_layers.__version__,
+        },
+        "commit": commit(),
+        "seconds": time.monotonic() - began,
+    }
+
+
+@lru_cache(maxsize=1)
+def data_of(protocol: Protocol, seed: int) -> RunData:
+    """The runs of a seed follow each other: a worker renders its people once."""
+    return hard_data(
+        training=protocol.training_people,
+        validation=protocol.validation_people,
+        test=protocol.test_people,
+        takes=protocol.takes,
+        frames=protocol.frames,
+        size=protocol.size,
+        seed=seed,
+    )
+
+
+def build_row(row: str, classes: int, *, frames: int, width: int, dropout: float) -> nn.Module:
+    """The net of one of ROWS: clips (B, T, 3, H, W) to scores (B, classes).
+
+    Args:
+        row: its name.
+        classes: number of classes.
+        frames: T.
+        width: channels of the first stage; 64 for a ResNet18.
+        dropout: of the temporal encoder.
+    """
+    if row == WIDER:
+        return wider_dtformer(classes, frames, width=width, dropout=dropout)
+    attention, temporal = ROWS[row]
+    backbone = ResNet18OfWidths(usual_widths(width))
+    if attention != "none":
+        layer = ATTENTIONS[attention]
+        insert_attention(backbone, {"layer2": layer, "layer3": layer}, example_input=torch.zeros(1, 3, 64, 64))
+    return build_agdtnet(classes, num_frames=frames, backbone=backbone, temporal=temporal, dropout=dropout)
 
 
 def train_best_epoch(

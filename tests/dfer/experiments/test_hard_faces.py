@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from dfer.errors import BadInput
-from dfer.experiments.protocol import Protocol
+from dfer.experiments.hard_faces import Protocol
 
 LEAST = {
     "training_people": 1,
