@@ -35,7 +35,7 @@ def all_hosts() -> list[str]:
     return sorted([*timm.list_models(), *(f"torchvision/{name}" for name in from_torchvision)])
 
 
-def made(name: str) -> nn.Module:
+def created(name: str) -> nn.Module:
     if name.startswith("torchvision/"):
         settings = {"init_weights": False} if name.endswith(("googlenet", "inception_v3")) else {}
         return torchvision.models.get_model(name.partition("/")[2], weights=None, **settings)
@@ -46,11 +46,11 @@ def host(name: str, largest: int) -> nn.Module | None:
     """Return a host with perturbed parameters instead of zeros and ones, or None if it is too large."""
     try:
         with torch.device("meta"):
-            if sum(p.numel() for p in made(name).parameters()) > largest:
+            if sum(p.numel() for p in created(name).parameters()) > largest:
                 return None
     except (RuntimeError, NotImplementedError):
         pass
-    model = made(name)
+    model = created(name)
     if sum(p.numel() for p in model.parameters()) > largest:
         return None
     with torch.no_grad():

@@ -20,7 +20,7 @@ from agdt_layers import checks, functional
 from agdt_layers.clips import ClipAxis, clip_settings, current_clip_axis
 from agdt_layers.feature_maps import pool_windows
 from agdt_layers.kernels import ChannelKernel, SpatialKernel, WindowKernel
-from agdt_layers.torch_compat import called, full_precision, promoted
+from agdt_layers.torch_compat import call_in_own_dtype, full_precision, promoted
 from agdt_layers.tracing import NotScriptable, one_fx_node
 
 
@@ -57,7 +57,7 @@ class ChannelWeights(nn.Module):
             part.reset_parameters()  # type: ignore[operator]
 
     def forward(self, average: Tensor, peak: Tensor) -> tuple[Tensor, Tensor | None]:
-        means = functional.correlation_means(self.local(average[:, None]), called(self.fc, peak))
+        means = functional.correlation_means(self.local(average[:, None]), call_in_own_dtype(self.fc, peak))
         return functional.gated_sum(means, None if self.gate is None else self.gate(means))
 
     def extra_repr(self) -> str:

@@ -87,7 +87,7 @@ def module(function: str, name: str, value: object) -> None:
 
 
 def layer_factory(function: str, name: str, value: object) -> None:
-    """Accept a callable that makes layers, but not a layer, which is callable too."""
+    """Accept a callable that creates layers, but not a layer, which is callable too."""
     if isinstance(value, nn.Module) or not callable(value):
         raise TypeError(
             f"{function} expects {name} to be a layer class or a function of the number of channels, got "

@@ -33,7 +33,7 @@ def full_precision(x: Tensor) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if is_autocast_enabled(device) else nullcontext()
 
 
-def called(module: nn.Module, x: Tensor) -> Tensor:
+def call_in_own_dtype(module: nn.Module, x: Tensor) -> Tensor:
     """Call a module in the dtype of its own parameters, and return the result in the dtype of x."""
     for parameter in module.parameters():
         if parameter.is_floating_point():
@@ -50,8 +50,8 @@ def is_autocast_enabled(device_type: str) -> bool:
 
 
 def is_jit_tracing() -> bool:
-    asked: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
-    return bool(asked())
+    is_tracing: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
+    return bool(is_tracing())
 
 
 def is_transformed() -> bool:

@@ -45,7 +45,7 @@ FAMILIES = {
 }
 
 
-def made(name: str) -> nn.Module:
+def created(name: str) -> nn.Module:
     torch.manual_seed(0)
     if name.startswith("torchvision/"):
         settings = {"init_weights": False} if "googlenet" in name else {}
@@ -60,7 +60,7 @@ def relative(left: Tensor, right: Tensor) -> float:
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
 def test_insertion_into_a_host_of_every_family(name: str) -> None:
-    model, images = made(name), torch.randn(4, 3, 64, 64)
+    model, images = created(name), torch.randn(4, 3, 64, 64)
     before, state = model(images), copy.deepcopy(model.state_dict())
     plan = insert_attention(model, FAMILIES[name], example_input=images[:1])
     assert [key for key in model.state_dict() if "agdt_attention" not in key] == list(state)
@@ -93,9 +93,9 @@ def test_place_without_a_feature_map_raises_and_the_named_places_work(
 ) -> None:
     images = torch.zeros(1, 3, size, size)
     with pytest.raises(ValueError, match=message) as refused:
-        insert_attention(made(name), [place], example_input=images)
+        insert_attention(created(name), [place], example_input=images)
     for near in re.findall(r"'([^']+)'", str(refused.value).partition("Nearest feature maps: ")[2]):
-        assert insert_attention(made(name), [near], example_input=images, dry_run=True).placements
+        assert insert_attention(created(name), [near], example_input=images, dry_run=True).placements
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_swin_maps_are_detected_as_channels_last(place: str, size: int, channels
 
 @torch.no_grad()
 def test_attention_in_a_swin_is_applied_to_the_permuted_map() -> None:
-    model, images = made("swin_tiny_patch4_window7_224"), torch.rand(2, 3, 224, 224)
+    model, images = created("swin_tiny_patch4_window7_224"), torch.rand(2, 3, 224, 224)
     bare = copy.deepcopy(model)
     insert_attention(model, ["layers.1"], example_input=images[:1])
     layer = model.layers[1].agdt_attention.layer
@@ -123,7 +123,7 @@ def test_attention_in_a_swin_is_applied_to_the_permuted_map() -> None:
 @pytest.mark.filterwarnings("ignore:Attention after:UserWarning")
 @pytest.mark.parametrize("converted", [False, True])
 def test_timm_sync_batch_norm_conversion_drops_attention_unless_done_first(converted: bool) -> None:
-    model, bare, images = made("efficientnet_b0"), made("efficientnet_b0"), torch.randn(2, 3, 64, 64)
+    model, bare, images = created("efficientnet_b0"), created("efficientnet_b0"), torch.randn(2, 3, 64, 64)
     if converted:
         model = timm.layers.convert_sync_batchnorm(model)
     insert_attention(model, ["bn1"], example_input=images)
@@ -138,7 +138,7 @@ def test_timm_sync_batch_norm_conversion_drops_attention_unless_done_first(conve
 
 @pytest.mark.parametrize(("name", "places"), [("resnet18", ["layer2", "layer3.0"]), ("regnety_002", ["s2", "s3.b1"])])
 def test_checkpointing_enabled_after_insertion_changes_no_gradient(name: str, places: list[str]) -> None:
-    model, images = made(name), torch.randn(2, 3, 64, 64)
+    model, images = created(name), torch.randn(2, 3, 64, 64)
     insert_attention(model, places, example_input=images)
     results = []
     for checkpointing in (False, True):
@@ -152,7 +152,7 @@ def test_checkpointing_enabled_after_insertion_changes_no_gradient(name: str, pl
 
 
 def test_insertion_after_a_checkpointed_timm_stage_raises() -> None:
-    model = made("resnet18")
+    model = created("resnet18")
     model.set_grad_checkpointing()
     with pytest.raises(ValueError, match=r"checkpointing\. Insert attention before tracing or checkpointing"):
         insert_attention(model, ["layer2"], example_input=torch.zeros(1, 3, 64, 64))
@@ -162,7 +162,7 @@ def test_insertion_after_a_checkpointed_timm_stage_raises() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "swin_t"])
 def test_torchvision_feature_extractor_keeps_the_attention(name: str) -> None:
     place = "layer2" if name == "resnet18" else "features.1"
-    model, images = made(f"torchvision/{name}"), torch.randn(2, 3, 64, 64)
+    model, images = created(f"torchvision/{name}"), torch.randn(2, 3, 64, 64)
     insert_attention(model, [place], example_input=images)
     expected = []
     model.get_submodule(place).register_forward_hook(lambda module, args, output: expected.append(output))

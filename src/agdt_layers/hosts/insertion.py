@@ -30,7 +30,7 @@ from agdt_layers.hosts.plan import (
     chosen_axes,
     chosen_places,
     costs,
-    made,
+    create_layer,
     refuse_shared,
     warnings_of_replacement,
 )
@@ -103,7 +103,7 @@ def insert_attention(
         placements, layers = [], {}
         for name, factory in factories.items():
             output = trial.feature_map(name, last.get(name))
-            layers[name] = made(factory, model, name, output.channels, num_frames)
+            layers[name] = create_layer(factory, model, name, output.channels, num_frames)
             cost, way = costs(layers[name], name, output), _way_to_call(trial, name)
             placements.append(Placement(name, output.channels, output.sizes, *cost, output.channels_last, *way))
     refuse_shared(model, layers)

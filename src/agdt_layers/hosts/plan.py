@@ -173,7 +173,7 @@ def warnings_of_replacement(model: nn.Module, names: Collection[str]) -> tuple[s
     )
 
 
-def made(factory: Factory, model: nn.Module, name: str, channels: int, num_frames: int | None) -> nn.Module:
+def create_layer(factory: Factory, model: nn.Module, name: str, channels: int, num_frames: int | None) -> nn.Module:
     """Create a layer for a number of channels, on the device and in the dtype of the submodule."""
     like = _first_parameter(*_around(model, name))
     with _naming(name, f"be created for {channels} channels"):
