@@ -77,11 +77,11 @@ class StreamStep(nn.Module):
             if layer.context_window not in (None, num_frames):
                 raise ValueError(
                     f"StreamStep got num_frames={num_frames} and a causal net whose attention averages over "
-                    f"{layer.context_window} frames. Take num_frames={layer.context_window}."
+                    f"{layer.context_window} frames. Pass num_frames={layer.context_window}."
                 )
 
     def initial_state(self, batch: int) -> State:
-        """Return the state of B = ``batch`` streams before their first frame."""
+        """Return the state of B = ``batch`` streams before their first frame: zeros."""
         kept = self.num_frames - 1
 
         def zeros(like: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
@@ -179,9 +179,11 @@ class AGDTStream:
         if streams is None or not self._state:
             self._state = {}
         else:
-            seen = self._state[_SEEN].clone()
-            seen[list(streams)] = 0
-            self._state = {**self._state, _SEEN: seen}
+            seen = self._state[_SEEN]
+            for stream in streams:
+                if stream not in range(len(seen)):
+                    raise ValueError(f"AGDTStream.reset expects streams from 0 to {len(seen) - 1}, got {stream!r}.")
+            self._state = {**self._state, _SEEN: seen.index_fill(0, seen.new_tensor(list(streams)), 0)}
 
     @torch.no_grad()
     def push(self, frames: Tensor) -> Tensor:

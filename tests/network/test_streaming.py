@@ -2,7 +2,7 @@
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -243,6 +243,14 @@ def test_windowed_context_uses_the_mean_of_the_last_frames(window: int) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("streams", [[2], [-1], "a"])
+def test_reset_refuses_streams_that_are_not_there(streams: Sequence[int]) -> None:
+    stream = AGDTStream(network(causal=True), num_frames=4)
+    stream.push(torch.rand(2, 3, 64, 64))
+    with pytest.raises(ValueError, match="expects streams from 0 to 1, got"):
+        stream.reset(streams)
+
+
 def test_reset_forgets_all_frames() -> None:
     net, video = network(causal=True), random_tensor((1, 3, *SIZE), 4, torch.float32)
     stream = AGDTStream(net, num_frames=WINDOW)
@@ -332,7 +340,7 @@ def test_unused_attention_does_not_affect_a_stream() -> None:
             "expects an AGDTNet, got FrameWise",
         ),
         (network, 5, ValueError, "num_frames of at most 4, the longest clip of the net; got 5"),
-        (lambda: network(causal=True), 3, ValueError, "averages over 4 frames. Take num_frames=4"),
+        (lambda: network(causal=True), 3, ValueError, "averages over 4 frames. Pass num_frames=4"),
         (lambda: network().train(), 4, ValueError, r"eval mode.*'the net' is in training mode. Call net.eval\(\)"),
         (lambda: with_part_in_training(), 4, ValueError, "'backbone.layer3.1.bn2' is in training mode"),
         (lambda: AGDTNet(ResNet18(), Mean(), num_classes=3).eval(), 4, ValueError, "that takes mask.*Mean does not"),
