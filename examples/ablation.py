@@ -21,9 +21,6 @@ from dataclasses import fields
 from io import TextIOWrapper
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
 from dfer.experiments.ablation_report import markdown, summarise
@@ -33,10 +30,10 @@ from dfer.experiments.campaign import (
     SERIES_REFERENCE,
     SERIES_ROWS,
     Experiment,
-    Run,
     all_runs,
     finished_runs,
     flag,
+    make_missing,
 )
 from dfer.experiments.drawings import draw_example_clips, draw_scores
 from dfer.experiments.hard_faces import HardFaces, Protocol
@@ -69,7 +66,7 @@ def ablate(args: argparse.Namespace, trainer: Sequence[str]) -> None:
         raise BadInput(f"--seeds: expected 2 to {MOST_SEEDS}, for a spread and an exact test; got {args.seeds}")
     made_on = experiment(args, trainer)
     folder, runs = args.out / "runs", all_runs(args.rows, args.seeds, made_on.folds)
-    make(made_on, folder, runs)
+    make_missing(made_on, folder, runs)
     reference = SERIES_REFERENCE if args.rows[0] in SERIES_ROWS else REFERENCE
     summary = summarise(finished_runs(folder, runs, made_on.settings), args.rows, reference, made_on)
     table = markdown(summary)
@@ -81,47 +78,6 @@ def ablate(args: argparse.Namespace, trainer: Sequence[str]) -> None:
     if isinstance(made_on, HardFaces):
         draw_example_clips(args.out / "clips.png", made_on.protocol)
     print(f"\n{table}\ntable, numbers and pictures: {args.out.resolve()}")
-
-
-def make(made_on: Experiment, folder: Path, runs: Sequence[Run]) -> None:
-    """Make the runs that are missing."""
-    done = finished_runs(folder, runs, made_on.settings)
-    missing = [run for run in runs if run not in done]
-    print(f"{len(runs)} runs, {len(done)} done before; logs and results: {folder.resolve()}")
-    bar = Progress(
-        TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=not sys.stderr.isatty(),
-    )  # fmt: skip
-    with bar:
-        task = bar.add_task("runs", total=len(runs), completed=len(done))
-        for result in made_on.make(folder, missing) if missing else ():
-            bar.advance(task)
-            fold = f"  fold {result['fold']}" if result.get("fold") else ""
-            print(
-                f"{result['row']:>26}  seed {result['seed']}{fold}  UAR {100 * result['uar']:5.1f} %  "
-                f"WAR {100 * result['war']:5.1f} %{result['seconds']:6.0f} s"
-            )
-
-
-def ablate_series_sets(args: argparse.Namespace) -> None:
-    """The section "series" of the protocol, on the sets that are named."""
-    # Here: to import Lightning takes seconds.
-    from dfer.experiments.series_sets import FRAMES, SeriesProtocol, SeriesSet, draw, markdown, summarise
-
-    if other := set(args.sets) - FRAMES.keys():
-        raise BadInput(f"--sets: expected {', '.join(FRAMES)}; got {min(other)}")
-    protocol = SeriesProtocol.read(args.protocol)
-    sets = [SeriesSet(name, args.series_sets, protocol) for name in args.sets or FRAMES]
-    for each in () if args.report_only else sets:
-        make(each.experiment, args.out / "runs" / each.name, each.runs)
-    summary = summarise(sets, args.out / "runs")
-    table = markdown(summary)
-    with whole_file(args.out / "series.json") as path:
-        path.write_text(json.dumps(summary, indent=1) + "\n")
-    with whole_file(args.out / "series.md") as path:
-        path.write_text(table)
-    draw(args.out / "series.png", summary)
-    print(f"\n{table}\ntable, numbers and picture: {args.out.resolve()}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,7 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with stoppable():
             if args.series_sets is not None:
-                ablate_series_sets(args)
+                # Here: to import Lightning takes seconds.
+                from dfer.experiments.series_sets import compare
+
+                compare(args.series_sets, args.sets, args.protocol, args.out, report_only=args.report_only)
             else:
                 ablate(args, given[own + 1 :])
     except BadInput as error:

@@ -1,9 +1,13 @@
 """The rows of the ablation, and runs with a file for each result: a second start makes only what is missing."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
@@ -116,3 +120,23 @@ def flag(name: str) -> str:
 def write_result(folder: Path, run: NamedRun, result: Result) -> None:
     with whole_file(folder / f"{run.name}.json") as path:
         path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def make_missing(made_on: Experiment, folder: Path, runs: Sequence[Run]) -> None:
+    """Make the runs that have no result yet, with a line for each and a progress bar."""
+    done = finished_runs(folder, runs, made_on.settings)
+    missing = [run for run in runs if run not in done]
+    print(f"{len(runs)} runs, {len(done)} done before; logs and results: {folder.resolve()}")
+    bar = Progress(
+        TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), disable=not sys.stderr.isatty(),
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("runs", total=len(runs), completed=len(done))
+        for result in made_on.make(folder, missing) if missing else ():
+            bar.advance(task)
+            fold = f"  fold {result['fold']}" if result.get("fold") else ""
+            print(
+                f"{result['row']:>26}  seed {result['seed']}{fold}  UAR {100 * result['uar']:5.1f} %  "
+                f"WAR {100 * result['war']:5.1f} %{result['seconds']:6.0f} s"
+            )

@@ -9,9 +9,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from dfer.atomic_files import whole_file
 from dfer.chart_style import STYLE, WIDTH, save
 from dfer.errors import BadInput
-from dfer.experiments.campaign import Run, all_runs, finished_runs
+from dfer.evaluation.tables import table
+from dfer.experiments.campaign import Run, all_runs, finished_runs, make_missing
 from dfer.experiments.drawings import draw_dots
 from dfer.experiments.statistics import holm, paired, points, standard_deviation
 from dfer.experiments.trained_runs import SHUFFLED, TrainedRuns
@@ -74,6 +76,24 @@ class SeriesSet:
         self.name, self.protocol = name, protocol
         self.experiment = TrainedRuns(tuple(flags))
         self.runs = all_runs(list(protocol.rows.values()), protocol.seeds[name], self.experiment.folds)
+
+
+def compare(folder: Path, names: Sequence[str], protocol: Path, out: Path, *, report_only: bool) -> None:
+    """Make the runs of the sets that are named, or of all, and write series.json, series.md and series.png to `out`."""
+    if other := set(names) - FRAMES.keys():
+        raise BadInput(f"--sets: expected {', '.join(FRAMES)}; got {min(other)}")
+    design = SeriesProtocol.read(protocol)
+    sets = [SeriesSet(name, folder, design) for name in names or FRAMES]
+    for each in () if report_only else sets:
+        make_missing(each.experiment, out / "runs" / each.name, each.runs)
+    summary = summarise(sets, out / "runs")
+    text = markdown(summary)
+    with whole_file(out / "series.json") as path:
+        path.write_text(json.dumps(summary, indent=1) + "\n")
+    with whole_file(out / "series.md") as path:
+        path.write_text(text)
+    draw(out / "series.png", summary)
+    print(f"\n{text}\ntable, numbers and picture: {out.resolve()}")
 
 
 def summarise(sets: Sequence[SeriesSet], folder: Path) -> dict[str, Any]:
@@ -141,13 +161,12 @@ def markdown(summary: dict[str, Any]) -> str:
                           f"{points(low, 2)} to {points(high, 2)}", *ps])  # fmt: skip
         units = len(each["rows"][0]["accuracy"])
         seeds = f"{each['seeds']} of {each['planned_seeds']} seeds"
-        parts += [f"**{each['set']}**, {seeds}, {units} {each['unit']}s\n", _table(rows), _table(tests)]
+        parts += [
+            f"**{each['set']}**, {seeds}, {units} {each['unit']}s\n",
+            table(rows[0], rows[1:]),
+            table(tests[0], tests[1:]),
+        ]
     return "\n".join(parts)
-
-
-def _table(lines: list[list[str]]) -> str:
-    head, *rest = lines
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---", *["--:"] * (len(head) - 1)], *rest))
 
 
 def draw(path: Path, summary: dict[str, Any]) -> None:
