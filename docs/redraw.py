@@ -12,7 +12,7 @@ sys.path[:0] = [str(DOCS.parent / name) for name in ("src", "examples")]
 
 import torch  # noqa: E402
 
-from dfer.benchmarking.plots import draw_deployed  # noqa: E402
+from dfer.benchmarking.report import draw_deployed  # noqa: E402
 from dfer.evaluation.attention_pictures import draw_explanation  # noqa: E402
 from dfer.evaluation.complexity_plot import draw_cost_against_score  # noqa: E402
 from dfer.evaluation.pictures import draw_confusion  # noqa: E402

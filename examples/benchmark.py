@@ -1,7 +1,8 @@
-"""Measure the layers and networks against their peers, print the tables, and write them with JSON and a picture.
+"""Measure the layers and networks against their peers.
 
-Every time is a median of interleaved runs. What needs a package that is not installed (timm with torchvision; onnx,
-onnxscript, onnxruntime) is skipped by name. With --device cuda the times are those of CUDA events.
+Prints tables and writes them to a folder with JSON and a chart. Each time is a median of interleaved runs, taken with
+CUDA events on a GPU. Cases that need missing packages (timm with torchvision; onnx, onnxscript and onnxruntime) are
+skipped and named.
 """
 
 import argparse
@@ -16,15 +17,14 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import track
 
 import agdt_layers
 from dfer.atomic_files import whole_file
 from dfer.benchmarking.deployed import deployed_rows, deployments, skipped_forms
 from dfer.benchmarking.layers import layer_costs, skipped_peers, temporal_encoder
 from dfer.benchmarking.networks import import_time, stream, whole_networks
-from dfer.benchmarking.plots import draw_deployed
-from dfer.benchmarking.tables import Row, tables
+from dfer.benchmarking.report import Row, draw_deployed, tables
+from dfer.progress import track
 
 NAMES = ("layers", "temporal", "networks", "stream", "import", "deployed")
 
@@ -33,7 +33,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     device, seconds = args.device, args.seconds
     rows: list[Row] = []
     layers, deployed = [], []
-    for name in track(args.only or NAMES, description="measuring", console=Console(stderr=True)):
+    names = args.only or NAMES
+    for name in track(names, "measuring", len(names)):
         torch.manual_seed(0)
         if name == "layers":
             layers = list(layer_costs(device, seconds))
@@ -86,31 +87,35 @@ def print_tables(report: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     console.print(f"{report['machine']}, {report['threads']} threads; {versions}")
     if report["skipped"]:
-        console.print(f"skipped, as not installed: {', '.join(report['skipped'])}")
+        console.print(f"skipped, package not installed: {', '.join(report['skipped'])}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="benchmark.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=NAMES, help="measure these cases alone")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each group of interleaved runs (2)")
+    parser.add_argument("--only", nargs="+", choices=NAMES, help="measure only these cases")
+    parser.add_argument("--seconds", type=float, default=2.0, help="measuring time for each group of runs (2)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="folder of JSON, tables and picture")
-    parser.add_argument("--redraw", action="store_true", help="only make tables and picture from the JSON in --out")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="output folder (runs/benchmark)")
+    parser.add_argument("--redraw", action="store_true", help="write tables and chart from the JSON in --out")
     args = parser.parse_args(argv)
     source = args.out / "benchmark.json"
     if args.device == "cuda" and not torch.cuda.is_available():
-        print("benchmark.py: --device cuda, but torch sees no CUDA device here. Leave it out.", file=sys.stderr)
+        print("benchmark.py: --device cuda: torch finds no CUDA device; leave --device out", file=sys.stderr)
         return 2
     if args.redraw and not source.is_file():
-        print(f"benchmark.py: --redraw reads {source}, which is not there. Measure first.", file=sys.stderr)
+        print(f"benchmark.py: --redraw: {source} not found; run without --redraw first", file=sys.stderr)
         return 2
-    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"benchmark.py: --out {args.out}: cannot be written to ({error.strerror})", file=sys.stderr)
+        return 2
     report = json.loads(source.read_text()) if args.redraw else measure(args)
     write(args.out, report)
     print_tables(report)
-    print(f"tables, numbers and picture: {args.out.resolve()}")
+    print(f"tables, JSON and chart: {args.out.resolve()}")
     return 0
 
 

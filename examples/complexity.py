@@ -1,7 +1,7 @@
 """Count and time every model on one clip, beside the paper's Table 6.
 
-Writes a table (Markdown), the numbers (JSON) and a picture of cost against published score into a folder. The columns
-of Table 6 are copied from the paper; everything else is counted and measured in this process.
+Prints a table and writes it to a folder with JSON and a chart of cost against published score. The columns of Table 6
+are copied from the paper; everything else is counted and measured here.
 """
 
 import argparse
@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
 
 import agdt_layers
 from dfer.atomic_files import whole_file
@@ -23,6 +21,7 @@ from dfer.evaluation.complexity import complexity
 from dfer.evaluation.complexity_plot import draw_cost_against_score
 from dfer.evaluation.published import COSTS, cost_of, is_in_the_paper, published_war_on_dfew
 from dfer.models import AGDTNET_ROWS, MODEL_NAMES, build_model
+from dfer.progress import track
 
 CLASSES = 7
 HEADER = ["model", "parameters, M", "Table 6", "multiply-adds, G", "Table 6, GFLOPs", "ms a clip", "Table 6, ms",
@@ -31,7 +30,7 @@ HEADER = ["model", "parameters, M", "Table 6", "multiply-adds, G", "Table 6, GFL
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     rows = []
-    for name in track(args.models, description="measuring", console=Console(stderr=True)):
+    for name in track(args.models, "measuring", len(args.models)):
         torch.manual_seed(0)
         model = build_model(name, CLASSES, args.frames, size=args.size)
         cost = complexity(model, (1, args.frames, 3, args.size, args.size), device=args.device, seconds=args.seconds)
@@ -47,14 +46,14 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def published(name: str) -> dict[str, float | None]:
-    """The paper's figures of a model."""
+    """The paper's figures for a model."""
     cost = cost_of(name)
     kinds = ("parameters", "gflops", "milliseconds")
     return {kind: getattr(cost, kind, None) for kind in kinds} | {"war": published_war_on_dfew(name)}
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The measured models, then the systems of Table 6 that are not built here."""
+    """A table of the measured models, followed by the other systems of Table 6."""
     lines = [HEADER, ["---"] + ["--:"] * (len(HEADER) - 1)]
     notes: list[str] = []
 
@@ -95,30 +94,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="complexity.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", choices=MODEL_NAMES, default=list(MODEL_NAMES), metavar="NAME",
-                        help=f"these alone, of {', '.join(MODEL_NAMES)}")  # fmt: skip
+                        help=f"measure only these of {', '.join(MODEL_NAMES)}")  # fmt: skip
     parser.add_argument("--frames", type=int, default=16, help="frames of the clip (16)")
     parser.add_argument("--size", type=int, default=112, help="side of a frame in pixels (112)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of timing for each model (3)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="measuring time for each model (3)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=Path("runs/complexity"), help="folder of table, JSON and picture")
+    parser.add_argument("--out", type=Path, default=Path("runs/complexity"), help="output folder (runs/complexity)")
     args = parser.parse_args(argv)
     if args.device == "cuda" and not torch.cuda.is_available():
-        print("complexity.py: --device cuda, but torch sees no CUDA device here. Leave it out.", file=sys.stderr)
+        print("complexity.py: --device cuda: torch finds no CUDA device; leave --device out", file=sys.stderr)
         return 2
     if args.frames < 1 or args.size < 32:
         print("complexity.py: expected --frames from 1 and --size from 32, got "
               f"{args.frames} and {args.size}", file=sys.stderr)  # fmt: skip
         return 2
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"complexity.py: --out {args.out}: cannot be written to ({error.strerror})", file=sys.stderr)
+        return 2
     report = measure(args)
     table = markdown(report)
-    args.out.mkdir(parents=True, exist_ok=True)
     with whole_file(args.out / "complexity.json") as path:
         path.write_text(json.dumps(report, indent=1) + "\n")
     with whole_file(args.out / "complexity.md") as path:
         path.write_text(table)
     draw_cost_against_score(args.out / "complexity.png", report["rows"], tuple(AGDTNET_ROWS))
     print(table)
-    print(f"table, numbers and picture: {args.out.resolve()}")
+    print(f"table, JSON and chart: {args.out.resolve()}")
     return 0
 
 

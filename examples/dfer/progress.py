@@ -1,8 +1,8 @@
 """A progress bar for work that takes longer than two seconds."""
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
+from threading import Timer
 from typing import TypeVar
 
 from rich.console import Console
@@ -17,13 +17,17 @@ def track(items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]
     if not sys.stderr.isatty():
         yield from items
         return
-    bar, began = Progress(console=Console(stderr=True)), time.monotonic()
+    bar = Progress(console=Console(stderr=True))
     task = bar.add_task(what, total=total)
+    # A timer also shows the bar while the first item takes long.
+    timer = Timer(SECONDS, bar.start)
+    timer.daemon = True
+    timer.start()
     try:
         for item in items:
             yield item
             bar.advance(task)
-            if not bar.live.is_started and time.monotonic() - began > SECONDS:
-                bar.start()
     finally:
+        timer.cancel()
+        timer.join()
         bar.stop()

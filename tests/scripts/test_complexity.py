@@ -1,5 +1,3 @@
-"""complexity.py end to end on a small clip."""
-
 import json
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from helpers.papers_tables import TABLE_6, rows
 SMALL = ["--frames", "2", "--size", "32", "--seconds", "0"]
 
 
-def test_table_numbers_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_run_writes_table_json_and_chart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = ["former-dfer", "vgg16-lstm", "agdtnet"]
     assert complexity.main(["--models", *models, *SMALL, "--device", "cpu", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "complexity.json").read_text())
@@ -46,7 +44,7 @@ def test_table_numbers_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--size", "31"], "expected --frames from 1 and --size from 32, got 16 and 31"),
     ],
 )
-def test_bad_input_is_one_line(
+def test_bad_input_gives_one_line_and_exit_code_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert complexity.main([*arguments, "--device", "cpu", "--out", str(tmp_path / "out")]) == 2
@@ -54,21 +52,29 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_missing_cuda_device_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert complexity.main(["--device", "cuda", "--out", str(tmp_path / "out")]) == 2
-    assert "torch sees no CUDA device here" in capsys.readouterr().err
+    assert "complexity.py: --device cuda: torch finds no CUDA device" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_model_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_folder_is_reported_before_measuring(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert complexity.main([*SMALL, "--device", "cpu", "--out", str(tmp_path / "file" / "out")]) == 2
+    assert capsys.readouterr().err == (
+        f"complexity.py: --out {tmp_path / 'file' / 'out'}: cannot be written to (Not a directory)\n"
+    )
+
+
+def test_unknown_model_is_refused_with_the_known_names(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         complexity.main(["--models", "r3d"])
     assert stopped.value.code == 2
     assert "former-dfer" in capsys.readouterr().err
 
 
-def test_the_committed_table_is_that_of_the_committed_numbers() -> None:
+def test_committed_table_matches_the_committed_numbers() -> None:
     folder = Path(__file__).parents[2] / "docs/complexity"
     report = json.loads((folder / "complexity.json").read_text())
     assert [row["published"] for row in report["rows"]] == [

@@ -1,1 +1,1 @@
-"""The benchmark: cases, timing, tables and plots."""
+"""The benchmark: what is measured, how, and the report."""

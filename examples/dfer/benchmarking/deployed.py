@@ -1,4 +1,4 @@
-"""Networks as they are deployed, a clip or a frame: eager, folded, compiled, in bfloat16, and in ONNX Runtime."""
+"""Deployed networks on a clip or a frame: eager, folded, compiled, in bfloat16 and in ONNX Runtime."""
 
 import copy
 import importlib.util
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from agdt_layers import ResNet18, StreamStep, build_agdtnet, fold_batch_norms
+from dfer.benchmarking.measuring import Run, forward
 from dfer.benchmarking.networks import AGDTNET, FORMER, FRAMES, HOST, medians_of_networks, networks, random_clips
-from dfer.benchmarking.tables import Row
-from dfer.benchmarking.timing import Run, forward
+from dfer.benchmarking.report import Row
 
 EAGER, FOLDED, COMPILED, BFLOAT16, ONNX = "eager", "folded", "compiled", "bfloat16", "ONNX Runtime"
 CLIP, FRAME = "a clip", "a frame"
@@ -24,7 +24,7 @@ STEP, ALONE = "AGDTNet's stream", "ResNet18 alone"
 
 
 class Deployable(NamedTuple):
-    """A network, its inputs, and which of their axes are dynamic in an ONNX file."""
+    """A network, its inputs, and their dynamic axes in an ONNX file."""
 
     net: nn.Module
     inputs: tuple[Any, ...]
@@ -33,7 +33,7 @@ class Deployable(NamedTuple):
 
 @dataclass(frozen=True)
 class Deployment:
-    """The milliseconds that a network takes for one clip of 16 frames, or for one frame, in one form."""
+    """Milliseconds of a network in one form, for one clip of 16 frames or for one frame."""
 
     network: str
     what: str
@@ -42,10 +42,10 @@ class Deployment:
 
 
 def deployables(device: str) -> dict[tuple[str, str], Deployable]:
-    """Every network for a clip; for a frame the stream's step, and the ResNet18 that is inside it."""
+    """Networks for clips; for frames, a stream's step and its ResNet18 alone."""
     clip = random_clips(1, device)
     frame = clip[:, 0].contiguous()
-    # A size of one would be taken for fixed. Former-DFER's position embeddings fix its frames.
+    # Former-DFER's position embeddings fix the number of frames.
     clips: tuple[Any, ...] = ({0: Dim.DYNAMIC, 1: Dim.AUTO},)
     found = {(name, CLIP): Deployable(net, (clip,), clips) for name, net in networks(device).items()}
     step = StreamStep(build_agdtnet(causal=True).to(device).eval(), num_frames=FRAMES)
@@ -57,12 +57,12 @@ def deployables(device: str) -> dict[tuple[str, str], Deployable]:
 
 
 def deployments(device: str, seconds: float) -> list[Deployment]:
-    """Measure every network in every form that is installed; ONNX Runtime on a CPU alone."""
+    """Measure every network in every installed form; ONNX Runtime only on a CPU."""
     nets = deployables(device)
     runs = {(*key, form): run for key, each in nets.items() for form, run in _forms(each)}
     forms = [runs]
     if device == "cpu" and not skipped_forms():
-        # Apart from torch's runs, whose threads spin for a moment after their work.
+        # Not interleaved with torch, whose idle threads spin for a while and would slow ONNX Runtime down.
         forms.append({(*key, ONNX): in_onnxruntime(each) for key, each in nets.items()})
     found = []
     for what in (CLIP, FRAME):
@@ -74,13 +74,13 @@ def deployments(device: str, seconds: float) -> list[Deployment]:
 
 
 def skipped_forms() -> Sequence[str]:
-    """Say that ONNX Runtime is left out, if what it needs is not installed."""
+    """ONNX Runtime, if one of the packages that it needs is not installed."""
     found = all(importlib.util.find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime"))
     return () if found else (ONNX,)
 
 
 def deployed_rows(found: Sequence[Deployment]) -> Iterator[Row]:
-    """What the forms are compared by: AGDTNet's clip, and a frame of its stream, both in ONNX Runtime."""
+    """Compare a clip of AGDTNet and a frame of its stream with their peers, in ONNX Runtime."""
     times = {(each.network, each.form): each.milliseconds for each in found}
     if (AGDTNET, ONNX) in times:
         for peer in (HOST, FORMER):
@@ -100,12 +100,12 @@ def _forms(given: Deployable) -> Iterator[tuple[str, Run]]:
 
 
 def folded(net: Any) -> Any:
-    """The network with the batch norms of its backbone folded, and weights stored channels last."""
+    """A copy with the backbone's batch norms folded and channels-last weights."""
     if isinstance(net, StreamStep):
         return StreamStep(folded(net.net), num_frames=net.num_frames).eval()
     net = copy.deepcopy(net)
     if hasattr(net, "backbone"):
-        # Former-DFER itself cannot be traced, its backbone can.
+        # torch.fx can trace only the backbone of Former-DFER.
         net.backbone = fold_batch_norms(net.backbone).model
     else:
         net = fold_batch_norms(net).model
@@ -123,14 +123,15 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def in_onnxruntime(given: Deployable) -> Run:
-    """Export the network, and give its run by as many threads as torch has, which sleep while they wait."""
+    """Export the network to ONNX and return its run, with as many threads as torch uses and without spinning."""
     import onnxruntime
 
     file = io.BytesIO()
-    # The exporter's own use of torch; nothing that a network does.
+    # The exporter warns about its own use of torch.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
+        # torch.export would specialise to a batch of one.
         inputs = tuple(_twice(each) for each in given.inputs)
         exported = torch.export.export(given.net, inputs, dynamic_shapes=given.sizes)
         program: Any = torch.onnx.export(exported, dynamo=True, verbose=False)

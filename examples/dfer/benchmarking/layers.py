@@ -1,4 +1,4 @@
-"""A single attention layer and its peers: launches, memory kept for the backward pass, and time."""
+"""Single attention layers and their peers: launches, memory kept for the backward pass, and time."""
 
 import importlib
 import importlib.util
@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from agdt_layers import CBAM, AdaptiveGlobalAttention, DTFormer
-from dfer.benchmarking.launches import launches
-from dfer.benchmarking.tables import Row
-from dfer.benchmarking.timing import Run, forward, forward_backward, interleaved_medians
+from dfer.benchmarking.measuring import Run, forward, forward_backward, interleaved_medians, launches
+from dfer.benchmarking.report import Row
 
 AGA, TIMM_CBAM = "AGA", "timm's CbamModule"
 _TIMM = {
@@ -26,7 +25,7 @@ WAYS: dict[str, Callable[[nn.Module, Tensor], Run]] = {"forward": forward, "forw
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer on one map: milliseconds and launches by way of use, and bytes kept over the map's bytes."""
+    """Milliseconds and launches by kind of pass; ``kept`` is the memory kept for backward divided by the map's size."""
 
     layer: str
     shape: tuple[int, ...]
@@ -36,7 +35,7 @@ class LayerCost:
 
 
 def attention_layers(shape: tuple[int, ...]) -> dict[str, nn.Module]:
-    """AGA, CBAM of this package, and timm's attention layers where timm can be imported."""
+    """AGA, this package's CBAM, and timm's attention layers if timm is installed."""
     layers: dict[str, nn.Module] = {AGA: AdaptiveGlobalAttention(shape[1], num_frames=shape[0])}
     layers["this package's CBAM"] = CBAM(shape[1])
     if not skipped_peers():
@@ -45,7 +44,7 @@ def attention_layers(shape: tuple[int, ...]) -> dict[str, nn.Module]:
 
 
 def skipped_peers() -> Sequence[str]:
-    """Name the layers that are left out because timm, or the torchvision that it imports, is not installed."""
+    """Names of timm's layers if timm or torchvision, which it imports, is not installed."""
     found = all(importlib.util.find_spec(package) for package in ("timm", "torchvision"))
     return () if found else tuple(_TIMM)
 
@@ -71,7 +70,7 @@ def layer_costs(device: str, seconds: float) -> Iterator[LayerCost]:
 
 
 def kept_bytes(layer: nn.Module, x: Tensor) -> int:
-    """Count what autograd keeps for the backward pass, without the parameters and the input itself."""
+    """Bytes that autograd keeps for the backward pass, without the parameters and the input."""
     free = {tensor.untyped_storage().data_ptr() for tensor in (x, *layer.parameters())}
     kept: dict[int, Tensor] = {}
 
@@ -87,7 +86,7 @@ def kept_bytes(layer: nn.Module, x: Tensor) -> int:
 
 
 def temporal_encoder(device: str, seconds: float) -> Row:
-    """DTFormer against torch's encoder of the same sizes."""
+    """DTFormer against torch's encoder of the same size."""
     layer = nn.TransformerEncoderLayer(512, 8, 1024, 0.0, "gelu", batch_first=True, norm_first=True)
     peer = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).to(device)
     x = torch.randn(8, 16, 512, device=device)

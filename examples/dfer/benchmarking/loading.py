@@ -1,9 +1,9 @@
-"""Measure how many clips a second one core loads: from folders of JPEG files and from a packed store.
+"""Measure how many clips per second one core loads, from folders of JPEG files and from a packed store.
 
     PYTHONPATH=src:examples python -m dfer.benchmarking.loading
 
-Rendered faces stand in for a data set. The ways take turns, batch by batch; the figures are medians of the processor
-time of one process, so that other programs of the machine and its disk play no part.
+The data are rendered faces. The loaders take turns, batch by batch. The figures are medians of CPU time of one
+process, so other programs and the disk do not count.
 """
 
 import argparse
@@ -29,7 +29,7 @@ BATCH, FRAMES, SIZE = 40, 32, 112
 
 
 def write_clips(root: Path, side: int) -> None:
-    """As many clips as a batch has, as JPEG files."""
+    """Write one batch of clips as JPEG files of side x side pixels."""
     rendered = render_clips("expressions", people=-(-BATCH // len(EXPRESSIONS)), frames=FRAMES, size=SIZE, seed=0)
     for number, clip in enumerate(rendered.clips[:BATCH]):
         folder = root / f"{number:05}"
@@ -47,7 +47,7 @@ def source(place: Place, paths: Sequence[str]) -> ClipsOnDisk:
 
 
 def batches(clips: Dataset[Any]) -> Iterator[object]:
-    """Endless epochs of one batch."""
+    """Yield one batch per epoch, without end."""
     epoch = 0
     while True:
         epoch += 1
@@ -55,7 +55,7 @@ def batches(clips: Dataset[Any]) -> Iterator[object]:
 
 
 def measure(side: int, seconds: float) -> dict[str, float]:
-    """Clips a second by each way."""
+    """Clips per second of each loader."""
     with tempfile.TemporaryDirectory() as temporary:
         folders, store = Path(temporary, "folders"), Path(temporary, "store")
         write_clips(folders, side)
@@ -80,10 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="loading.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each size (20)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="measuring time for each size (20)")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    print(f"clips a second of one core, 16 of {FRAMES} frames, at {SIZE} x {SIZE}")
+    print(f"clips per second of one core: 16 of {FRAMES} frames at {SIZE} x {SIZE}")
     for side in (SIZE, 2 * SIZE):
         speeds = measure(side, args.seconds)
         print(f"JPEG files of {side} x {side}")

@@ -1,4 +1,4 @@
-"""Whole networks: AGDTNet against the same ResNet18 with averaging in time, and against Former-DFER."""
+"""Whole networks: AGDTNet against its ResNet18 with the mean over time, and against Former-DFER."""
 
 import statistics
 import subprocess
@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from agdt_layers import AGDTStream, ResNet18, build_agdtnet, fold_batch_norms
-from dfer.benchmarking.launches import launches
-from dfer.benchmarking.tables import Row
-from dfer.benchmarking.timing import Run, forward, interleaved_medians, peak_bytes
+from dfer.benchmarking.measuring import Run, forward, interleaved_medians, launches, peak_bytes
+from dfer.benchmarking.report import Row
 from dfer.models import build_model
 
 AGDTNET, HOST, FORMER = "AGDTNet", "ResNet18 + mean", "Former-DFER"
@@ -20,7 +19,7 @@ FRAMES = 16
 
 
 def networks(device: str) -> dict[str, nn.Module]:
-    """AGDTNet, its ResNet18 with averaging in time, and the nearest published system; new, in eval mode."""
+    """Untrained AGDTNet, its ResNet18 with the mean over time, and Former-DFER, in eval mode."""
     made: dict[str, nn.Module] = {
         AGDTNET: build_agdtnet(),
         HOST: build_agdtnet(attention="none", temporal="mean"),
@@ -34,12 +33,12 @@ def random_clips(batch: int, device: str) -> Tensor:
 
 
 def medians_of_networks(runs: Mapping[str, Run], device: str, seconds: float) -> dict[str, float]:
-    """A network runs so long that the seconds alone would give few rounds; a test needs no more than one."""
+    """Medians of at least 11 rounds, since networks are slow; of one round if ``seconds`` is below 1, as in tests."""
     return interleaved_medians(runs, seconds=seconds, device=device, rounds=11 if seconds >= 1 else 1)
 
 
 def whole_networks(device: str, seconds: float) -> Iterator[Row]:
-    """Forward passes, launches, training steps and their memory."""
+    """Time, launches and peak memory of forward passes and training steps."""
     nets = networks(device)
     for batch, bound in ((1, None), (4, 1.05)):
         runs = {name: forward(net, random_clips(batch, device)) for name, net in nets.items()}
@@ -64,16 +63,16 @@ def _training_step(net: nn.Module, clips: Tensor) -> Callable[[], object]:
 
 
 def _against(what: str, unit: str, figures: Mapping[str, float], bound: float | None = None) -> Iterator[Row]:
-    """The target is that against the ResNet18; Former-DFER stands beside it."""
+    """Compare AGDTNet with both peers; ``bound`` is the target against the ResNet18."""
     for peer, target in ((HOST, bound), (FORMER, None)):
         yield Row(f"AGDTNet, {what}", peer, unit, figures[AGDTNET], figures[peer], target)
 
 
 def stream(device: str, seconds: float) -> Iterator[Row]:
-    """One push of a frame, and a push of a run, for one stream whose window is full.
+    """Time a push of one frame and a push of 16 frames, in a stream whose window is full.
 
-    A run gives one answer a frame. Its peer is what an answer takes at the least: a frame's part of the whole clip's
-    forward pass, and the part of one frame in a pass of the temporal encoder.
+    A frame of the longer push is compared with the least that it can cost: a sixteenth of a forward pass of the clip
+    and of one more pass of the temporal encoder.
     """
     net = build_agdtnet(causal=True).to(device).eval()
     camera, file = AGDTStream(net), AGDTStream(net)
@@ -97,12 +96,12 @@ def stream(device: str, seconds: float) -> Iterator[Row]:
 
 
 def import_time(seconds: float) -> Row:
-    """What `import agdt_layers` takes after `import torch`, in fresh processes."""
+    """Time of `import agdt_layers` after `import torch`, in fresh processes."""
     command = [sys.executable, "-X", "importtime", "-c", "import torch, agdt_layers"]
     milliseconds = []
     for _ in range(9 if seconds >= 1 else 1):
         log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-        # A line is "import time: self | cumulative | module", in microseconds; those of submodules are indented.
+        # Lines are "import time: self | cumulative | module" in microseconds; submodules are indented.
         total = next(line.split("|")[1] for line in log.splitlines() if line.endswith("| agdt_layers"))
         milliseconds.append(int(total) / 1e3)
     return Row("import agdt_layers, after torch", "0.1 s", "ms", statistics.median(milliseconds), 100, 1.0)

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfer.benchmarking.launches import launches
-from dfer.benchmarking.timing import interleaved_medians, peak_bytes
+from dfer.benchmarking.measuring import interleaved_medians, launches, peak_bytes
 
 
 @dataclass(frozen=True)

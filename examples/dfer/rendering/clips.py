@@ -1,4 +1,4 @@
-"""The embedded data set: clips of rendered faces, made from one seed in seconds, nothing to download."""
+"""The built-in data set: clips of faces rendered from one seed, with nothing to download."""
 
 from dataclasses import fields
 from typing import NamedTuple
@@ -16,7 +16,7 @@ LABEL_SETS = {"expressions": EXPRESSIONS, "aligned-expressions": EXPRESSIONS, "d
 
 
 class RenderedClips(NamedTuple):
-    """`clips` (B, T, 3, H, W) uint8, `labels` (B,), and `people` (B,): who is seen."""
+    """`clips` (B, T, 3, H, W) uint8, `labels` (B,), and `people` (B,), the index of the person in each clip."""
 
     clips: Tensor
     labels: Tensor
@@ -24,11 +24,11 @@ class RenderedClips(NamedTuple):
 
 
 def render_clips(label_set: str, *, people: int, frames: int, size: int, seed: int) -> RenderedClips:
-    """Every person shows every class once.
+    """Render one clip of every class for each person.
 
-    "expressions": the seven basic ones; "aligned-expressions": framed as prepare_videos.py frames faces, so that a net
-    trained on them can be tried on videos. "direction": each person goes from rest to an expression (onset), and the
-    very same frames come once more in reverse order (offset): no single frame tells the two apart.
+    Label sets: "expressions" has seven expressions. "aligned-expressions" has the same, framed as prepare_videos.py
+    frames faces, so that a trained net also works on prepared videos. "direction" has two classes: the onset of an
+    expression, and the same frames in reverse order (offset), so that no single frame separates the two.
     """
     generator = torch.Generator().manual_seed(seed)
     identities = draw_identities(people, generator)
@@ -51,7 +51,7 @@ def render_clips(label_set: str, *, people: int, frames: int, size: int, seed: i
 
 
 def paint_clips(people: Identity, scenes: Scene, motion: Motion, size: int) -> Tensor:
-    """Paint (B, T) frames, a few clips at a time so that the shapes of one batch stay in the processor's cache."""
+    """Paint (B, T) frames, a few clips at a time so that one batch fits into the CPU cache."""
     clips, frames = motion.jaw.shape
     together = max(1, 2**16 // (frames * size * size))
     out = torch.empty(clips, frames, 3, size, size, dtype=torch.uint8)

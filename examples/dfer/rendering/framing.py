@@ -1,4 +1,4 @@
-"""Rendered faces framed like aligned detections: the five points of each frame match the template."""
+"""Frame rendered faces like aligned detections: the five points of each frame match the template."""
 
 from dataclasses import replace
 
@@ -9,14 +9,14 @@ from dfer.rendering.identity import Identity
 from dfer.rendering.motion import Motion
 from dfer.video.alignment import TEMPLATE, similarity
 
-# Detector noise of the points, per clip and per frame; a picture is 2 units wide.
+# Standard deviation of the detector noise of a point, per clip and per frame; a picture is 2 units wide.
 CLIP_NOISE, FRAME_NOISE = 0.03, 0.012
 
 
 def face_points(person: Identity, motion: Motion) -> Tensor:
-    """Positions of eyes, nose and corners of the mouth on the painted head: (B, T, 5, 2) as (x, y).
+    """Positions of eyes, nose and mouth corners on the painted head: (B, T, 5, 2) as (x, y).
 
-    `person` has one row a clip, `motion` one a clip and frame.
+    `person` has B rows, `motion` (B, T).
     """
     gap, length, width = (part[:, None] for part in (person.eye_gap, person.nose_length, person.mouth_width))
     half = width * (1 + 0.32 * motion.stretch)
@@ -30,7 +30,7 @@ def face_points(person: Identity, motion: Motion) -> Tensor:
 
 
 def aligned(person: Identity, motion: Motion, generator: torch.Generator) -> Motion:
-    """The motion with its roll, place and size replaced by those of an aligned face, as a detector would align it."""
+    """Replace roll, position and scale by those of the face after alignment to noisy detected points."""
     points = face_points(person, motion)
     clips, frames = motion.yaw.shape
     points = points + CLIP_NOISE * torch.randn(clips, 1, 5, 2, generator=generator)
@@ -42,6 +42,6 @@ def aligned(person: Identity, motion: Motion, generator: torch.Generator) -> Mot
         roll=torch.atan2(sine, cosine),
         scale=torch.hypot(sine, cosine),
         shift_x=shift[..., 0],
-        # The painter lowers every head by this much.
+        # The painter moves every head down by 0.06.
         shift_y=shift[..., 1] - 0.06,
     )

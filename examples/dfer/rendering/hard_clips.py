@@ -1,4 +1,4 @@
-"""Rendered faces made hard: weak expressions, things in front of the face, changing light, noise, few people."""
+"""Harder rendered faces: weak expressions, occlusion, changing light, noise and few people."""
 
 from dataclasses import replace
 
@@ -9,19 +9,19 @@ from dfer.rendering.clips import RenderedClips, paint_clips
 from dfer.rendering.identity import Scene, draw_identities, draw_scenes, select
 from dfer.rendering.motion import EXPRESSIONS, MUSCLES, REST, Motion, draw_motion
 
-# Two expressions are asked for by their direction, from rest or back to it; the other four by what is shown.
+# Happy and surprise are split by direction (from rest, or back to rest); the other four classes are expressions.
 CLASSES = ("happy onset", "happy offset", "surprise onset", "surprise offset", "sad", "angry", "disgust", "fear")
 
 
 def render_hard_clips(*, people: int, takes: int, frames: int, size: int, seed: int) -> RenderedClips:
-    """Every person shows every class `takes` times.
+    """Render `takes` clips of every class for each person.
 
-    An offset is an onset of the same person with its frames in reverse order: no single frame, and no mean over
-    frames, tells the two apart. The other classes run forwards or backwards at random.
+    An offset is an onset of the same person in reverse order, so no single frame and no mean over frames separates the
+    two. The other classes run forwards or backwards at random.
     """
     generator = torch.Generator().manual_seed(seed)
     identities = draw_identities(people, generator)
-    # One clip for each person, take and expression; onset and offset come from the same.
+    # One clip for each person, take and expression; onset and offset share one.
     shown = [name for name in EXPRESSIONS if name != "neutral"]
     person = torch.arange(people).repeat_interleave(takes * len(shown))
     expression = torch.tensor([EXPRESSIONS.index(name) for name in shown]).repeat(people * takes)
@@ -60,16 +60,15 @@ def _harder(scenes: Scene, generator: torch.Generator) -> Scene:
 
 
 def _subtle(motion: Motion, generator: torch.Generator) -> Motion:
-    """Weaker expressions, under a head that moves more."""
+    """Scale expressions down to between half and full strength."""
     weak = 0.5 + 0.5 * torch.rand(len(motion.jaw), 1, generator=generator)
     rest = dict(zip(MUSCLES, REST, strict=True))
     muscles = {name: rest[name] + weak * (getattr(motion, name) - rest[name]) for name in MUSCLES}
-    pose = {name: 1.0 * getattr(motion, name) for name in ("shift_x", "shift_y", "roll", "yaw", "pitch")}
-    return replace(motion, **muscles, **pose)
+    return replace(motion, **muscles)
 
 
 def filmed(clips: Tensor, generator: torch.Generator) -> Tensor:
-    """A lamp that grows brighter or darker during the clip, and the noise of a sensor."""
+    """Add light that changes linearly by up to a fifth over the clip, and sensor noise."""
     count, frames = clips.shape[:2]
     change = 0.4 * torch.rand(count, 1, generator=generator) - 0.2
     gain = 1 + change * torch.linspace(-0.5, 0.5, frames)

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-# Colours as red, green, blue from 0 to 1; a face mixes two neighbours of its row.
+# RGB colours from 0 to 1; each person gets a mixture of two neighbours in a row.
 SKIN = (
     (0.98, 0.86, 0.77),
     (0.94, 0.76, 0.63),
@@ -46,7 +46,7 @@ Rows = TypeVar("Rows", "Identity", "Scene")
 
 @dataclass(frozen=True)
 class Identity:
-    """Attributes of people; each entry (people,), colours (people, 3)."""
+    """Attributes of people: tensors of shape (people,), colours (people, 3)."""
 
     skin: Tensor
     hair: Tensor
@@ -72,7 +72,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Scene:
-    """Attributes of clips, constant within a clip; each entry (clips,), colours (clips, 3)."""
+    """Attributes of clips, constant within a clip: tensors of shape (clips,), colours (clips, 3)."""
 
     wall: Tensor
     light_x: Tensor

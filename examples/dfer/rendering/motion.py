@@ -1,4 +1,4 @@
-"""Motion of a rendered face: seven expressions as trajectories of brows, lids, nose and mouth, and head pose."""
+"""Motion of a rendered face: head pose, and seven expressions as trajectories of brows, lids, nose and mouth."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from torch import Tensor
 EXPRESSIONS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 DIRECTIONS = ("onset", "offset")
 
-# The apex of each expression, after the action units of Ekman's basic emotions; one column per muscle.
-# Positive brow values raise, positive corner values smile, lids at 1 are open as at rest.
+# The apex of each expression, after the action units of Ekman's basic emotions, with one column per muscle.
+# Positive values raise the brows and the corners of the mouth; lids are 1 at rest.
 MUSCLES = ("inner_brow", "outer_brow", "frown", "lids", "wrinkle", "corners", "stretch", "jaw", "upper_lip")
 REST = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 APEX = {
@@ -25,7 +25,7 @@ APEX = {
 
 @dataclass(frozen=True)
 class Motion:
-    """Everything that moves, each entry (B, T): the nine muscles, the gaze and the pose of the head."""
+    """Everything that moves, as tensors (B, T): the nine muscles, the gaze and the pose of the head."""
 
     inner_brow: Tensor
     outer_brow: Tensor
@@ -63,9 +63,9 @@ def _sway(size: float, time: Tensor, clips: int, generator: torch.Generator) -> 
 
 
 def draw_motion(expressions: Tensor, frames: int, *, monotone: bool, generator: torch.Generator) -> Motion:
-    """Draw one motion for each entry of `expressions` (B,), which are indices into EXPRESSIONS.
+    """Draw one motion for each entry of `expressions` (B,), indices into EXPRESSIONS.
 
-    A face goes from rest to the apex. Without `monotone` it may begin half way, and may relax again at the end.
+    A face moves from rest to the apex. Without `monotone` it may start midway and relax again at the end.
     """
     clips = len(expressions)
     time = torch.linspace(0, 1, frames).expand(clips, frames)

@@ -1,6 +1,6 @@
-"""Paint faces: soft-edged shapes by signed distance, back to front, all frames of a batch at once.
+"""Paint faces as soft-edged signed-distance shapes, back to front, all frames of a batch at once.
 
-Coordinates run from -1 to 1, x to the right and y downwards; every number below is in these units.
+Coordinates run from -1 to 1, x to the right and y downwards. Every number below is in these units.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def _ellipse(x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float) -> Te
 
 
 class _Canvas:
-    """An image (N, 3, H, W) on which shapes are painted; `soft` is the width of an edge."""
+    """An image (N, 3, H, W) to paint on; `soft` is the width of an edge."""
 
     def __init__(self, ground: Tensor, soft: float) -> None:
         self.image, self.soft = ground, soft
@@ -31,7 +31,7 @@ class _Canvas:
         return torch.sigmoid(distance / (-self.soft * blur))
 
     def paint(self, colour: Tensor, cover: Tensor) -> None:
-        """Lay `colour` (N, 3, 1, 1) or (N, 3, H, W) over the image where `cover` (N, H, W) says so."""
+        """Blend `colour` (N, 3, 1, 1) or (N, 3, H, W) into the image with the weights `cover` (N, H, W)."""
         self.image = torch.lerp(self.image, colour, cover[:, None])
 
 
@@ -40,7 +40,7 @@ def _colour(red_green_blue: Sequence[float]) -> Tensor:
 
 
 class _Painter:
-    """One batch of frames; values of person, scene and motion are (N, 1, 1) here, colours (N, 3, 1, 1)."""
+    """Paints one batch of frames. Attributes are reshaped to (N, 1, 1), colours to (N, 3, 1, 1)."""
 
     def __init__(self, person: Identity, scene: Scene, motion: Motion, time: Tensor, size: int) -> None:
         def column(rows: Identity | Scene | Motion) -> dict[str, Tensor]:
@@ -57,7 +57,7 @@ class _Painter:
         x, y = self.page_x - does["shift_x"], self.page_y - does["shift_y"] - 0.06
         self.x = (cos * x + sin * y) / does["scale"]
         self.y = (cos * y - sin * x) / does["scale"]
-        # Turning the head moves what sticks out of it, such as the nose, further than its outline.
+        # Turning the head moves the features further than the outline.
         self.face_x = self.x - 0.16 * does["yaw"]
         self.face_y = self.y - 0.14 * does["pitch"]
         self.canvas = _Canvas(self._wall(), 0.5 * 2 / size)
@@ -67,7 +67,7 @@ class _Painter:
         return self.scene["wall"] * (0.72 + 0.4 * glow[:, None])
 
     def _skin(self, depth: float = 1.0) -> Tensor:
-        """Skin lit from one side: a dome as wide as the head."""
+        """Skin of a dome as wide as the head, lit from one side."""
         who, scene = self.who, self.scene
         lit = scene["light_x"] * self.x / who["width"] + scene["light_y"] * self.y / who["height"]
         rim = (self.x / who["width"]).square() + (self.y / who["height"]).square()
@@ -102,7 +102,7 @@ class _Painter:
             0.16 - self.face_y, 6
         )
         canvas.paint(who["hair"], stubble * head * who["beard"])
-        # The folds from nose to mouth deepen with a smile or a raised lip.
+        # A smile or a wrinkled nose deepens the nasolabial folds.
         fold_depth = (0.5 * does["corners"].clamp(min=0) + 0.5 * does["wrinkle"].clamp(min=0)).clamp(max=1)
         slant = 0.17 + 0.42 * (self.face_y - 0.16)
         fold = (self.face_x.abs() - slant).abs() + 2 * (self.face_y - 0.27).abs().sub(0.10).clamp(min=0)
@@ -116,7 +116,7 @@ class _Painter:
             v = (self.face_y + 0.06) / who["eye_size"]
             bow = (1 - u * u).clamp(min=-2)
             upper = -0.52 * does["lids"] * bow
-            # The lower lid rises when the upper one narrows: a squint, not a doze.
+            # The lower lid rises as the upper one falls: a squint, not a sleepy eye.
             lower = (0.36 - 0.22 * (1 - does["lids"]).clamp(0, 1)) * bow * does["lids"].clamp(max=1).sqrt()
             socket = torch.exp(-(u.square() + 1.6 * (v + 0.15).square()) / 1.3)
             canvas.paint(self._skin(0.74), 0.45 * socket)
@@ -233,7 +233,7 @@ class _Painter:
         canvas.paint(frame, canvas.cover(bridge) * who["glasses"])
 
     def occluder(self) -> None:
-        """An out-of-focus object between camera and face, in the colour of a sleeve."""
+        """A blurred object between camera and face."""
         scene, canvas = self.scene, self.canvas
         x = self.page_x - scene["occluder_x"] - scene["occluder_speed"] * (self.time - 0.5)
         y = self.page_y - scene["occluder_y"]
@@ -247,7 +247,7 @@ class _Painter:
 
 
 def paint_faces(person: Identity, scene: Scene, motion: Motion, time: Tensor, size: int) -> Tensor:
-    """One picture for each row of the four: (N, 3, size, size), from 0 to 1."""
+    """Paint N frames, (N, 3, size, size) from 0 to 1, from the N rows of each argument."""
     painter = _Painter(person, scene, motion, time, size)
     painter.body()
     painter.head()

@@ -1,4 +1,4 @@
-"""What the rows compare: which figure stands over which, and what is left out where timm is absent."""
+"""What each row compares, and which layers are skipped without timm."""
 
 import importlib.util
 import json
@@ -14,7 +14,7 @@ from dfer.benchmarking.layers import kept_bytes, layer_costs, skipped_peers, tem
 
 
 def fixed(milliseconds: dict[str, float]):
-    """A clock that runs everything once and gives the milliseconds that the test says."""
+    """A clock that runs everything once and returns given milliseconds."""
 
     def medians(runs, **_settings) -> dict[str, float]:
         for run in runs.values():
@@ -24,7 +24,7 @@ def fixed(milliseconds: dict[str, float]):
     return medians
 
 
-def test_a_stream_is_compared_by_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_is_compared_per_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     times = {"frame": 13.0, "run": 160.0, "alone": 10.0, "clip": 120.0, "encoder": 8.0}
     monkeypatch.setattr(networks, "interleaved_medians", fixed(times))
     found = {(row.case, row.peer): (row.ours, row.theirs, row.bound) for row in networks.stream("cpu", 0.0)}
@@ -49,11 +49,11 @@ def test_networks_are_compared_with_the_host_and_former_dfer(monkeypatch: pytest
         assert (former.ratio, former.bound) == (0.75, None)
     assert rows["AGDTNet, launches, forward", "Former-DFER"].ours == 1
     memory = rows["AGDTNet, training step, batch 1, peak memory", "ResNet18 + mean"]
-    assert 1.3 < memory.ratio < 1.5, "its weights' gradients are 24 / 16 of the host's"
+    assert 1.3 < memory.ratio < 1.5, "gradients take 24 / 16 of the host's memory"
     assert memory.unit == "MiB"
 
 
-def test_networks_see_the_clips_of_the_paper() -> None:
+def test_clips_have_the_size_of_the_paper() -> None:
     assert networks.random_clips(2, "cpu").shape == (2, 16, 3, 112, 112)
 
 
@@ -69,15 +69,15 @@ def test_every_layer_is_measured_on_every_map(monkeypatch: pytest.MonkeyPatch) -
         assert cost.milliseconds["forward"] > 0
 
 
-def test_launches_are_those_of_the_layers() -> None:
-    counts = {cost.layer: cost.launches for cost in map(json_of_the_docs, DOCUMENTED["layers"])}
+def test_documented_launches_match_the_layers() -> None:
+    counts = {cost["layer"]: cost["launches"] for cost in DOCUMENTED["layers"]}
     x = torch.randn(16, 64, 28, 28)
     for name, layer in layers.attention_layers((16, 64, 28, 28)).items():
         for way, prepare in layers.WAYS.items():
             assert len(layers.launches(prepare(layer, x))) == counts[name][way], name
 
 
-def test_kept_is_what_the_backward_pass_needs_beside_input_and_parameters() -> None:
+def test_kept_bytes_exclude_input_and_parameters() -> None:
     x = torch.randn(4, 8, 5, 5)
     assert kept_bytes(nn.ReLU(), x) == x.nbytes
     assert kept_bytes(nn.Conv2d(8, 8, 1), x) == 0
@@ -85,20 +85,20 @@ def test_kept_is_what_the_backward_pass_needs_beside_input_and_parameters() -> N
     assert not x.requires_grad
 
 
-def test_aga_keeps_less_than_a_map_where_maps_are_large() -> None:
+def test_aga_keeps_less_than_a_fifth_of_a_large_map() -> None:
     layer = AdaptiveGlobalAttention(64, num_frames=16)
     x = torch.randn(16, 64, 28, 28)
     assert kept_bytes(layer, x) < 0.2 * x.nbytes
 
 
 @pytest.mark.parametrize("missing", ["timm", "torchvision"])
-def test_what_is_not_installed_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_of_missing_packages_are_skipped_by_name(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
     assert skipped_peers() == ("timm's CbamModule", "timm's SEModule", "timm's EcaModule")
     assert list(layers.attention_layers((2, 8, 5, 3))) == ["AGA", "this package's CBAM"]
 
 
-def test_the_temporal_encoder_stands_over_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporal_encoder_is_compared_with_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "interleaved_medians", fixed({"ours": 9.0, "theirs": 10.0}))
     row = temporal_encoder("cpu", 0.0)
     assert (row.peer, row.ratio, row.bound) == ("nn.TransformerEncoder", 0.9, 1.15)
@@ -107,9 +107,5 @@ def test_the_temporal_encoder_stands_over_torchs(monkeypatch: pytest.MonkeyPatch
 DOCUMENTED = json.loads((Path(__file__).parents[3] / "docs/benchmark/benchmark.json").read_text())
 
 
-def json_of_the_docs(each: dict) -> layers.LayerCost:
-    return layers.LayerCost(**each)
-
-
-def test_the_documented_maps_are_those_of_the_code() -> None:
+def test_documented_shapes_match_the_code() -> None:
     assert {tuple(each["shape"]) for each in DOCUMENTED["layers"]} == set(layers.SHAPES)

@@ -1,5 +1,3 @@
-"""Networks as they are deployed: the forms, their ratios, and that ONNX Runtime gives the network's own scores."""
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from dfer.benchmarking.deployed import Deployable, Deployment, deployed_rows, fo
 
 
 class Net(nn.Module):
-    """A network of clips that is exported and compiled in seconds."""
+    """A clip model that exports and compiles in seconds."""
 
     def __init__(self, width: int = 3) -> None:
         super().__init__()
@@ -31,7 +29,7 @@ def small_step() -> Deployable:
     return Deployable(step, (torch.rand(1, 3, 32, 32), state), (batch, dict.fromkeys(state, batch)))
 
 
-def test_every_network_stands_in_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_network_is_measured_in_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
     clips = torch.randn(1, 4, 3, 8, 8)
     nets = {(name, "a clip"): Deployable(Net(width).eval(), (clips,), ({0: Dim.DYNAMIC},))
             for name, width in (("AGDTNet", 3), ("Former-DFER", 5))}  # fmt: skip
@@ -42,7 +40,7 @@ def test_every_network_stands_in_every_form(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(each.milliseconds > 0 for each in found)
 
 
-def test_onnx_runtime_runs_the_step_with_its_state() -> None:
+def test_onnx_runtime_matches_the_step_and_its_state() -> None:
     given = small_step()
     scores, *state = in_onnxruntime(given)()
     with torch.no_grad():
@@ -52,7 +50,7 @@ def test_onnx_runtime_runs_the_step_with_its_state() -> None:
         np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
 
 
-def test_a_folded_step_scores_as_before() -> None:
+def test_folding_keeps_the_scores_of_a_step() -> None:
     given = small_step()
     step = folded(given.net)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in step.modules())
@@ -60,13 +58,13 @@ def test_a_folded_step_scores_as_before() -> None:
         torch.testing.assert_close(step(*given.inputs)[0], given.net(*given.inputs)[0], rtol=1e-4, atol=1e-5)
 
 
-def test_clips_and_frames_of_the_networks_are_measured() -> None:
+def test_measured_networks() -> None:
     names = [f"{name}, {what}" for name, what in deployed.deployables("cpu")]
     assert names == ["AGDTNet, a clip", "ResNet18 + mean, a clip", "Former-DFER, a clip",
                      "AGDTNet's stream, a frame", "ResNet18 alone, a frame"]  # fmt: skip
 
 
-def test_the_ratios_are_those_in_onnx_runtime() -> None:
+def test_rows_compare_only_onnx_runtime() -> None:
     times = {"AGDTNet": 40.0, "ResNet18 + mean": 32.0, "Former-DFER": 50.0, "AGDTNet's stream": 6.0,
              "ResNet18 alone": 4.0}  # fmt: skip
     rows = list(deployed_rows([Deployment(name, "", "ONNX Runtime", time) for name, time in times.items()]))

@@ -5,7 +5,9 @@ import pytest
 from dfer.benchmarking import loading
 
 
-def test_three_ways_at_two_sizes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_lists_three_loaders_at_two_sizes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(loading, "BATCH", 2)
     monkeypatch.setattr(loading, "SIZE", 32)
     assert loading.main(["--seconds", "0"]) == 0

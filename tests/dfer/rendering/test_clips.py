@@ -11,7 +11,7 @@ from dfer.rendering.painting import paint_faces
 
 
 @pytest.mark.parametrize("label_set", LABEL_SETS)
-def test_every_person_shows_every_class_once(label_set: str) -> None:
+def test_every_person_has_one_clip_of_every_class(label_set: str) -> None:
     clips, labels, people = render_clips(label_set, people=3, frames=5, size=24, seed=0)
     classes = len(LABEL_SETS[label_set])
     assert clips.shape == (3 * classes, 5, 3, 24, 24)
@@ -20,7 +20,7 @@ def test_every_person_shows_every_class_once(label_set: str) -> None:
         assert sorted(labels[people == person].tolist()) == list(range(classes))
 
 
-def test_the_seed_decides_everything() -> None:
+def test_clips_depend_only_on_the_seed() -> None:
     def render(seed: int) -> torch.Tensor:
         return render_clips("expressions", people=2, frames=3, size=24, seed=seed).clips
 
@@ -28,7 +28,7 @@ def test_the_seed_decides_everything() -> None:
     assert not torch.equal(render(5), render(6))
 
 
-def test_onset_and_offset_are_the_same_frames_in_opposite_order() -> None:
+def test_offset_is_the_onset_in_reverse_order() -> None:
     clips, labels, _ = render_clips("direction", people=4, frames=6, size=24, seed=0)
     onset, offset = clips[labels == 0], clips[labels == 1]
     assert torch.equal(onset, offset.flip(1))
@@ -42,8 +42,7 @@ def test_people_look_different_and_faces_move() -> None:
     assert (happy[:, 1:] - happy[:, :-1]).abs().mean(dim=(1, 2, 3, 4)).min() > 0.5
 
 
-def test_one_face_shows_seven_different_expressions() -> None:
-    """Person, scene and pose held still: only the muscles move, and every two apexes can be told apart."""
+def test_apexes_of_all_expressions_differ() -> None:
     generator = torch.Generator().manual_seed(0)
     still = {name: torch.zeros(7) for name in ("gaze", "shift_x", "shift_y", "roll", "yaw", "pitch")}
     muscles = dict(zip(MUSCLES, torch.tensor([APEX[name] for name in EXPRESSIONS]).unbind(1), strict=True))
@@ -56,11 +55,11 @@ def test_one_face_shows_seven_different_expressions() -> None:
             EXPRESSIONS[first],
             EXPRESSIONS[second],
         )
-    # Shirt and wall do not take part.
+    # The background does not change.
     assert torch.equal(faces[:, :, :4], faces[:1, :, :4].expand(7, -1, -1, -1))
 
 
-def test_rendering_shows_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendering_reports_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[tuple[str, int | None]] = []
 
     def track(items: Sequence[torch.Tensor], what: str, total: int | None) -> Sequence[torch.Tensor]:

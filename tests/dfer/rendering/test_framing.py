@@ -1,5 +1,3 @@
-"""Aligned drawings: the painted eyes match the template."""
-
 from dataclasses import replace
 
 import pytest
@@ -17,7 +15,7 @@ PEOPLE, SIZE = 6, 96
 
 
 def moving() -> tuple[Identity, Motion]:
-    """One frame of each person, looking ahead with open eyes, in every pose."""
+    """One frame of each person with random pose, looking ahead with open eyes."""
     generator = torch.Generator().manual_seed(0)
     motion = draw_motion(torch.full((PEOPLE,), 2), 1, monotone=False, generator=generator)
     still = torch.zeros(PEOPLE, 1)
@@ -26,7 +24,7 @@ def moving() -> tuple[Identity, Motion]:
 
 
 def irises(person: Identity, motion: Motion) -> Tensor:
-    """Centres of the two irises, painted in a unique colour: (people, 2, 2), 0 to 1."""
+    """Centres of the two irises in the painted picture, from 0 to 1: (people, 2, 2)."""
     scenes = draw_scenes(PEOPLE, torch.Generator().manual_seed(1))
     scenes = replace(scenes, occluder=torch.zeros(PEOPLE))
     everyone = torch.arange(PEOPLE)
@@ -48,7 +46,7 @@ def irises(person: Identity, motion: Motion) -> Tensor:
     return torch.stack(middles, dim=1)
 
 
-def test_the_points_are_where_the_eyes_are_painted() -> None:
+def test_face_points_match_the_painted_eyes() -> None:
     person, motion = moving()
     points = face_points(person, motion)[:, 0, :2]
     turn = torch.stack([motion.roll.cos(), -motion.roll.sin(), motion.roll.sin(), motion.roll.cos()], -1).view(-1, 2, 2)
@@ -57,7 +55,7 @@ def test_the_points_are_where_the_eyes_are_painted() -> None:
     torch.testing.assert_close(irises(person, motion), (on_the_page + 1) / 2, rtol=0, atol=0.02)
 
 
-def test_aligned_eyes_lie_where_those_of_aligned_faces_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alignment_moves_the_eyes_to_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framing, "CLIP_NOISE", 0.0)
     monkeypatch.setattr(framing, "FRAME_NOISE", 0.0)
     person, motion = moving()
@@ -66,7 +64,7 @@ def test_aligned_eyes_lie_where_those_of_aligned_faces_lie(monkeypatch: pytest.M
     assert after < 0.025 < before
 
 
-def test_detector_misses_come_from_the_generator() -> None:
+def test_detector_noise_comes_from_the_generator() -> None:
     person, motion = moving()
 
     def scale(seed: int) -> Tensor:

@@ -1,5 +1,3 @@
-"""The hard rendered faces: labels that need time, parts without common people."""
-
 import pytest
 import torch
 
@@ -12,7 +10,7 @@ def rendered(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return render_hard_clips(people=3, takes=2, frames=5, size=24, seed=seed)
 
 
-def test_every_person_shows_every_class_as_often_as_asked() -> None:
+def test_every_person_has_as_many_clips_per_class_as_takes() -> None:
     clips, labels, people = rendered()
     assert clips.shape == (3 * 2 * len(CLASSES), 5, 3, 24, 24)
     assert clips.dtype == torch.uint8
@@ -21,7 +19,7 @@ def test_every_person_shows_every_class_as_often_as_asked() -> None:
         assert counts.tolist() == [2] * len(CLASSES)
 
 
-def test_an_offset_is_an_onset_in_reverse_and_no_mean_over_frames_tells_them_apart() -> None:
+def test_offset_is_the_onset_in_reverse_order() -> None:
     clips, labels, people = rendered()
     for name in ("happy", "surprise"):
         onset, offset = (labels == CLASSES.index(f"{name} {way}") for way in ("onset", "offset"))
@@ -30,12 +28,12 @@ def test_an_offset_is_an_onset_in_reverse_and_no_mean_over_frames_tells_them_apa
         assert not torch.equal(clips[onset], clips[offset])
 
 
-def test_the_seed_decides_everything() -> None:
+def test_clips_depend_only_on_the_seed() -> None:
     assert torch.equal(rendered(5)[0], rendered(5)[0])
     assert not torch.equal(rendered(5)[0], rendered(6)[0])
 
 
-def test_a_film_adds_noise_and_a_lamp_that_changes_steadily_by_at_most_a_fifth() -> None:
+def test_filming_adds_noise_and_a_linear_change_of_light() -> None:
     grey = torch.full((50, 5, 3, 32, 32), 100, dtype=torch.uint8)
     film = filmed(grey, torch.Generator().manual_seed(0)).float()
     assert float((film - film.mean(dim=(2, 3, 4), keepdim=True)).std()) == pytest.approx(6, abs=0.2)
@@ -46,7 +44,7 @@ def test_a_film_adds_noise_and_a_lamp_that_changes_steadily_by_at_most_a_fifth()
     torch.testing.assert_close(light[:, 1:] - light[:, :-1], (change / 4)[:, None].expand(-1, 4), atol=0.01, rtol=0)
 
 
-def test_parts_have_the_people_asked_for_and_none_in_common() -> None:
+def test_parts_share_no_people() -> None:
     data = hard_data(training=3, validation=1, test=2, takes=1, frames=3, size=24, seed=0)
     assert data.names == CLASSES
     assert not data.augmented

@@ -1,6 +1,6 @@
-"""The rendered faces are those of faces.png: every figure that was measured on them rests on the same pictures.
+"""The painter reproduces faces.png, since figures in the documentation were measured on these pictures.
 
-After a wanted change `PYTHONPATH=src:examples python tests/dfer/rendering/test_painting.py` writes it anew; look at it.
+After an intended change, run `PYTHONPATH=src:examples python tests/dfer/rendering/test_painting.py` and look at it.
 """
 
 from dataclasses import fields, replace
@@ -19,7 +19,7 @@ FRAMES, SIZE = 6, 40
 
 
 def sheet() -> np.ndarray:
-    """A row for each of three people with all accessories, a column for each expression near its end."""
+    """Three rows of people, with hair, glasses and beard among them; a column for each expression."""
     generator = torch.Generator().manual_seed(0)
     people = replace(
         draw_identities(3, generator),
@@ -39,9 +39,9 @@ def sheet() -> np.ndarray:
     return (torch.cat(rows, dim=1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def test_the_faces_are_those_of_the_picture() -> None:
+def test_faces_match_the_stored_picture() -> None:
     expected = np.asarray(Image.open(PICTURE)).astype(int)
-    # A processor may round the last bit of an exponential elsewhere.
+    # exp may round differently on another CPU.
     assert np.abs(sheet().astype(int) - expected).max() <= 1
 
 

@@ -1,23 +1,25 @@
-"""Measuring runs: medians of runs taken in turn, and the peak of what tensors occupy."""
+"""Measure runs: median times, peak memory, and kernel launches."""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Run = Callable[[], object]
 WARM_UP = 3
 
 
 def interleaved_medians(runs: Mapping[str, Run], *, seconds: float, device: str, rounds: int = 7) -> dict[str, float]:
-    """Run all in turn, A B A B ..., after a warm-up, and give each one's median in milliseconds.
+    """Median milliseconds of each run, taken in turn (A B A B ...) after a warm-up.
 
-    ``seconds`` go to all of them together, and at least ``rounds`` runs to each.
+    Measures for ``seconds`` in total, and for at least ``rounds`` rounds.
     """
-    clock = _milliseconds_of_a_gpu if device == "cuda" else _milliseconds
+    clock = _milliseconds_on_gpu if device == "cuda" else _milliseconds
     for _ in range(WARM_UP):
         for run in runs.values():
             run()
@@ -37,7 +39,7 @@ def _milliseconds(run: Run) -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-def _milliseconds_of_a_gpu(run: Run) -> float:
+def _milliseconds_on_gpu(run: Run) -> float:
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     start.record()
     run()
@@ -47,7 +49,7 @@ def _milliseconds_of_a_gpu(run: Run) -> float:
 
 
 def peak_bytes(run: Run, device: str) -> int:
-    """Give the most that tensors made by one run occupy together, results included."""
+    """Peak memory of the tensors that one run allocates, including its results."""
     run()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -83,3 +85,42 @@ def forward_backward(module: nn.Module, x: Tensor) -> Run:
         return out, torch.autograd.grad(out, [leaf, *parameters], gradient)
 
     return run
+
+
+# Operators that are not views but launch no kernel.
+_NO_KERNEL = frozenset(
+    {
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "new_empty",
+        "new_empty_strided",
+        "_unsafe_view",
+        "lift_fresh",
+        "promote_types",
+    }
+)
+
+
+class _Launches(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.__name__.split(".")[0]
+        if not func.is_view and name not in _NO_KERNEL:
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def launches(run: Callable[[], object]) -> list[str]:
+    """Names of the dispatched operators that do work, in order; on a GPU each launches about one kernel.
+
+    Needs no GPU. Raises RuntimeError under inference_mode, which dispatches composite operators whole.
+    """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("launches() cannot count under torch.inference_mode(); use torch.no_grad() instead.")
+    with _Launches() as counter:
+        run()
+    return counter.names

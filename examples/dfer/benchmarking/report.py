@@ -1,12 +1,17 @@
-"""The report as Markdown: what the documentation and the README include, one text a file."""
+"""The report: tables in Markdown, which the documentation and the README include, and a chart."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import matplotlib.pyplot as plt
+
+from dfer.chart_style import BLUE, INK, MUTED, ORANGE, STYLE, WIDTH, save
 
 Report = dict[str, Any]
 
-# What the README quotes, by the start of a row's case and by its peer.
+# Case and peer of the rows that the README quotes.
 HEADLINE = (
     ("AGDTNet, forward, batch 1", "ResNet18 + mean"),
     ("AGDTNet, forward, batch 1", "Former-DFER"),
@@ -20,7 +25,7 @@ HEADER = ["case", "against", "ratio", "target", "", "ours", "theirs"]
 
 @dataclass(frozen=True)
 class Row:
-    """One ratio, ours / theirs, in the unit of both; ``bound`` is the target of the ratio, if there is one."""
+    """Two figures in one unit; ``bound`` is the target of their ratio, ours / theirs, if there is one."""
 
     case: str
     peer: str
@@ -35,7 +40,7 @@ class Row:
 
 
 def tables(report: Report) -> dict[str, str]:
-    """Give every file's name and text."""
+    """The text of each table by file name."""
     return {
         "headline.md": _headline(report),
         "rows.md": table(HEADER, 2, map(cells, report["rows"])),
@@ -77,7 +82,7 @@ def _headline(report: Report) -> str:
 
 
 def _layers(report: Report) -> str:
-    """Launches, which do not depend on the map, and the memory kept on every map."""
+    """Launches, which do not depend on the map, and the memory kept for each map."""
     costs: dict[str, list[dict[str, Any]]] = {}
     for each in report["layers"]:
         costs.setdefault(each["layer"], []).append(each)
@@ -88,7 +93,7 @@ def _layers(report: Report) -> str:
 
 
 def _layer_times(report: Report) -> str:
-    """The median of every attention layer on each map, AGA first."""
+    """Median times of each layer on each map."""
     times: dict[str, dict[str, float]] = {}
     for each in report["layers"]:
         for way, milliseconds in each["milliseconds"].items():
@@ -111,6 +116,29 @@ def _deployed(report: Report) -> str:
 
 
 def table(header: list[str], texts: int, rows: Iterable[list[str]]) -> str:
-    """A table whose first ``texts`` columns are words and whose others are numbers."""
+    """A Markdown table with ``texts`` left-aligned columns followed by right-aligned ones."""
     lines = [header, ["---"] * texts + ["--:"] * (len(header) - texts), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+COLOURS = (MUTED, BLUE, ORANGE, INK)
+
+
+def draw_deployed(path: Path, report: dict[str, Any]) -> None:
+    """Draw one panel for clips and one for frames, with a group of bars for each form and a bar for each network."""
+    found = report["deployed"]
+    panels = list(dict.fromkeys(each["what"] for each in found))
+    forms = list(dict.fromkeys(each["form"] for each in found))
+    with plt.rc_context(STYLE):
+        figure, _ = plt.subplots(len(panels), 1, figsize=(WIDTH, 2.8 * len(panels)), layout="constrained")
+        for panel, what in zip(figure.axes, panels, strict=True):
+            names = list(dict.fromkeys(each["network"] for each in found if each["what"] == what))
+            times = {(each["network"], each["form"]): each["milliseconds"] for each in found if each["what"] == what}
+            width = 0.8 / len(names)
+            for number, name in enumerate(names):
+                places = [place + width * (number - (len(names) - 1) / 2) for place in range(len(forms))]
+                panel.bar(places, [times[name, form] for form in forms], 0.9 * width, color=COLOURS[number], label=name)
+            panel.set_xticks(range(len(forms)), [form.replace(" ", "\n") for form in forms])
+            panel.set_title(f"{what}, milliseconds")
+            panel.legend(frameon=False, fontsize=9, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, -0.18))
+        save(figure, path)

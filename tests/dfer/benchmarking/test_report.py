@@ -1,9 +1,4 @@
-"""The tables of a report: rows with targets met or missed, layers, deployed forms, and the README's headline."""
-
-import json
-from pathlib import Path
-
-from dfer.benchmarking.tables import tables
+from dfer.benchmarking.report import tables
 
 
 def row(case: str, peer: str, ratio: float, bound: float | None = None, unit: str = "ms"):
@@ -37,7 +32,7 @@ def body(name: str) -> list[str]:
     return tables(REPORT)[name].splitlines()[2:]
 
 
-def test_rows_say_what_is_met_and_what_is_missed() -> None:
+def test_rows_show_whether_the_target_was_met() -> None:
     assert body("rows.md") == [
         "| AGDTNet, forward, batch 1 | Former-DFER | 0.90 |  |  | 9.00 ms | 10.00 ms |",
         "| DTFormer, forward + backward | nn.TransformerEncoder | 1.00 | 1.00 | met | 10.00 ms | 10.00 ms |",
@@ -46,7 +41,7 @@ def test_rows_say_what_is_met_and_what_is_missed() -> None:
     ]
 
 
-def test_the_headline_is_short_and_has_the_span_over_the_maps() -> None:
+def test_headline_has_the_quoted_rows_and_the_range_over_maps() -> None:
     assert body("headline.md") == [
         "| AGDTNet, forward, batch 1, against Former-DFER | 0.90 |  |",
         "| DTFormer, forward + backward, against nn.TransformerEncoder | 1.00 | 1.00, met |",
@@ -55,28 +50,22 @@ def test_the_headline_is_short_and_has_the_span_over_the_maps() -> None:
     ]
 
 
-def test_launches_and_what_is_kept_stand_by_layer() -> None:
+def test_layers_table_has_launches_and_kept_memory() -> None:
     assert body("layers.md") == ["| AGA | 4 | 9 | 0.50 | 0.50 |", "| timm's CbamModule | 4 | 9 | 0.50 | 0.50 |"]
 
 
-def test_times_of_layers_stand_side_by_side() -> None:
+def test_layer_times_have_one_column_per_layer() -> None:
     assert body("layer_times.md")[:2] == [
         "| 2 x 3 x 5 x 5, forward | 1.00 | 2.00 |",
         "| 2 x 3 x 5 x 5, forward + backward | 3.00 | 6.00 |",
     ]
 
 
-def test_forms_stand_side_by_side() -> None:
+def test_deployed_table_has_one_column_per_form() -> None:
     assert tables(REPORT)["deployed.md"].splitlines()[0] == "| ms | eager | folded |"
     assert body("deployed.md") == ["| A, a clip | 1.0 | 2.0 |", "| B, a clip | 3.0 | 4.0 |"]
 
 
-def test_every_line_of_a_table_has_as_many_cells() -> None:
+def test_lines_of_a_table_have_equally_many_cells() -> None:
     for name, text in tables(REPORT).items():
         assert len({line.count("|") for line in text.splitlines()}) == 1, name
-
-
-def test_the_committed_tables_are_those_of_the_committed_json() -> None:
-    folder = Path(__file__).parents[3] / "docs" / "benchmark"
-    for name, text in tables(json.loads((folder / "benchmark.json").read_text())).items():
-        assert (folder / name).read_text() == text, f"benchmark.py --redraw --out docs/benchmark makes another {name}"
