@@ -83,16 +83,21 @@ def test_no_file_is_written_when_the_check_fails(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("case", ["absent", "not streamed", "no package"])
+@pytest.mark.parametrize("case", ["absent", "not streamed", "no package", "torch 2.6"])
 def test_bad_input_is_one_line(
     run: Path, tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = {"absent": "no such file", "not streamed": "got a tiny", "no package": "pip install onnx onnxscript"}[
-        case
-    ]
+    expected = {
+        "absent": "no such file",
+        "not streamed": "got a tiny",
+        "no package": "pip install onnx onnxscript",
+        "torch 2.6": "use torch 2.7",
+    }[case]
     net: nn.Module = TinyNet(3, 0.0)
     if case == "not streamed":
         monkeypatch.setattr("dfer.training.trained_file.load_trained", lambda _: (net, facts(net={"model": "tiny"})))
+    if case == "torch 2.6":
+        monkeypatch.delattr(torch.compiler, "is_exporting")
     if case == "no package":
         monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == "onnx" else True)
     assert export_stream.main([str(tmp_path / "absent" if case == "absent" else run)]) == 2

@@ -33,6 +33,10 @@ def export_stream(net: AGDTNet, facts: TrainedFacts, folder: Path) -> float:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise BadInput(f"{', '.join(missing)}: not installed; pip install {' '.join(PACKAGES)}")
+    if not hasattr(torch.compiler, "is_exporting"):
+        raise BadInput(
+            f"the exporter of torch {torch.__version__} refuses a dynamic batch here; use torch 2.7 or newer"
+        )
     step = StreamStep(net, num_frames=facts.frames)
     state = step.initial_state(2)
     with whole_file(folder / MODEL) as model, whole_file(folder / DESCRIPTION) as description:

@@ -166,8 +166,10 @@ def facts_of_classifier(path: Path, about: Mapping[str, Any]) -> TrainedFacts:
 
 def _facts_of_step(path: Path, about: Mapping[str, Any]) -> TrainedFacts:
     try:
+        for kept in about["state"].values():
+            torch.zeros(kept["shape"], dtype=getattr(torch, kept["dtype"]))
         return facts_of(about["trained"])
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
         raise BadInput(
             f"{path.with_suffix('.json')}: expected the stream.json of export_stream.py, got another"
         ) from None

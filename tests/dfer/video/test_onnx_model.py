@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,14 @@ def test_timeline_of_a_classifier(tmp_path: Path, capsys: pytest.CaptureFixture[
         (("N", 3, 24, 24), {"std": [1, 0, 1]}, "std is"),
         (("N", 3, 24, 24), {"num_frames": 0}, "num_frames is 0"),
         (("N", 3, 24, 24), {"output": None}, "output is None"),
-        (("N", 3, 24, 24), {"state": {}}, "expected the stream.json of export_stream.py"),
+        *[
+            (
+                ("N", 3, 24, 24),
+                {"state": state, "trained": asdict(facts())},
+                "expected the stream.json of export_stream.py",
+            )
+            for state in ([], {"seen": {"dtype": "int64"}}, {"seen": {"shape": [], "dtype": "int65"}}, {"seen": 1})
+        ],
     ],
 )
 def test_model_that_does_not_fit_says_what_it_takes(
