@@ -8,7 +8,7 @@ from PIL import Image
 
 from dfer.data.dfew import NAMES as DFEW
 from dfer.data.folders import FolderTree
-from dfer.data.lists import read_two_lists
+from dfer.data.lists import read_lists
 from dfer.data.parts import RunData, run_data
 from dfer.rendering.clips import render_clips
 from dfer.rendering.motion import EXPRESSIONS
@@ -117,4 +117,4 @@ def listed_data(
 ) -> RunData:
     """Return the clips of a run from two lists. `options` are passed to `run_data`."""
     own = [(file, FolderTree(root or file.parent)) for file in (training, test)]
-    return run_data(read_two_lists(*own, names=names), **options)
+    return run_data(read_lists(own, names=names), **options)

@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from dfer.data.clips import ClipsOnDisk, DrawnClips, TrainingClips
+from dfer.data.augmentation import prepare
+from dfer.data.clips import ClipsOnDisk, DrawnClips
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree, Place
 from dfer.data.packing import Store, pack
@@ -46,6 +47,14 @@ def source(place: Place, paths: Sequence[str]) -> ClipsOnDisk:
     return ClipsOnDisk(clips, size=SIZE, segments=8, per_segment=2)
 
 
+class AugmentedClips(DrawnClips):
+    """Augments each clip as it is loaded."""
+
+    def __getitem__(self, key: tuple[int, ...]) -> Any:
+        clip, drawn, label = super().__getitem__(key)
+        return prepare(clip[None], drawn[None])[0], label
+
+
 def batches(clips: Dataset[Any]) -> Iterator[object]:
     """Yield one batch per epoch, without end."""
     epoch = 0
@@ -63,7 +72,7 @@ def measure(side: int, seconds: float) -> dict[str, float]:
         tree = FolderTree(folders)
         paths, _ = tree.walk()
         ways = {
-            "folders, augmented one by one": batches(TrainingClips(source(tree, paths), 0, augmented=True)),
+            "folders, augmented one by one": batches(AugmentedClips(source(tree, paths), 0)),
             "folders": batches(DrawnClips(source(tree, paths), 0)),
             "store": batches(DrawnClips(source(Store(store), paths), 0)),
         }

@@ -1,25 +1,30 @@
-"""What is asked of the clips before a run: an error where the run would say nothing, a remark where it says less."""
+"""Checks of the clips before a run: errors where its result would mean nothing, remarks where it would mean less."""
 
+import hashlib
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
 
 from dfer.data.clips import ClipSource, usable_cores
-from dfer.data.data_set import DataSet, ListedClip
+from dfer.data.data_set import Change, DataSet, ListedClip
 from dfer.data.folders import Checked
 from dfer.errors import BadInput
 from dfer.progress import track
 
 
 def question(data: DataSet, *, batch_size: int | None = None) -> list[str]:
-    """Ask everything that needs no picture decoded; the remarks."""
-    parts = {"training": data.training, "validation": data.validation or [], "test": data.test}
-    for (one, first), (other, second) in combinations(parts.items(), 2):
-        refuse_shared(one, first, other, second)
-    remarks = labels(data) + not_square([clip for clips in parts.values() for clip in clips])
+    """Check everything that needs no decoded picture; return the remarks."""
+    for (one, first), (other, second) in combinations(data.parts.items(), 2):
+        seen = {identity(clip): clip for clip in first}
+        if shared := [clip for clip in second if identity(clip) in seen]:
+            raise BadInput(
+                f"{len(shared)} of {len(second)} {other} clips are {one} clips too, first {shared[0].place} and "
+                f"{seen[identity(shared[0])].place}: scores on them say nothing; take them out of one part"
+            )
+    remarks = labels(data) + not_square(data.clips)
     if batch_size is not None and len(data.training) < batch_size:
         remarks.append(
             f"{len(data.training)} training clips are fewer than the {batch_size} of a batch: "
@@ -33,9 +38,9 @@ def identity(clip: ListedClip) -> str:
 
 
 def each_once(data: DataSet) -> DataSet:
-    """Leave out what a part lists again: one copy could choose the epoch while the other is trained on."""
-    parts, remarks, changes = {}, list(data.remarks), list(data.changes)
-    for name, clips in {"training": data.training, "validation": data.validation or [], "test": data.test}.items():
+    """Leave out repeated clips: one copy could choose the epoch while the other is trained on."""
+    parts, remarks, changes = {}, [*data.remarks], [*data.changes]
+    for name, clips in data.parts.items():
         seen: dict[str, ListedClip] = {}
         again = []
         for clip in clips:
@@ -46,60 +51,49 @@ def each_once(data: DataSet) -> DataSet:
                     "delete the wrong line"
                 )
             if first is not clip:
-                again.append(clip.place)
+                again.append(Change(clip.place, str(clip.frames), "listed before; left out"))
         if again:
-            told = f"{len(again)} of {len(clips)} {name} clips are listed before, first at {again[0]}"
-            remarks.append(f"{told}; each is taken once")
-            changes += [f"{place}: listed before; left out" for place in again]
-        parts[name] = list(seen.values())
+            remarks.append(
+                f"{len(again)} of {len(clips)} {name} clips are repeated, first at {again[0].place}; each counts once"
+            )
+        changes += again
+        parts[name] = [*seen.values()]
     return replace(
         data,
         training=parts["training"],
-        validation=None if data.validation is None else parts["validation"],
         test=parts["test"],
-        remarks=tuple(remarks),
-        changes=tuple(changes),
+        validation=parts["validation"] or None,
+        remarks=remarks,
+        changes=changes,
     )
 
 
-def refuse_shared(one: str, first: Sequence[ListedClip], other: str, second: Sequence[ListedClip]) -> None:
-    seen = {identity(clip): clip for clip in first}
-    shared = [clip for clip in second if identity(clip) in seen]
-    if shared:
-        before = seen[identity(shared[0])]
-        raise BadInput(
-            f"{len(shared)} of {len(second)} {other} clips are {one} clips too, first {shared[0].place} and "
-            f"{before.place}: scores on them say nothing; take them out of one part"
-        )
-
-
 def labels(data: DataSet) -> list[str]:
-    """Numbers that are not classes, and classes that cannot be learned."""
-    trained = Counter(clip.label for clip in data.training)
-    every = [*data.training, *(data.validation or []), *data.test]
-    found = {clip.label for clip in every}
+    """Refuse labels that are not class numbers; report classes that cannot be learned."""
+    trained = {clip.label for clip in data.training}
+    found = {clip.label for clip in data.clips}
     classes = max(len(data.names), max(found) + 1)
-    # Counted, not listed: a number that is no label at all may be too large for a list of the classes that it makes.
+    # Counted, not listed: a number that is not a label may be too large for a list of the classes that it implies.
     absent = classes - len(found)
-    highest = max(every, key=lambda clip: clip.label)
     if len(found) > 1 and absent == min(found) > 0:
         raise BadInput(
-            f"the labels are {min(found)} to {max(found)}, first {every[0].place}; they are counted from 0: "
+            f"the labels are {min(found)} to {max(found)}, first {data.clips[0].place}; they are counted from 0: "
             f"give --first-label {min(found)}"
         )
     if absent > len(found):
+        highest = max(data.clips, key=lambda clip: clip.label)
         raise BadInput(
             f"{highest.place}: label {highest.label} makes {classes} classes, {absent} of them without any clip; "
             "is another number taken for the label?"
         )
     if len(trained) < 2:
         raise BadInput(
-            f"all {len(data.training)} training clips have the label {next(iter(trained))}: there is nothing to learn"
+            f"all {len(data.training)} training clips have the label {min(trained)}: there is nothing to learn"
         )
-    none = [label for label in range(classes) if label not in found]
-    remarks = [f"no clip at all shows {named(none, data.names)}; the net gets {classes} outputs"] if none else []
-    unseen = [label for label in sorted(found) if label not in trained]
-    if unseen:
+    remarks = []
+    if none := [label for label in range(classes) if label not in found]:
+        remarks.append(f"no clip at all shows {named(none, data.names)}; the net gets {classes} outputs")
+    if unseen := sorted(found - trained):
         shown = named(unseen, data.names)
         remarks.append(f"no training clip shows {shown}: the net cannot learn it, and its recall will be 0")
     return remarks
@@ -108,9 +102,8 @@ def labels(data: DataSet) -> list[str]:
 def not_scored(
     part: str, clips: Sequence[ListedClip], trained: Sequence[ListedClip], names: Sequence[str]
 ) -> list[str]:
-    """Classes that are trained on and that a part cannot judge: UAR passes them over."""
-    there = {clip.label for clip in clips}
-    lacking = sorted({clip.label for clip in trained} - there)
+    """Report the classes that are trained on but missing in a part, which UAR leaves out."""
+    lacking = sorted({clip.label for clip in trained} - {clip.label for clip in clips})
     if not lacking:
         return []
     return [f"no {part} clip shows {named(lacking, names)}: UAR there is the mean over the others"]
@@ -121,7 +114,7 @@ def named(labels: Sequence[int], names: Sequence[str]) -> str:
 
 
 def not_square(clips: Sequence[ListedClip]) -> list[str]:
-    """Look at the header of one frame per clip."""
+    """Read the header of one frame per clip."""
     with ThreadPoolExecutor() as pool:
         looked = pool.map(lambda clip: clip.frames.sides(), clips)
         sides = list(track(looked, "reading the sizes of frames", len(clips)))
@@ -129,12 +122,12 @@ def not_square(clips: Sequence[ListedClip]) -> list[str]:
     if not oblong:
         return []
     clip, (width, height) = oblong[0]
-    return [f"{len(oblong)} of {len(clips)} clips have frames that are not square, first {clip.frames} "
-            f"({width} x {height}): of each frame the middle square is taken"]  # fmt: skip
+    told = f"{len(oblong)} of {len(clips)} clips have frames that are not square, first {clip.frames}"
+    return [f"{told} ({width} x {height}): of each frame the middle square is taken"]
 
 
 def check_frames(sources: Mapping[str, ClipSource]) -> dict[str, list[Checked]]:
-    """Decode every frame of the parts once; an error counts all that are broken and names the first."""
+    """Decode every frame of the parts once; an error counts all broken ones and names the first."""
     clips = [(part, index) for part, source in sources.items() for index in range(len(source.labels))]
     found: dict[str, list[Checked]] = {part: [] for part in sources}
     with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
@@ -145,3 +138,30 @@ def check_frames(sources: Mapping[str, ClipSource]) -> dict[str, list[Checked]]:
     if broken := [line for clip in every for line in clip.broken]:
         raise BadInput(f"{len(broken)} of {sum(clip.frames for clip in every)} frames are broken, first {broken[0]}")
     return found
+
+
+def copies(sources: Mapping[str, ClipSource], contents: Mapping[str, Sequence[bytes]]) -> list[str]:
+    """A remark for every two parts, by name, that share clips which look the same.
+
+    Only clips whose contents occur in two parts are read: once each, all frames that a test sees. This is no error: two
+    clips may both be black.
+    """
+    parts: dict[bytes, set[str]] = defaultdict(set)
+    for part, found in contents.items():
+        for content in found:
+            parts[content].add(part)
+    suspects = [(part, i) for part, found in contents.items() for i, one in enumerate(found) if len(parts[one]) > 1]
+    alike: dict[bytes, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for part, index in track(suspects, "comparing clips that look alike", len(suspects)):
+        frames = hashlib.sha256(sources[part].frames(index, None).numpy().tobytes()).digest()
+        alike[frames][part].append(index)
+    remarks = []
+    for one, other in combinations(sources, 2):
+        pairs = [(index, group[one][0]) for group in alike.values() if one in group for index in group.get(other, ())]
+        if pairs:
+            index, like = min(pairs)
+            remarks.append(
+                f"{len(pairs)} of {len(contents[other])} {other} clips look the same as {one} clips, first "
+                f"{sources[other].name(index)} and {sources[one].name(like)}; scores on copies say nothing"
+            )
+    return remarks

@@ -1,4 +1,4 @@
-"""From clips to batches: sources of frames, which frames are seen, and an order that a seed decides."""
+"""From clips to batches: sources of frames, sampling of frames, and an order that depends on a seed."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from dfer.data.augmentation import draw, prepare
+from dfer.data.augmentation import draw
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import Checked
 
@@ -19,41 +19,37 @@ class ClipSource(Protocol):
     labels: list[int]
 
     def frames(self, index: int, generator: torch.Generator | None) -> Tensor:
-        """Clip `index` as (T, 3, H, W) uint8; with a generator its frames are drawn, without they are fixed."""
+        """Clip `index` as (T, 3, H, W) uint8: frames drawn with the generator, or fixed ones without it."""
 
     def content(self, index: int) -> bytes:
-        """What tells the clip from others, wherever it lies: the number of its frames, and the middle one."""
+        """Identifies the clip wherever it lies: its number of frames and its middle frame, or all of it."""
 
     def stamp(self, index: int) -> bytes:
-        """What changes if any frame's file is written again; copies may have another."""
+        """Changes if any frame's file is written again; a copy may have another stamp."""
+        return b""
 
     def check(self, index: int) -> Checked:
         """Read all frames of the clip."""
+        return Checked(len(self.frames(index, None)), [], self.content(index))
 
     def name(self, index: int) -> str:
-        """Where the clip comes from, for people."""
+        """Where the clip comes from, for messages."""
 
 
 def content_hash(source: ClipSource, index: int) -> bytes:
     return hashlib.sha256(source.content(index)).digest()
 
 
-class ClipsInMemory:
+class ClipsInMemory(ClipSource):
     def __init__(self, clips: Tensor, labels: Tensor) -> None:
         self.clips = clips
-        self.labels: list[int] = labels.tolist()
+        self.labels = labels.tolist()
 
     def frames(self, index: int, generator: torch.Generator | None) -> Tensor:
         return self.clips[index]
 
     def content(self, index: int) -> bytes:
         return self.clips[index].numpy().tobytes()
-
-    def stamp(self, index: int) -> bytes:
-        return b""
-
-    def check(self, index: int) -> Checked:
-        return Checked(len(self.clips[index]), [], self.content(index))
 
     def name(self, index: int) -> str:
         return f"rendered clip {index}"
@@ -86,15 +82,15 @@ class ClipsOnDisk:
 
 
 def seeded(*parts: object) -> int:
-    """A seed that depends on every part, and looks unrelated for neighbours."""
+    """A seed that depends on every part; neighbouring parts give unrelated seeds."""
     return random.Random(repr(parts)).getrandbits(63)
 
 
 class DrawnClips(Dataset[tuple[Tensor, Tensor, int]]):
     """Training clips as uint8 with the draw of their augmentation, looked up by (epoch, index) or (epoch, index, n).
 
-    What comes out depends on the key and the seed, on nothing else: a run that was interrupted, or that loads in
-    several workers, sees the same clips as any other. `prepare` augments the batch on the device that trains.
+    The result depends only on the key and the seed, so an interrupted run, or one with several workers, sees the same
+    clips as any other. `prepare` augments the batch on the training device.
     """
 
     def __init__(self, source: ClipSource, seed: int) -> None:
@@ -119,33 +115,8 @@ class PlainClips(Dataset[tuple[Tensor, int]]):
         return self.source.frames(index, None), self.source.labels[index]
 
 
-class TrainingClips(Dataset[tuple[Tensor, int]]):
-    """The clips of DrawnClips, each prepared where it is loaded: augmented, or as they are."""
-
-    def __init__(self, source: ClipSource, seed: int, *, augmented: bool) -> None:
-        self.drawn, self.augmented = DrawnClips(source, seed), augmented
-
-    def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, int]:
-        clip, drawn, label = self.drawn[key]
-        return prepare(clip[None], drawn[None] if self.augmented else None)[0], label
-
-
-class EvaluationClips(Dataset[tuple[Tensor, int]]):
-    """The clips of PlainClips, each prepared where it is loaded."""
-
-    def __init__(self, source: ClipSource) -> None:
-        self.plain = PlainClips(source)
-
-    def __len__(self) -> int:
-        return len(self.plain)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        clip, label = self.plain[index]
-        return prepare(clip[None])[0], label
-
-
 class EpochOrder(Sampler[tuple[int, int]]):
-    """A new order of the clips in each epoch, decided by the seed and the epoch's number."""
+    """A new order of the clips in each epoch, which depends on the seed and the epoch's number."""
 
     def __init__(self, clips: int, seed: int) -> None:
         self.clips, self.seed, self.epoch = clips, seed, 0
@@ -176,17 +147,14 @@ def sample_frames(
     for segment in range(segments):
         start = segment * available // segments
         length = max((segment + 1) * available // segments - start, 1)
-        if generator is None and length >= per_segment:
-            middle = start + (length - per_segment) // 2
-            chosen += range(middle, middle + per_segment)
-        elif generator is None:
-            chosen += [start + place * length // per_segment for place in range(per_segment)]
+        used = min(length, per_segment)
+        if generator is None:
+            middle = start + (length - used) // 2
+            chosen += [middle + place * used // per_segment for place in range(per_segment)]
         elif length >= per_segment:
-            drawn = torch.randperm(length, generator=generator)[:per_segment]
-            chosen += (start + drawn.sort().values).tolist()
+            chosen += (start + torch.randperm(length, generator=generator)[:used].sort().values).tolist()
         else:
-            drawn = torch.randint(length, (per_segment,), generator=generator)
-            chosen += (start + drawn.sort().values).tolist()
+            chosen += (start + torch.randint(length, (per_segment,), generator=generator).sort().values).tolist()
     return chosen
 
 
@@ -195,5 +163,5 @@ def usable_cores() -> int:
 
 
 def default_workers() -> int:
-    """A loading process for each core but the one that trains; at least one, at most the four of the paper."""
+    """One loading process for each core except the training one; from 1 to 4, the paper's number."""
     return max(1, min(4, usable_cores() - 1))

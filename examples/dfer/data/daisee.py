@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from dfer.data.data_set import (
-    ClipList,
+    Change,
     DataSet,
     Entry,
     ListedClip,
-    best_shortening,
+    Notes,
     find_clips,
+    find_route,
     holding,
-    one_folder_further,
     read_table,
 )
 from dfer.data.folders import Place
@@ -30,12 +30,12 @@ TABLE_1 = {
     "Validation": ((470, 1040, 106, 104), (139, 312)),
     "Test": ((264, 1301, 90, 68), (91, 204)),
 }
-# Of the draw of those clips. It is no setting: every run has the same clips, so that runs can be compared and pooled.
+# Seeds the draw of those clips. It is not a setting: all runs have the same clips, so they can be compared and pooled.
 DRAW_SEED = 0
 
 
 class Row(NamedTuple):
-    """A line of a table. Ids end in .avi or .mp4, whatever the file does: the stem counts."""
+    """A line of a table. Ids end in .avi or .mp4, not always as the file does, so only the stem counts."""
 
     line: int
     stem: str
@@ -49,33 +49,31 @@ class Row(NamedTuple):
 def read_daisee(
     labels: Path, place: Place, *, parts: Literal["official", "paper"] = "official", state: str | None = None
 ) -> DataSet:
-    """Read the tables in DAiSEE's folder, or in its folder `Labels`; `place` has what prepare_videos.py makes.
+    """Read the tables in DAiSEE's folder, or in its folder `Labels`; `place` contains what prepare_videos.py makes.
 
     `official` reads the tables of the three parts. `paper` reads those of the paper's Table 1: the clips of
-    AllLabels.csv, which lists more, by the folder that holds each, with validation and test exchanged. With a `state`
-    the label is its level, and no clip is left out.
+    AllLabels.csv, which lists more, by the folder that contains each, with validation and test exchanged. With a
+    `state` the label is its level, and no clip is left out.
     """
-    labels, nested = holding(labels, "Labels")
+    notes = Notes([], [])
+    labels = holding(labels, "Labels", notes)
     folder = labels / "Labels" if (labels / "Labels").is_dir() else labels
     if parts == "paper":
-        before, validation, test = split_by_folder(folder / "AllLabels.csv", place, state), "Test", "Validation"
+        found = split_by_folder(folder / "AllLabels.csv", place, state, notes)
+        validation, test = "Test", "Validation"
     else:
-        before, validation, test = read_parts(folder, place, state), "Validation", "Test"
-    found = {part: clips.clips for part, clips in before.items()}
-    names, after = LEVELS, found
+        files = {part: folder / f"{part}Labels.csv" for part in TABLE_1}
+        found = {part: clips_of(file, read_rows(file), part, place, notes, state) for part, file in files.items()}
+        validation, test = "Validation", "Test"
+    names, kept = LEVELS, found
     if state is None:
-        names, after = NAMES, {part: undersample(clips, TABLE_1[part][1]) for part, clips in found.items()}
-    remarks = nested + [remark for part in before.values() for remark in part.remarks]
-    remarks.append(levels_found(found) if state else table_1(found, after))
+        names, kept = NAMES, {part: undersample(clips, TABLE_1[part][1]) for part, clips in found.items()}
+    notes.remarks.append(counts_in_words(found, kept, state))
     if parts == "paper":
-        remarks.append("DAiSEE: as in the paper, the folder Test chooses the epoch and the folder Validation is tested")
-    changes = [change for part in before.values() for change in part.changes]
-    return DataSet(names, after["Train"], after[test], after[validation], tuple(remarks), tuple(changes))
-
-
-def read_parts(labels: Path, place: Place, state: str | None) -> dict[str, ClipList]:
-    files = {part: labels / f"{part}Labels.csv" for part in TABLE_1}
-    return {part: clips_of(file, read_rows(file), part, place, state) for part, file in files.items()}
+        notes.remarks.append(
+            "DAiSEE: as in the paper, the folder Test chooses the epoch and the folder Validation is tested"
+        )
+    return DataSet(names, kept["Train"], kept[test], kept[validation], *notes)
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -88,8 +86,8 @@ def read_rows(file: Path) -> list[Row]:
     return rows
 
 
-def split_by_folder(file: Path, place: Place, state: str | None) -> dict[str, ClipList]:
-    """AllLabels.csv names no parts: a clip belongs to the one whose folder holds it."""
+def split_by_folder(file: Path, place: Place, state: str | None, notes: Notes) -> dict[str, list[ListedClip]]:
+    """AllLabels.csv names no parts: a clip belongs to the one whose folder contains it."""
     rows = read_rows(file)
     by_part: dict[str | None, list[Row]] = {part: [] for part in (*TABLE_1, None)}
     for row in rows:
@@ -100,14 +98,13 @@ def split_by_folder(file: Path, place: Place, state: str | None) -> dict[str, Cl
                 f"{file}: none of its {len(rows)} clips is in a folder {part}; point --frames-root to what "
                 "prepare_videos.py made of DAiSEE's folder DataSet, with Train, Validation and Test in it"
             )
-    clips = {part: clips_of(file, by_part[part], part, place, state) for part in TABLE_1}
     if nowhere := by_part[None]:
-        clips["Train"].remarks.append(
-            f"{file}: {len(nowhere)} of {len(rows)} clips have no folder in {', '.join(TABLE_1)}, first at line "
+        notes.remarks.append(
+            f"{file}: no folder in {', '.join(TABLE_1)} for {len(nowhere)} of {len(rows)} clips, first at line "
             f"{nowhere[0].line}: {nowhere[0].stem}; left out"
         )
-        clips["Train"].changes.extend(f"{file}:{row.line}: {row.stem}: no folder; left out" for row in nowhere)
-    return clips
+        notes.changes.extend(Change(f"{file}:{row.line}", row.stem, "no folder; left out") for row in nowhere)
+    return {part: clips_of(file, by_part[part], part, place, notes, state) for part in TABLE_1}
 
 
 def part_of(row: Row, place: Place) -> str | None:
@@ -119,44 +116,40 @@ def part_of(row: Row, place: Place) -> str | None:
     return None
 
 
-def clips_of(file: Path, rows: Sequence[Row], part: str, place: Place, state: str | None = None) -> ClipList:
+def clips_of(
+    file: Path, rows: Sequence[Row], part: str, place: Place, notes: Notes, state: str | None = None
+) -> list[ListedClip]:
     """The clips of one part; a clip that is labelled and missing is left out."""
+    if state is None and (zero := [row for row in rows if not any(row.levels)]):
+        notes.remarks.append(
+            f"{file}: all levels are 0 for {len(zero)} of {len(rows)} clips, first at line {zero[0].line}: "
+            "labelled frustration by the tie rule"
+        )
+        notes.changes.extend(
+            Change(f"{file}:{row.line}", row.stem, "all levels are 0; labelled frustration") for row in zero
+        )
     entries = [
         Entry(row.line, f"DataSet/{part}/{row.user}/{row.stem}", label_of(row.levels, state), subject=row.user)
         for row in rows
     ]
     # prepare_videos.py makes a folder <clip>/<clip> of <clip>/<clip>.avi; others leave the frames in <clip> itself.
-    doubled = [entry._replace(path=f"{entry.path}/{Path(entry.path).name}") for entry in entries]
-    if entries and (
-        best_shortening(doubled, place)[1]
-        or (not best_shortening(entries, place)[1] and one_folder_further(doubled, place))
-    ):
+    doubled = [entry._replace(path=f"{entry.path}/{row.stem}") for entry, row in zip(entries, rows, strict=True)]
+    if entries and find_route(doubled, place)[1]:
         entries = doubled
-    clips, remarks, changes = find_clips(file, entries, place, may_miss=True)
-    zero = [row for row in rows if state is None and not any(row.levels)]
-    if zero:
-        remarks.append(
-            f"{file}: {len(zero)} clips have all levels 0, first at line {zero[0].line}: "
-            "the tie rule makes them frustration"
-        )
-    changes += [f"{file}:{row.line}: {row.stem}: all levels are 0; labelled frustration" for row in zero]
-    return ClipList(clips, remarks, changes)
+    return find_clips(file, entries, place, notes, may_miss=True)
 
 
 def label_of(levels: Sequence[int], state: str | None = None) -> int:
-    """The state with the highest level; of equals frustration, then confusion, then boredom, then engagement.
-
-    With a `state`, its level.
-    """
+    """The level of `state`; without it the highest state, with ties to frustration, then confusion, then boredom."""
     if state is not None:
         return levels[NAMES.index(state)]
     return max((3, 2, 0, 1), key=lambda state: levels[state])
 
 
 def undersample(clips: Sequence[ListedClip], kept: tuple[int, int]) -> list[ListedClip]:
-    """Keep all of confusion and frustration, and at most so many of boredom and engagement; order stays.
+    """Keep all of confusion and frustration and at most `kept` of boredom and engagement, in their order.
 
-    Every clip has a number drawn for its own id, and the smallest are kept: a missing clip changes one other.
+    Each clip has a number that depends on its id alone, and the smallest are kept: a missing clip changes one other.
     """
 
     def drawn(index: int) -> bytes:
@@ -169,23 +162,22 @@ def undersample(clips: Sequence[ListedClip], kept: tuple[int, int]) -> list[List
     return [clips[i] for i in sorted(chosen)]
 
 
-def levels_found(clips: Mapping[str, Sequence[ListedClip]]) -> str:
-    lines = ["DAiSEE's clips of each level:", f"  {'folder':10}" + "".join(f"{name:>14}" for name in LEVELS)]
-    for part, found in clips.items():
-        counts = Counter(clip.label for clip in found)
-        lines.append(f"  {part:10}" + "".join(f"{counts[level]:>14}" for level in range(len(LEVELS))))
+def counts_in_words(
+    found: Mapping[str, Sequence[ListedClip]], kept: Mapping[str, Sequence[ListedClip]], state: str | None
+) -> str:
+    """The clips of each level; or those of each state, found and kept, above the counts of the paper's Table 1."""
+    title = "of each level:" if state else "found -> kept at random, and those of the paper's Table 1:"
+    lines = [f"DAiSEE's clips, {title}", row_of("folder", LEVELS if state else NAMES)]
+    for part, (published, drawn) in TABLE_1.items():
+        before, after = (Counter(clip.label for clip in clips[part]) for clips in (found, kept))
+        if state:
+            lines.append(row_of(part, [str(before[level]) for level in range(len(LEVELS))]))
+            continue
+        lines.append(row_of(part, [f"{before[label]} -> {after[label]}" for label in range(len(NAMES))]))
+        both = zip(published, (*drawn, *published[len(drawn) :]), strict=True)
+        lines.append(row_of("  paper", [f"{count} -> {left}" for count, left in both]))
     return "\n".join(lines)
 
 
-def table_1(before: Mapping[str, Sequence[ListedClip]], after: Mapping[str, Sequence[ListedClip]]) -> str:
-    """The clips of every state, found and kept, and below them what the paper's Table 1 has."""
-    lines = ["DAiSEE's clips, found -> kept at random, and those of the paper's Table 1:"]
-    lines.append(f"  {'folder':10}" + "".join(f"{name:>14}" for name in NAMES))
-    for part, (found, drawn) in TABLE_1.items():
-        ours, left = Counter(clip.label for clip in before[part]), Counter(clip.label for clip in after[part])
-        counts = {part: [(ours[label], left[label]) for label in range(len(NAMES))]}
-        counts["  paper"] = list(zip(found, (*drawn, *found[len(drawn) :]), strict=True))
-        for name, pairs in counts.items():
-            cells = (f"{first} -> {second}" for first, second in pairs)
-            lines.append(f"  {name:10}" + "".join(f"{cell:>14}" for cell in cells))
-    return "\n".join(lines)
+def row_of(name: str, cells: Sequence[str]) -> str:
+    return f"  {name:10}" + "".join(f"{cell:>14}" for cell in cells)

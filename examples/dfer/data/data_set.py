@@ -1,4 +1,4 @@
-"""What a data set's reader gives, and how the clips that it names are found on disk."""
+"""What a data set's reader returns, and how it finds the clips that the annotations name."""
 
 import csv
 import os
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dfer.data.folders import VIDEOS, Frames, Place
+from dfer.data.folders import Frames, Place, folder_of
 from dfer.errors import BadInput
 from dfer.progress import track
 
-# So many names stand in one line of a message, and so many folders are looked into for one that was nested.
+# The most names in one message, and the most subfolders to search for clips one level further down.
 MOST_NAMED, MOST_NESTED = 50, 20
 
 
@@ -26,24 +26,42 @@ class ListedClip(NamedTuple):
     subject: str | None = None
 
 
-class ClipList(NamedTuple):
-    """`remarks` are to be read before a run; `changes` name each clip that was left out or repaired."""
+class Change(NamedTuple):
+    """A clip that was left out or is not as the annotations say."""
 
-    clips: list[ListedClip]
+    place: str
+    clip: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.clip}: {self.what}"
+
+
+class Notes(NamedTuple):
+    """What a reader reports: remarks to read before a run, and each clip that is not as the annotations say."""
+
     remarks: list[str]
-    changes: list[str]
+    changes: list[Change]
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Clips in the parts that their publishers made; without a validation part, one is held out of the training."""
+    """Clips in the publishers' parts; without a validation part, one is held out of the training part."""
 
     names: tuple[str, ...]
     training: list[ListedClip]
     test: list[ListedClip]
     validation: list[ListedClip] | None = None
-    remarks: tuple[str, ...] = ()
-    changes: tuple[str, ...] = ()
+    remarks: Sequence[str] = ()
+    changes: Sequence[Change] = ()
+
+    @property
+    def parts(self) -> dict[str, list[ListedClip]]:
+        return {"training": self.training, "validation": self.validation or [], "test": self.test}
+
+    @property
+    def clips(self) -> list[ListedClip]:
+        return [clip for part in self.parts.values() for clip in part]
 
 
 class Entry(NamedTuple):
@@ -63,12 +81,21 @@ def read_text(file: Path, what: str) -> str:
         raise BadInput(f"{file}: cannot be read as {what} ({error}); give a text file in UTF-8") from None
 
 
-def holding(root: Path, name: str) -> tuple[Path, list[str]]:
-    """The folder that holds `name`: the root, or the only one of its folders that does, with a remark that says so."""
+def numbered_lines(file: Path, what: str) -> list[tuple[int, str]]:
+    """The lines that are not empty, stripped, with their numbers from 1."""
+    lines = enumerate(read_text(file, what).splitlines(), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def holding(root: Path, name: str, notes: Notes) -> Path:
+    """The folder that contains `name`: the root, or its only subfolder that does."""
     if (root / name).exists() or not root.is_dir():
-        return root, []
-    inside = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and (Path(entry.path) / name).exists()]
-    return (inside[0], [f"{root}: read from its folder {inside[0].name}"]) if len(inside) == 1 else (root, [])
+        return root
+    inside = [Path(entry) for entry in os.scandir(root) if entry.is_dir() and Path(entry, name).exists()]
+    if len(inside) != 1:
+        return root
+    notes.remarks.append(f"{root}: read from its folder {inside[0].name}")
+    return inside[0]
 
 
 def read_table(file: Path, what: str, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
@@ -76,157 +103,140 @@ def read_table(file: Path, what: str, columns: Sequence[str]) -> list[tuple[int,
 
     A file without a heading has exactly these columns.
     """
-    lines = [pair for pair in enumerate(read_text(file, what).splitlines(), start=1) if pair[1].strip()]
     try:
         rows = [
             (number, [field.strip() for field in next(csv.reader([line], skipinitialspace=True))])
-            for number, line in lines
+            for number, line in numbered_lines(file, what)
         ]
     except csv.Error as error:
         raise BadInput(f"{file}: cannot be read as {what} ({error}); give a table with commas") from None
     header = rows[0][1] if rows else []
-    if rows and len(header) == len(columns) and header[-1].isdecimal() and not set(header) & set(columns):
-        # A copy without its heading: the columns are those that were published.
-        header = list(columns)
-        rows.insert(0, (0, header))
+    headed = len(header) != len(columns) or not header[-1].isdecimal() or bool(set(header) & set(columns))
+    header, rows = (header, rows[1:]) if headed else (list(columns), rows)
     if any(header.count(column) != 1 for column in columns):
         raise BadInput(
             f"{file}: expected a first line with the columns {','.join(columns)}, each once, "
             f"got {','.join(header)[:100]!r}"
         )
     places = [header.index(column) for column in columns]
-    for number, fields in rows[1:]:
+    for number, fields in rows:
         if len(fields) <= max(places) or any(fields[len(header) :]):
             raise BadInput(f"{file}:{number}: expected {len(header)} fields, got {len(fields)}; correct the line")
-    return [(number, [fields[place] for place in places]) for number, fields in rows[1:]]
+    return [(number, [fields[place] for place in places]) for number, fields in rows]
 
 
 def candidates(path: str) -> list[str]:
-    """The path with ever more of its first folders taken off, for a list that was written on another machine.
+    """The path with ever more of its first folders removed, for a list that was written on another machine.
 
-    An absolute path comes last as it is: where the frames lie now is asked before where they once lay.
+    An absolute path comes last as it is: where the frames lie now takes precedence over where they once lay.
     """
-    parts = [part for part in re.split(r"[/\\]+", path) if part not in ("", ".")]
+    parts = [part for part in re.split(r"[/\\]+", folder_of(path)) if part not in ("", ".")]
     shortened = ["/".join(parts[first:]) for first in range(len(parts))]
-    return [*shortened, path] if path.startswith("/") or not parts else shortened
+    return [*shortened, folder_of(path)] if path.startswith("/") or not parts else shortened
 
 
-def folder_of(path: str) -> str:
-    """prepare_videos.py makes a folder x of the video x.avi."""
-    stem, suffix = os.path.splitext(path)
-    return stem if suffix.lower() in VIDEOS else path
+class Route(NamedTuple):
+    """How to get from a listed path to the clip's folder: drop the first folders, then insert one after `depth`."""
+
+    dropped: int = 0
+    depth: int = 0
+    inserted: str | None = None
+
+    def __call__(self, path: str) -> str:
+        paths = candidates(path)
+        found = paths[min(self.dropped, len(paths) - 1)]
+        if self.inserted is None:
+            return found
+        parts = found.split("/")
+        return "/".join([*parts[: self.depth], self.inserted, *parts[self.depth :]])
 
 
-def best_shortening(entries: Sequence[Entry], place: Place) -> tuple[int, int]:
-    """How many folders to take off the paths so that most are found, and how many of a sample are: one for all lines.
+def find_route(entries: Sequence[Entry], place: Place) -> tuple[Route, int]:
+    """The route by which most of a sample of the entries are found, and how many are.
 
-    Line by line, a missing clip could be taken for another of the same last name.
+    It is the same for all lines: line by line, a missing clip could be taken for another with the same last name.
+    Where no clip is found, one folder more is tried, since archives nest folders: `Clip/clip_224x224/00001` may lie in
+    `Clip/clip_224x224/clip_224x224/00001`. In a shortened path only a doubled folder is tried, since another folder
+    could hold other clips with the same names.
     """
-    sample = [candidates(folder_of(entry.path)) for entry in entries[:: max(1, len(entries) // 50)]]
+    sample = [candidates(entry.path) for entry in entries[:: max(1, len(entries) // 50)]]
     hits = [
         sum(rank < len(paths) and place.has(paths[rank]) for paths in sample) for rank in range(max(map(len, sample)))
     ]
-    return hits.index(max(hits)), max(hits)
-
-
-def one_folder_further(entries: Sequence[Entry], place: Place) -> tuple[int, int, str] | None:
-    """How many folders to take off, and after how many of the rest which one to put in: archives nest folders.
-
-    `Clip/clip_224x224/00001` may lie in `Clip/clip_224x224/clip_224x224/00001`. Of a path that was shortened only a
-    doubled folder is looked for: another one could hold other clips of the same names.
-    """
-    found: Counter[tuple[int, int, str]] = Counter()
-    for entry in entries[:: max(1, len(entries) // 10)]:
-        for rank, path in enumerate(candidates(folder_of(entry.path))):
+    if any(hits):
+        return Route(hits.index(max(hits))), max(hits)
+    found = Counter[Route]()
+    for paths in sample[::5]:
+        for dropped, path in enumerate(paths):
             parts = path.split("/")
             for depth in range(len(parts)):
-                above, below = parts[:depth], parts[depth:]
-                for folder in place.folders("/".join(above), most=MOST_NESTED):
-                    safe = rank == 0 or above[-1:] == [folder]
-                    if safe and place.has("/".join([*above, folder, *below])):
-                        found[rank, depth, folder] += 1
-    return found.most_common(1)[0][0] if found else None
+                folders = place.folders("/".join(parts[:depth]))
+                for folder in folders if len(folders) <= MOST_NESTED else ():
+                    route = Route(dropped, depth, folder)
+                    if (dropped == 0 or parts[:depth][-1:] == [folder]) and place.has(route(paths[0])):
+                        found[route] += 1
+    return found.most_common(1)[0] if found else (Route(), 0)
 
 
-def find_clips(file: Path, entries: Sequence[Entry], place: Place, *, may_miss: bool = False) -> ClipList:
+class Problem(NamedTuple):
+    what: str
+    outcome: str
+    advice: str = ""
+
+
+VIDEO = Problem("videos instead of frames", "", "run prepare_videos.py and point --frames-root to its --out")
+MISSING = Problem("no folder", "left out", "does --frames-root point to where the folders are now?")
+EMPTY = Problem("no pictures in the folder", "left out", "extract the frames or delete the lines;")
+UNPREPARED = Problem("no frames from prepare_videos.py", "left out", "look into the reports of prepare_videos.py")
+COUNT = Problem("another number of frames", "the files on disk win")
+FORMAT = Problem("pictures of a format that is not read", "these are left out")
+
+
+def find_clips(
+    file: Path, entries: Sequence[Entry], place: Place, notes: Notes, *, may_miss: bool = False
+) -> list[ListedClip]:
     """Turn the lines of `file` into clips. Where the number of frames differs, the files on disk win.
 
     Missing and empty folders are named in one message: an error, or with `may_miss` a remark.
     """
     if not entries:
         raise BadInput(f"{file}: names no clips; give a file that does")
-    rank, hits = best_shortening(entries, place)
-    nested = None if hits else one_folder_further(entries, place)
+    route, _ = find_route(entries, place)
     clips: list[ListedClip] = []
-    missing, videos, unprepared, empty, differing, others = (list[tuple[int, str]]() for _ in range(6))
+    found: dict[Problem, list[tuple[int, str]]] = {
+        problem: [] for problem in (VIDEO, MISSING, EMPTY, UNPREPARED, COUNT, FORMAT)
+    }
     for entry in track(entries, f"looking for the clips of {file.name}", len(entries)):
-        path = path_of(entry, rank, nested)
-        if not place.has(path):
-            if why := place.left_out(path):
-                unprepared.append((entry.line, f"{entry.path} ({why})"))
-            else:
-                (videos if place.has_video(path) else missing).append((entry.line, entry.path))
+        path = route(entry.path)
+        there = place.has(path)
+        if not there and (why := place.left_out(path)):
+            found[UNPREPARED].append((entry.line, f"{entry.path} ({why})"))
             continue
-        frames = place.frames(path)
-        if not len(frames):
-            (videos if place.has_video(path) else empty).append((entry.line, str(frames)))
+        frames = place.frames(path) if there else None
+        if frames is None or not len(frames):
+            problem = VIDEO if place.has_video(path) else EMPTY if there else MISSING
+            found[problem].append((entry.line, str(frames or entry.path)))
             continue
         if entry.frames not in (None, len(frames)):
-            differing.append((entry.line, f"the list says {entry.frames}, the disk has {len(frames)}"))
+            found[COUNT].append((entry.line, f"{entry.path} (listed {entry.frames}, on disk {len(frames)})"))
         if frames.other:
-            others.append((entry.line, f"{frames}/{frames.other}"))
+            found[FORMAT].append((entry.line, f"{frames}/{frames.other}"))
         clips.append(ListedClip(frames, entry.label, f"{file}:{entry.line}", entry.subject))
-
-    def counted(items: Sequence[tuple[int, str]], what: str, most: int = 1) -> str:
-        names = ", ".join(name for _, name in items[:most])
-        more = f" and {len(items) - most} more" if len(items) > most > 1 else ""
-        return f"{file}: {len(items)} of {len(entries)} clips {what}, first at line {items[0][0]}: {names}{more}"
-
-    if videos:
-        what = "are videos where folders of frames are expected"
-        raise BadInput(f"{counted(videos, what)}; run prepare_videos.py and point --frames-root to its --out")
-    remarks: list[str] = []
-    if nested:
-        remarks.append(f"{file}: its clips lie one folder further than it says, first in {clips[0].frames}; read there")
-    if unprepared:
-        told = counted(unprepared, "could not be made of their videos")
-        if not clips and not missing:
-            raise BadInput(f"{told}; look into the reports of prepare_videos.py")
-        remarks.append(f"{told}; left out")
-    for items, what, advice in (
-        (missing, "have no folder", "does --frames-root point to where the folders are now?"),
-        (empty, "have folders without pictures", "extract their frames or delete the lines."),
-    ):
-        if items:
-            told = counted(items, what, MOST_NAMED)
-            if not clips:
-                raise BadInput(f"{told}; {advice}")
-            if not may_miss:
-                raise BadInput(f"{told}; {advice} --skip-missing goes on without them")
-            remarks.append(f"{told}; left out")
-    if differing:
-        remarks.append(f"{counted(differing, 'have another number of frames')}; the files on disk win")
-    if others:
-        remarks.append(f"{counted(others, 'hold pictures of a kind that is not read')}; these are left out")
-    changes = {
-        "left out": unprepared,
-        "no folder; left out": missing,
-        "no pictures; left out": empty,
-        "the files on disk win": differing,
-        "pictures of this kind are not read": others,
-    }
-    return ClipList(
-        clips,
-        remarks,
-        [f"{file}:{line}: {what}: {change}" for change, items in changes.items() for line, what in items],
-    )
-
-
-def path_of(entry: Entry, rank: int, nested: tuple[int, int, str] | None) -> str:
-    """Where the entry's frames lie, with the folders taken off and put in that hold for all entries."""
-    paths = candidates(folder_of(entry.path))
-    path = paths[min(nested[0] if nested else rank, len(paths) - 1)]
-    if nested is None:
-        return path
-    parts = path.split("/")
-    return "/".join([*parts[: nested[1]], nested[2], *parts[nested[1] :]])
+    for problem, lines in found.items():
+        if not lines:
+            continue
+        missing = problem in (MISSING, EMPTY)
+        names = [name for _, name in lines[: MOST_NAMED if missing else 1]]
+        more = f" and {len(lines) - len(names)} more" if missing and len(lines) > len(names) else ""
+        told = f"{file}: {problem.what} for {len(lines)} of {len(entries)} clips, first at line {lines[0][0]}: "
+        told += ", ".join(names) + more
+        if problem is VIDEO or not clips:
+            raise BadInput(f"{told}; {problem.advice.rstrip(';')}")
+        if missing and not may_miss:
+            raise BadInput(f"{told}; {problem.advice} --skip-missing goes on without them")
+        notes.remarks.append(f"{told}; {problem.outcome}")
+        what = f"{problem.what}; {problem.outcome}"
+        notes.changes.extend(Change(f"{file}:{line}", name, what) for line, name in lines)
+    if route.inserted:
+        notes.remarks.append(f"{file}: its clips lie one folder further than it says, first in {clips[0].frames}")
+    return clips

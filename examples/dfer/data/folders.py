@@ -1,14 +1,14 @@
-"""Where the frames of clips lie: folders of pictures below a root, kept in little memory."""
+"""Where the frames of clips lie: folders of pictures below a root, stored in little memory."""
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -21,8 +21,14 @@ VIDEOS = {
 }
 
 
+def folder_of(path: str) -> str:
+    """The path without a video's suffix: prepare_videos.py turns the video x.avi into a folder x."""
+    stem, suffix = os.path.splitext(path)
+    return stem if suffix.lower() in VIDEOS else path
+
+
 class Checked(NamedTuple):
-    """`broken` has a line for each frame that cannot be read; `pixels` is a hash of all frames, resized."""
+    """`broken` has a line for each unreadable frame; `pixels` is a hash of all frames, resized."""
 
     frames: int
     broken: list[str]
@@ -33,7 +39,7 @@ class Frames(Protocol):
     """The frames of one clip, in order."""
 
     other: str | None
-    """The name of a picture beside them of a kind that is not read."""
+    """The name of a picture beside them in a format that is not read."""
 
     def __len__(self) -> int: ...
 
@@ -41,57 +47,52 @@ class Frames(Protocol):
         """The chosen frames as (T, 3, size, size) uint8."""
 
     def sides(self) -> tuple[int, int]:
-        """Width and height of the frame at the middle."""
+        """Width and height of the middle frame."""
 
     def stamp(self) -> bytes:
-        """What changes if a file of the clip is written again: sizes and dates, or the checksum in a store."""
+        """Changes if a file of the clip is written again: a hash of sizes and dates, or the checksum in a store."""
 
     def check(self, size: int) -> Checked:
         """Read every frame."""
 
-    def __str__(self) -> str: ...
-
 
 class Place(Protocol):
-    """Holds clips, which are looked up by their path below it."""
+    """Clips by their paths."""
 
     def has(self, path: str) -> bool: ...
 
-    def has_video(self, path: str) -> bool: ...
+    def has_video(self, path: str) -> bool:
+        return False
 
     def left_out(self, path: str) -> str | None:
         """Why prepare_videos.py made no frames of the video: "no face" or "unreadable"."""
 
     def frames(self, path: str) -> Frames: ...
 
-    def folders(self, path: str, most: int) -> list[str]:
-        """The names of the folders in a folder; none where there are more."""
+    def folders(self, path: str) -> list[str]:
+        """The names of a folder's subfolders."""
 
     def walk(self) -> tuple[list[str], dict[str, str]]:
-        """The paths of all clips, and the videos of which prepare_videos.py made none, with why."""
+        """The paths of all clips, and why prepare_videos.py made none of a video, by path."""
 
 
-def natural_order(name: str, *, fractions: bool = True) -> list[tuple[int, int, str, int]]:
+def natural_order(name: str, *, decimals: bool = True) -> list[tuple[Any, ...]]:
     """Sort key under which 2.jpg comes before 10.jpg, and 1.25.jpg before 1.5.jpg.
 
-    Without `fractions`, what follows the point of a number is a number of its own: then 1.5.jpg comes before 1.25.jpg.
+    Without `decimals`, the digits after a point are an integer of their own: then 1.5.jpg comes before 1.25.jpg.
     """
-    key = []
-    for number, fraction, text in re.findall(r"(\d+)(?:[.,](\d+))?|(\D+)", name):
-        if not number:
-            key.append((1, 0, text, 0))
-        elif fractions:
-            key.append((0, int(number), fraction, 0))
-        else:
-            key.append((0, int(number), "", int(fraction or -1)))
-    return key
+    parts = re.findall(r"(\d+)(?:[.,](\d+))?|(\D+)", name)
+    return [
+        (0, int(number), fraction if decimals else int(fraction or -1)) if number else (1, text)
+        for number, fraction, text in parts
+    ]
 
 
 def frames_in_order(folder: Path, names: Sequence[str]) -> list[str]:
-    """The names in their order in time, which must not depend on how a point in them is read."""
+    """The names in temporal order, which must not depend on how a point in them is read."""
     stems = {name: os.path.splitext(name)[0] for name in names}
     found = sorted(names, key=lambda name: natural_order(stems[name]))
-    keys = [natural_order(stems[name], fractions=False) for name in found]
+    keys = [natural_order(stems[name], decimals=False) for name in found]
     for (one, before), (other, after) in pairwise(zip(found, keys, strict=True)):
         if before > after:
             raise BadInput(
@@ -99,7 +100,7 @@ def frames_in_order(folder: Path, names: Sequence[str]) -> list[str]:
                 "rename the frames, with the same number of digits after the point"
             )
         if before == after:
-            raise BadInput(f"{folder}: {one} and {other} are two frames of one number; move one of them away")
+            raise BadInput(f"{folder}: {one} and {other} have the same frame number; move one of them away")
     return found
 
 
@@ -113,16 +114,10 @@ def readable(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def files_in(folder: Path) -> list[str]:
-    with readable(folder):
-        return os.listdir(folder)
-
-
 def walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[Path, list[str]]]:
-    """The folder and every one below it, each with the names of its files, in natural order.
+    """The folder and all subfolders, each with the names of its files, in natural order.
 
-    Links are followed unless they lead in a circle; hidden folders are left out. A folder that cannot be read is
-    BadInput: what lies in it would be missed.
+    Links are followed unless they form a cycle; hidden folders are skipped. An unreadable folder raises BadInput.
     """
     real = os.path.realpath(folder)
     if real in above:
@@ -144,9 +139,9 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 class FrameFolder:
-    """The pictures of a folder; `other` is a picture beside them of a kind that is not read.
+    """The pictures of a folder; see Frames.
 
-    All names are one string of bytes: a data set of 900,000 frames fits into 100 MB, and loading processes share it.
+    All names are one byte string: a data set of 900,000 frames fits into 100 MB, and loading processes share it.
     """
 
     __slots__ = ("_count", "_folder", "_names", "other")
@@ -196,21 +191,9 @@ class FrameFolder:
         return Checked(len(self), broken, pixels.digest())
 
 
-def is_frame(name: str) -> bool:
-    """Dot files are not frames: macOS leaves a `._1.jpg` beside every 1.jpg that it copies."""
-    return not name.startswith(".") and suffix_of(name) in PICTURES
-
-
-def suffix_of(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
-
-
-def frame_folder(folder: Path) -> FrameFolder:
-    with readable(folder), os.scandir(folder) as found:
-        files = [entry.name for entry in found if not is_folder(entry)]
-    frames = [name for name in files if is_frame(name)]
-    others = [name for name in files if not name.startswith(".") and suffix_of(name) in OTHER_PICTURES]
-    return FrameFolder(folder, frames_in_order(folder, frames), min(others, default=None))
+def is_frame(name: str, suffixes: Collection[str] = PICTURES) -> bool:
+    """Dot files are not frames: macOS creates a `._1.jpg` beside every 1.jpg that it copies."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
 
 
 class FolderTree:
@@ -226,33 +209,36 @@ class FolderTree:
     def has_video(self, path: str) -> bool:
         found = self.root / path
         if os.path.isdir(found):
-            return any(os.path.splitext(name)[1].lower() in VIDEOS for name in files_in(found))
-        stem, suffix = os.path.splitext(found)
-        stem = stem if suffix.lower() in VIDEOS else str(found)
+            with readable(found):
+                return any(folder_of(name) != name for name in os.listdir(found))
         # Cameras write IMG.MOV.
-        return any(os.path.isfile(f"{stem}{video}") for suffix in VIDEOS for video in (suffix, suffix.upper()))
+        suffixes = (written for suffix in VIDEOS for written in (suffix, suffix.upper()))
+        return any(os.path.isfile(folder_of(str(found)) + suffix) for suffix in suffixes)
 
     def left_out(self, path: str) -> str | None:
         try:
             status = json.loads((self.root / f"{path}.json").read_text(encoding="utf-8"))["status"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        # A report that says "prepared" beside no folder tells of a folder that was moved or deleted.
+        # If the report says "prepared" and there is no folder, it was moved or deleted.
         return None if status == "prepared" else str(status)
 
     def frames(self, path: str) -> FrameFolder:
-        return frame_folder(self.root / path)
+        folder = self.root / path
+        with readable(folder), os.scandir(folder) as found:
+            files = [entry.name for entry in found if not is_folder(entry)]
+        others = [name for name in files if is_frame(name, OTHER_PICTURES)]
+        return FrameFolder(folder, frames_in_order(folder, [*filter(is_frame, files)]), min(others, default=None))
 
-    def folders(self, path: str, most: int) -> list[str]:
+    def folders(self, path: str) -> list[str]:
         try:
             with os.scandir(self.root / path) as found:
-                names = list(islice((entry.name for entry in found if is_folder(entry)), most + 1))
+                return [entry.name for entry in found if is_folder(entry)]
         except (OSError, ValueError):
             return []
-        return names if len(names) <= most else []
 
     def walk(self) -> tuple[list[str], dict[str, str]]:
-        """Every folder that holds frames, hidden ones aside, and what was left out of the preparation, with why."""
+        """See Place; hidden folders are skipped."""
         found: list[str] = []
         left_out: dict[str, str] = {}
         for folder, files in walk(self.root):

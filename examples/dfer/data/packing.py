@@ -1,7 +1,7 @@
-"""All frames of many clips in one file that is mapped into memory: nothing is opened or decoded while a net trains.
+"""All frames of many clips in one memory-mapped file: training opens and decodes no pictures.
 
 A store is a folder with `frames.npy`, uint8 (N, 3, size, size) in numpy's own format, and `index.json`: where each
-clip starts, how many frames it has, and their checksum; and the videos of which no clip could be made.
+clip starts, how many frames it has and their checksum, and the videos of which no clip could be made.
 """
 
 import hashlib
@@ -9,9 +9,8 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, NamedTuple
@@ -37,7 +36,7 @@ class Span(NamedTuple):
 
 
 class Store(Place):
-    """A packed store, opened; a copy in another process opens it again instead of carrying its frames over."""
+    """An open packed store; pickling it for another process copies no frames."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,7 +45,7 @@ class Store(Place):
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
             self.spans = {path: Span(*span) for path, span in index["clips"].items()}
             self.size, self.reasons = int(index["size"]), dict(index["left_out"])
-        # TokenError: numpy lets it out where the header of its file does not end.
+        # numpy raises TokenError if the file's header does not end.
         except (OSError, ValueError, KeyError, TypeError, TokenError) as error:
             raise self.damaged(" ".join(str(error).split())) from None
         frames = 0
@@ -57,7 +56,7 @@ class Store(Place):
         if self.frames_file.shape != (frames, 3, self.size, self.size) or self.frames_file.dtype != np.uint8:
             shape = " x ".join(map(str, self.frames_file.shape))
             raise self.damaged(f"its index names {frames} frames of {self.size} x {self.size}, its file has {shape}")
-        # The whole of a large store takes minutes to read: its two ends tell a cut or exchanged file.
+        # Reading all of a large store takes minutes; its first and last clip reveal a truncated or exchanged file.
         for path in [*self.spans][:: max(1, len(self.spans) - 1)]:
             if problems := PackedFrames(self, path).check(self.size).broken:
                 raise BadInput(problems[0])
@@ -66,22 +65,18 @@ class Store(Place):
         return Store, (self.folder,)
 
     def damaged(self, why: str) -> BadInput:
-        return BadInput(f"{self.folder}: is no whole store of clips ({why}); pack it again with pack_clips.py")
+        return BadInput(f"{self.folder}: is not a complete store of clips ({why}); pack it again with pack_clips.py")
 
     def has(self, path: str) -> bool:
         return path in self.spans
 
-    def has_video(self, path: str) -> bool:
-        return False
-
     def left_out(self, path: str) -> str | None:
         return self.reasons.get(path)
 
-    def folders(self, path: str, most: int) -> list[str]:
+    def folders(self, path: str) -> list[str]:
         above = f"{path}/" if path else ""
         inside = (span[len(above) :] for span in self.spans if span.startswith(above))
-        names = {rest.partition("/")[0] for rest in inside if "/" in rest}
-        return sorted(names) if len(names) <= most else []
+        return sorted({rest.partition("/")[0] for rest in inside if "/" in rest})
 
     def walk(self) -> tuple[list[str], dict[str, str]]:
         return list(self.spans), self.reasons
@@ -108,7 +103,7 @@ class PackedFrames:
     def load(self, chosen: Sequence[int], size: int) -> Tensor:
         if size != self.store.size:
             raise BadInput(
-                f"{self.store.folder}: holds frames of {self.store.size} x {self.store.size}, not {size} x {size}; "
+                f"{self.store.folder}: contains frames of {self.store.size} x {self.store.size}, not {size} x {size}; "
                 f"give --size {self.store.size}, or pack again with --size {size}"
             )
         start = self.store.spans[self.path].start
@@ -124,7 +119,7 @@ class PackedFrames:
         start, count, checksum = self.store.spans[self.path]
         frames = self.store.frames_file[start : start + count].data
         same = zlib.crc32(frames) == checksum
-        broken = [] if same else [str(self.store.damaged(f"the frames of {self.path} are not those packed"))]
+        broken = [] if same else [str(self.store.damaged(f"the frames of {self.path} differ from the packed ones"))]
         return Checked(count, broken, hashlib.sha256(frames).digest())
 
 
@@ -142,21 +137,21 @@ class Packed(NamedTuple):
     frames: int
     not_square: int
     other: str | None
-    """A picture beside the frames of a kind that is not read."""
+    """A picture beside the frames in a format that is not read."""
 
 
 def pack(root: Path, out: Path, size: int) -> Packed:
-    """Pack every folder of pictures below `root`; the store `out` appears whole, when it is finished.
+    """Pack every folder of pictures below `root`; the store `out` appears when it is complete.
 
-    One that was interrupted starts again: half a store would say nothing of pictures that were changed since.
+    An interrupted packing starts again: a partial store would not notice pictures that changed since.
     """
     if not root.is_dir():
-        raise BadInput(f"{root}: is no folder; give one that holds folders of frames")
+        raise BadInput(f"{root}: is not a folder; give one with folders of frames")
     if out.exists():
-        raise BadInput(f"--out {out}: is there already; delete it or name another")
+        raise BadInput(f"--out {out}: already exists; delete it or name another")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        refusal = f"--out {out}: another pack_clips.py is writing it; wait for its end, or name another"
+        refusal = f"--out {out}: another pack_clips.py is writing to it; wait until it ends, or name another"
         with one_at_a_time(out.with_name(f".{out.name}.lock"), refusal):
             return pack_alone(root, out, size)
     except OSError as error:
@@ -169,18 +164,18 @@ def pack_alone(root: Path, out: Path, size: int) -> Packed:
     paths, left_out = tree.walk()
     folders = {path: tree.frames(path) for path in paths}
     if not folders:
-        raise BadInput(f"{root}: holds no folders of pictures; give a folder that does (of videos: prepare_videos.py)")
+        raise BadInput(f"{root}: contains no folders of pictures; give one that does (for videos: prepare_videos.py)")
     sides = [folder.sides() for folder in folders.values()]
     total = sum(map(len, folders.values()))
     beside = out.with_name(f".{out.name}.partial")
-    # What a killed run left.
+    # Left by a killed run.
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir()
         free, needed = shutil.disk_usage(beside).free, total * 3 * size * size
         if needed > free:
             raise BadInput(
-                f"--out {out}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB free; name another disk"
+                f"--out {out}: needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; name another disk"
             )
         spans = write_frames(beside / FRAMES, folders, total, size)
         index = {"size": size, "clips": spans, "left_out": left_out}
@@ -193,28 +188,20 @@ def pack_alone(root: Path, out: Path, size: int) -> Packed:
 
 
 def write_frames(file: Path, folders: dict[str, FrameFolder], total: int, size: int) -> dict[str, Span]:
-    """Write the frames of all clips, one after another; where each clip lies."""
+    """Write the frames of all clips, one after another; return where each clip lies."""
     spans: dict[str, Span] = {}
     start = 0
-    # Written, not mapped: on a disk that runs full a mapped file ends the process without a word.
-    with open(file, "wb") as opened, closing(decoded(folders, size)) as clips:
+    # Written, not mapped: when a disk runs full, a mapped file ends the process without a message.
+    with open(file, "wb") as opened, ThreadPoolExecutor(usable_cores()) as pool:
         write_array_header_1_0(opened, {"descr": "|u1", "fortran_order": False, "shape": (total, 3, size, size)})
-        for path, frames in track(clips, "packing", len(folders)):
+        for path, folder in track(folders.items(), "packing", len(folders)):
+            frames = decoded(folder, size, pool)
             opened.write(frames)
             spans[path] = Span(start, len(frames), zlib.crc32(frames))
             start += len(frames)
     return spans
 
 
-def decoded(folders: dict[str, FrameFolder], size: int) -> Generator[tuple[str, memoryview], None, None]:
-    """Decode on all cores, a few clips ahead of what is written."""
-    cores = usable_cores()
-    pool = ThreadPoolExecutor(cores)
-    try:
-        items = list(folders.items())
-        for first in range(0, len(items), 4 * cores):
-            some = items[first : first + 4 * cores]
-            arrays = pool.map(lambda item: item[1].load(range(len(item[1])), size).numpy(), some)
-            yield from ((path, array.data) for (path, _), array in zip(some, arrays, strict=True))
-    finally:
-        pool.shutdown(cancel_futures=True)
+def decoded(folder: FrameFolder, size: int, pool: ThreadPoolExecutor) -> memoryview:
+    """The frames of one clip, decoded on all cores."""
+    return torch.cat([*pool.map(lambda number: folder.load([number], size), range(len(folder)))]).numpy().data

@@ -1,9 +1,9 @@
-"""The clips of a run, in three parts: to train on, to choose the epoch by, and to report."""
+"""The clips of a run in three parts: to train on, to choose the epoch by, and to test on."""
 
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,29 +36,29 @@ class RunData:
 
 
 def rendered_data(label_set: str, *, frames: int, size: int, select_on: str, seed: int) -> RunData:
-    """No person is in two parts. Nothing is augmented: the renderer varies light, colour, size and pose itself."""
+    """Nothing is augmented: the renderer varies light, colour, size and pose itself."""
     people = {part: clips // len(LABEL_SETS[label_set]) for part, clips in CLIPS.items()}
     clips = render_clips(label_set, people=sum(people.values()), frames=frames, size=size, seed=seed)
-    parts = split_by_people(clips, people)
-    return RunData(LABEL_SETS[label_set], parts["training"], parts[select_on], parts["test"], augmented=False)
+    data = split_by_people(LABEL_SETS[label_set], clips, people)
+    return replace(data, validation=data.test) if select_on == "test" else data
 
 
 def hard_data(*, training: int, validation: int, test: int, takes: int, frames: int, size: int, seed: int) -> RunData:
-    """Three parts with these numbers of people; no person is in two parts. Nothing is augmented."""
+    """Three parts with these numbers of people. Nothing is augmented."""
     people = {"training": training, "validation": validation, "test": test}
     clips = render_hard_clips(people=sum(people.values()), takes=takes, frames=frames, size=size, seed=seed)
-    parts = split_by_people(clips, people)
-    return RunData(CLASSES, parts["training"], parts["validation"], parts["test"], augmented=False)
+    return split_by_people(CLASSES, clips, people)
 
 
-def split_by_people(clips: RenderedClips, people: Mapping[str, int]) -> dict[str, ClipSource]:
+def split_by_people(names: tuple[str, ...], clips: RenderedClips, people: Mapping[str, int]) -> RunData:
+    """Each part gets its number of people; no person is in two parts."""
     parts: dict[str, ClipSource] = {}
     first = 0
     for part, count in people.items():
         chosen = (clips.people >= first) & (clips.people < first + count)
         parts[part] = ClipsInMemory(clips.clips[chosen], clips.labels[chosen])
         first += count
-    return parts
+    return RunData(names, parts["training"], parts["validation"], parts["test"], augmented=False)
 
 
 def run_data(
@@ -71,9 +71,9 @@ def run_data(
     seed: int,
     batch_size: int | None = None,
 ) -> RunData:
-    """Question a data set and make it the clips of a run.
+    """Check a data set and turn it into the clips of a run.
 
-    Where it has no validation part, a tenth of the training clips is held out, unless nothing is selected on them.
+    If it has no validation part, a tenth of the training clips is held out, unless nothing is selected on them.
     Selecting on the test clips is common practice elsewhere.
     """
     data = each_once(data)
@@ -93,7 +93,7 @@ def run_data(
     if choosing is not data.test:
         remarks += not_scored("validation", choosing, training, data.names)
     remarks += not_scored("test", data.test, training, data.names)
-    classes = max(len(data.names), 1 + max(clip.label for clip in (*training, *choosing, *data.test)))
+    classes = 1 + max(clip.label for clip in data.clips)
 
     def on_disk(clips: Sequence[ListedClip]) -> ClipSource:
         return ClipsOnDisk(clips, size=size, segments=frames // per_segment, per_segment=per_segment)
@@ -105,14 +105,14 @@ def run_data(
         on_disk(data.test),
         augmented=True,
         remarks=tuple(remarks),
-        changes=data.changes,
+        changes=tuple(map(str, data.changes)),
     )
 
 
 def split_by_label(
     labels: Sequence[int], seed: int, subjects: Sequence[str | None] | None = None
 ) -> tuple[list[int], list[int]]:
-    """Hold one tenth of every label's clips out, at least one where there are two: (training, validation).
+    """Hold out one tenth of every label's clips, at least one if there are two: (training, validation).
 
     With subjects, whole people are held out, as close to a tenth as their clips allow.
     """
@@ -136,7 +136,7 @@ def held_clips(labels: Sequence[int], seed: int) -> set[int]:
 
 
 def held_subjects(labels: Sequence[int], subjects: Sequence[str], seed: int) -> set[int]:
-    """Take one person after another, each time the one that brings the shares of all labels closest to a tenth."""
+    """Take one person after another: always the one who brings the shares of all labels closest to a tenth."""
     people = sorted(set(subjects))
     random.Random(repr((seed, "subjects"))).shuffle(people)
     row = {person: i for i, person in enumerate(people)}

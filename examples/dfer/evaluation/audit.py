@@ -1,22 +1,24 @@
-"""A result and what it rests on: the clips of every fold, what was predicted for them, and what is wrong with both."""
+"""A result and what it rests on: lists and predictions as tables of a database, and each question as a query."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations
+import json
+import os
+import re
+import sqlite3
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from math import sqrt
+from operator import itemgetter
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dfer.data.checks import named
-from dfer.data.clips import ClipsOnDisk, content_hash
-from dfer.data.copies import copies, near_copies
-from dfer.data.data_set import DataSet, ListedClip
-from dfer.evaluation.answers import confusion_of
+from dfer.data.data_set import DataSet
+from dfer.data.folders import Frames
+from dfer.evaluation.audited_frames import check_frames
 from dfer.evaluation.predictions import Prediction, tail
-from dfer.evaluation.scores import RESAMPLES, draw_clips, interval, resample, scores_of
+from dfer.evaluation.scores import RESAMPLES, draw_clips, interval, resample
 from dfer.evaluation.tables import table, with_interval
 
 # By the publishers: training and test clips of every fold; the fewest and the most frames of a clip.
@@ -25,201 +27,205 @@ CLIPS = {
     "ferv39k": ((31088, 7847),),
 }
 FRAMES = {"dfew": (11, 847), "ferv39k": (8, 47)}
-# Grey levels between the darkest and the brightest spot of a frame that shows nothing.
-PLAIN = 8
-CHECKS = ("clips", "frames", "labels", "classes", "parts", "persons", "copies", "folds", "predictions", "numbering")
+# How many clips a finding names.
+MOST_NAMED = 5
+TOPICS = ("clips", "labels", "classes", "parts", "persons", "frames", "copies", "folds", "predictions", "numbering")
+
+# `key` is the end of a path, by which programs agree on a clip. A finding is read "1 <noun> is <what>: <name>".
+TABLES = """
+CREATE TABLE clips (fold, part, key, path, label, person);
+CREATE TABLE classes (label, class);
+CREATE TABLE predictions (fold, key, clip, answer);
+CREATE TABLE findings (topic, noun, what, name, fold);
+CREATE INDEX by_key ON clips (key);
+CREATE VIEW tests AS SELECT * FROM clips WHERE part = 'test';
+CREATE VIEW answers AS SELECT fold, label, answer FROM tests JOIN predictions USING (fold, key) GROUP BY fold, key;
+"""
+# A person counts only with clips that are in one part: a clip in two parts is a finding of its own.
+QUESTIONS = """
+INSERT INTO findings
+SELECT 'labels', 'clip', 'listed with two labels', path, NULL
+    FROM clips GROUP BY key HAVING COUNT(DISTINCT label) > 1
+UNION ALL SELECT 'labels', 'clip', 'listed more than once in a part', path, fold
+    FROM clips GROUP BY fold, part, key HAVING COUNT(*) > 1
+UNION ALL SELECT 'classes', 'class', 'without a ' || part || ' clip', class, fold
+    FROM (SELECT DISTINCT fold, part FROM clips), classes
+    WHERE part != 'validation' AND (fold, part, label) NOT IN (SELECT fold, part, label FROM clips)
+UNION ALL SELECT 'parts', 'clip', 'in both ' || MIN(part) || ' and ' || MAX(part), path, fold
+    FROM clips GROUP BY fold, key HAVING COUNT(DISTINCT part) > 1
+UNION ALL SELECT 'persons', 'person', 'in both ' || MIN(part) || ' and ' || MAX(part), person, fold
+    FROM (SELECT * FROM clips GROUP BY fold, key HAVING COUNT(DISTINCT part) = 1)
+    WHERE person IS NOT NULL GROUP BY fold, person HAVING COUNT(DISTINCT part) > 1
+UNION ALL SELECT 'folds', 'clip', 'left out, but listed in another fold', path, fold
+    FROM (SELECT key, path FROM clips GROUP BY key), (SELECT DISTINCT fold FROM clips)
+    WHERE (fold, key) NOT IN (SELECT fold, key FROM clips)
+UNION ALL SELECT 'folds', 'clip', 'tested in more than one fold', path, NULL
+    FROM tests GROUP BY key HAVING COUNT(DISTINCT fold) > 1
+UNION ALL SELECT 'folds', 'clip', 'never tested', path, NULL
+    FROM clips GROUP BY key HAVING SUM(part = 'test') = 0 AND (SELECT COUNT(DISTINCT fold) FROM clips) > 1
+UNION ALL SELECT 'predictions', 'test clip', 'without a prediction', path, fold
+    FROM tests WHERE (fold, key) NOT IN (SELECT fold, key FROM predictions) AND EXISTS (SELECT * FROM predictions)
+UNION ALL SELECT 'predictions', 'prediction', 'not of a test clip', clip, fold
+    FROM predictions AS given
+    WHERE NOT EXISTS (SELECT * FROM tests WHERE tests.key = given.key AND tests.fold IS given.fold)
+UNION ALL SELECT 'predictions', 'clip', 'predicted more than once', clip, fold
+    FROM predictions GROUP BY fold, key HAVING COUNT(*) > 1
+UNION ALL SELECT 'predictions', 'prediction', 'not one of the classes', clip || ' (' || answer || ')', fold
+    FROM predictions WHERE answer NOT IN (SELECT label FROM classes)
+UNION ALL SELECT 'predictions', 'class', 'the only answer', class, fold
+    FROM answers JOIN classes ON answer = classes.label GROUP BY fold HAVING COUNT(DISTINCT answer) = 1
+"""
+LINES = """
+SELECT topic, noun, what, folds, JSON_GROUP_ARRAY(name) FROM (
+    SELECT topic, noun, what, name, GROUP_CONCAT(fold, ', ') AS folds FROM findings GROUP BY topic, noun, what, name
+) GROUP BY topic, noun, what, folds
+"""
 
 
-@dataclass(frozen=True)
 class Result:
-    """`predictions` has one list for each of the folds, or one for all; `size` is that of frames, None without any."""
+    """Lists and predictions as tables. `files` has the predictions for each fold, or one file for all folds."""
 
-    source: str
-    folds: dict[int, DataSet]
-    predictions: list[list[Prediction]]
-    names: tuple[str, ...]
-    size: int | None
+    size: int | None = None
+    """Of the frames, where they can be read."""
 
-    @cached_property
-    def folders(self) -> int:
-        """How many folders of a path tell the clips apart."""
-        paths = {str(clip.frames) for fold in self.folds for part in self.parts(fold).values() for clip in part}
-        return next((n for n in range(1, 9) if len({tail(path, n) for path in paths}) == len(paths)), 9)
+    def __init__(
+        self,
+        source: str,
+        folds: Mapping[int, DataSet],
+        files: Sequence[Sequence[Prediction]],
+        names: Sequence[str],
+        person: str | None = None,
+    ) -> None:
+        """`person` is a regular expression; its last match in a path counts, since folders above may match too."""
+        self.source, self.folds, self.predicted = source, folds, bool(files)
+        self.clips: dict[str, tuple[str, Frames]] = {}
+        """The path below a common folder, and the frames, by key."""
+        self.db = sqlite3.connect(":memory:")
+        self.db.executescript(TABLES)
+        paths = {str(clip.frames) for data in folds.values() for clip in data.clips}
+        above = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
+        # As many folders of a path as distinguish the clips.
+        ends = next((n for n in range(1, 9) if len({tail(path, n) for path in paths}) == len(paths)), 9)
+        for fold, data in folds.items():
+            for part, clip in ((part, clip) for part, clips in data.parts.items() for clip in clips):
+                path = str(clip.frames)
+                who = [clip.subject, *(match[0] for match in re.finditer(person, path))][-1] if person else clip.subject
+                self.clips[tail(path, ends)] = os.path.relpath(path, above), clip.frames
+                self.insert("clips", fold, part, tail(path, ends), os.path.relpath(path, above), clip.label, who)
+        for label, name in enumerate(names):
+            self.insert("classes", label, name)
+        for fold, file in zip(folds, files, strict=False):
+            for name, answer in file:
+                tested = self.db.execute("SELECT fold FROM tests WHERE key = ?", [tail(name, ends)]).fetchall()
+                for (own,) in [(fold,)] if len(files) > 1 else tested or [(None,)]:
+                    self.insert("predictions", own, tail(name, ends), name, answer)
 
-    def parts(self, fold: int) -> dict[str, list[ListedClip]]:
-        data = self.folds[fold]
-        return {"training": data.training, "validation": data.validation or [], "test": data.test}
+    def insert(self, table: str, *values: str | int | None) -> None:
+        self.db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
 
-    def keys(self, fold: int, *parts: str) -> list[str]:
-        """Clips of the parts, or of all, by what all programs call them."""
-        chosen = [clip for part, clips in self.parts(fold).items() if part in parts or not parts for clip in clips]
-        return [tail(str(clip.frames), self.folders) for clip in chosen]
+    def answers(self) -> dict[int, Tensor]:
+        """Truths and answers (2, clips) of the predicted test clips, by fold."""
+        rows = self.db.execute("SELECT * FROM answers ORDER BY fold")
+        return {fold: torch.tensor([row[1:] for row in found]).T for fold, found in groupby(rows, itemgetter(0))}
 
-    @cached_property
-    def written(self) -> dict[str, str]:
-        """The path of each clip, by its key."""
-        clips = (clip for fold in self.folds for part in self.parts(fold).values() for clip in part)
-        return {tail(str(clip.frames), self.folders): str(clip.frames) for clip in clips}
-
-    def predicted(self, fold: int) -> dict[str, list[Prediction]]:
-        """The predictions of each clip: one, unless the file repeats it."""
-        found: dict[str, list[Prediction]] = {}
-        for prediction in self.predictions[list(self.folds).index(fold) if len(self.predictions) > 1 else 0]:
-            found.setdefault(tail(prediction.clip, self.folders), []).append(prediction)
+    def parts(self) -> Tensor:
+        """The number of the part of each clip in each fold, -1 for none: (folds, clips)."""
+        found = torch.full((len(self.folds), len(self.clips)), -1)
+        folds, clips = ({name: place for place, name in enumerate(names)} for names in (self.folds, self.clips))
+        for fold, part, key in self.db.execute("SELECT fold, part, key FROM clips"):
+            found[folds[fold], clips[key]] = ("training", "validation", "test").index(part)
         return found
 
-    @cached_property
-    def unasked(self) -> dict[str, str]:
-        """The checks for which something lacks, and what."""
-        who = any(clip.subject for fold in self.folds for part in self.parts(fold).values() for clip in part)
-        lacking = {
-            "the publisher's counts are not known here": ("clips",) * (self.source not in CLIPS),
-            "no frames were given": ("frames", "copies") * (self.size is None),
-            "no persons are known; --person finds them in paths": ("persons",) * (not who),
-            "there is one fold": ("folds",) * (len(self.folds) == 1),
-            "no predictions were given": ("predictions", "numbering") * (not self.predictions),
+    def unchecked(self) -> dict[str, str]:
+        """Why topics cannot be checked."""
+        persons = self.db.execute("SELECT COUNT(person) FROM clips").fetchone()[0]
+        reasons = {
+            "clips": ("the published numbers of clips are not known", self.source not in CLIPS),
+            "frames, copies": ("no frames were given", self.size is None),
+            "persons": ("no persons are known; --person finds them in paths", not persons),
+            "folds": ("there is one fold", len(self.folds) == 1),
+            "predictions, numbering": ("no predictions were given", not self.predicted),
         }
-        return {check: why for why, checks in lacking.items() for check in checks}
-
-    @cached_property
-    def answers(self) -> dict[int, tuple[Tensor, Tensor]]:
-        """Truths and first answers of the test clips that have a prediction, by fold."""
-        found = {}
-        for fold, data in self.folds.items() if self.predictions else ():
-            given, truths = self.predicted(fold), dict(zip(self.keys(fold, "test"), data.test, strict=True))
-            if there := [key for key in truths if key in given]:
-                given_here = [given[key][0].answer for key in there]
-                found[fold] = torch.tensor([truths[key].label for key in there]), torch.tensor(given_here)
-        return found
+        return {topics: why for topics, (why, true) in reasons.items() if true}
 
 
 def audit(result: Result) -> dict[str, list[str]]:
-    """What each check found, in lines that name the folds in which it was found."""
-    folds: dict[tuple[str, str], list[int]] = {}
-    for fold in result.folds:
-        for look in (at_lists, at_frames, at_folds, at_predictions):
-            for finding in look(result, fold):
-                folds.setdefault(finding, []).append(fold)
-    found: dict[str, list[str]] = {check: [] for check in CHECKS}
-    for (check, line), numbers in folds.items():
-        where = f"fold {', '.join(map(str, numbers))}: " if len(result.folds) > 1 else ""
-        found[check].append(where + line)
-    return found | {"numbering": list(at_numbering(result))}
+    """The findings by topic, in lines that name the folds."""
+    for fold, data in result.folds.items() if result.source in CLIPS else ():
+        for part, published in zip(("training", "test"), CLIPS[result.source][fold - 1], strict=True):
+            if (clips := len(data.parts[part])) != published:
+                name = f"{part} ({clips} clips, {published} published)"
+                result.insert("findings", "clips", "part", "not of the published size", name, fold)
+    result.db.execute(QUESTIONS)
+    if result.size is not None:
+        for change in {change._replace(place="") for data in result.folds.values() for change in data.changes}:
+            result.insert("findings", "frames", "clip", f"not as listed ({change.what})", change.clip, None)
+        numbers = FRAMES.get(result.source, (1, 10**9))
+        for finding in check_frames(dict(result.clips.values()), result.parts(), result.size, *numbers):
+            result.insert("findings", *finding, None)
+    if answers := result.answers():
+        check_numbering(result, torch.cat([*answers.values()], dim=1))
+    found: dict[str, list[str]] = {topic: [] for topic in TOPICS}
+    for topic, noun, what, folds, listed in result.db.execute(LINES):
+        names = json.loads(listed)
+        line = f"1 {noun} is" if len(names) == 1 else f"{len(names)} {noun}{'es' if noun[-1] == 's' else 's'} are"
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        where = f"fold {folds}: " if folds and len(result.folds) > 1 else ""
+        found[topic].append(f"{where}{line} {what}: {', '.join(names[:MOST_NAMED])}{more}")
+    return found
 
 
-def some(
-    check: str, items: Sequence[str], what: str, written: Mapping[str, str] | None = None
-) -> Iterator[tuple[str, str]]:
-    """`written` has the clips' names as people wrote them, by the keys in `items`."""
-    if items:
-        yield check, f"{len(items)} {what}, first {written[items[0]] if written else items[0]}"
+def check_numbering(result: Result, pairs: Tensor) -> None:
+    """Whether clearly more answers are right if the predicted classes are numbered in another way."""
+    truths, answers = pairs
+    names = [name for (name,) in result.db.execute("SELECT class FROM classes ORDER BY label")]
+    order = torch.tensor(sorted(range(len(names)), key=names.__getitem__))
+    others = {"one lower": answers - 1, "one higher": answers + 1}
+    if answers.max() < len(names):
+        others["alphabetically"] = order[answers]
+    right, *rights = (100 * (other == truths).double().mean().item() for other in (answers, *others.values()))
+    best = max(rights)
+    if best - right > max(5, 300 / sqrt(2 * len(truths))):
+        name = f"{[*others][rights.index(best)]} ({best:.1f} % right, now {right:.1f} %)"
+        result.insert("findings", "numbering", "other numbering", "clearly better for the predictions", name, None)
 
 
-def at_lists(result: Result, fold: int) -> Iterator[tuple[str, str]]:
-    parts, published = result.parts(fold), CLIPS.get(result.source)
-    for place, part in enumerate(("training", "test")):
-        if published and (count := published[fold - 1][place]) != len(parts[part]):
-            yield "clips", f"{len(parts[part])} {part} clips, published are {count}"
-        if lacking := sorted(set(range(len(result.names))) - {clip.label for clip in parts[part]}):
-            yield "classes", f"no {part} clip shows {named(lacking, result.names)}"
-    for part in parts:
-        again = [key for key, count in Counter(result.keys(fold, part)).items() if count > 1]
-        yield from some("labels", again, f"{part} clips are listed more than once", result.written)
-    given: dict[str, set[int]] = {}
-    for other in result.folds:
-        clips = (clip for part in result.parts(other).values() for clip in part)
-        for key, clip in zip(result.keys(other), clips, strict=True):
-            given.setdefault(key, set()).add(clip.label)
-    torn = [key for key in dict.fromkeys(result.keys(fold)) if len(given[key]) > 1]
-    yield from some("labels", torn, "clips have two labels", result.written)
-    for one, other_part in combinations(parts, 2):
-        both = sorted(set(result.keys(fold, one)) & set(result.keys(fold, other_part)))
-        yield from some("parts", both, f"{other_part} clips are {one} clips too", result.written)
-        who, others = ({clip.subject for clip in parts[part]} - {None} for part in (one, other_part))
-        yield from some("persons", sorted(map(str, who & others)), f"persons are in {one} and {other_part}")
+def page(result: Result, found: dict[str, list[str]], published: dict[str, float | None]) -> str:
+    clips, sets = sum(len(data.test) for data in result.folds.values()), len(result.folds)
+    answers, looked = result.answers(), "not looked at" if result.size is None else "looked at"
+    predicted = sum(pairs.shape[1] for pairs in answers.values())
+    text = f"# Audit\n\n{clips} test clips in {sets} test set{'s' * (sets > 1)}, {predicted} of them predicted; "
+    text += f"frames {looked}.\n\n" + (score_table(answers, published) + "\n" if answers else "")
+    lines = [f"- **{topic}**: {line}" for topic, lines in found.items() for line in lines] or ["Nothing."]
+    missing = result.unchecked()
+    unchecked = {topic for topics in missing for topic in topics.split(", ")}
+    clean = [topic for topic, lines in found.items() if not lines and topic not in unchecked]
+    lines += ["", f"Nothing found in: {', '.join(clean) or 'nothing'}."]
+    for topics, why in missing.items():
+        lines += ["", f"Not checked: {topics}; {why}."]
+    options: dict[str, Any] = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    return text + "## Found\n\n" + "".join(textwrap.fill(line, 80, **options) + "\n" for line in lines)
 
 
-def at_frames(result: Result, fold: int) -> Iterator[tuple[str, str]]:
-    if result.size is None:
-        return
-    yield from (("frames", remark) for remark in result.folds[fold].remarks)
-    parts = {part: clips for part, clips in result.parts(fold).items() if clips}
-    fewest, most = FRAMES.get(result.source, (1, 10**9))
-    other = [str(c.frames) for clips in parts.values() for c in clips if not fewest <= len(c.frames) <= most]
-    yield from some("frames", other, f"clips have fewer than {fewest} or more than {most} frames")
-    looks = ((str(c.frames), c.frames.load([len(c.frames) // 2], result.size)) for part in parts.values() for c in part)
-    plain = [name for name, frame in looks if int(frame.max()) - int(frame.min()) <= PLAIN]
-    yield from some("frames", plain, "clips are of one plain colour")
-    sources = {part: ClipsOnDisk(clips, size=result.size, segments=4, per_segment=1) for part, clips in parts.items()}
-    contents = {part: [content_hash(one, i) for i in range(len(one.labels))] for part, one in sources.items()}
-    yield from (("copies", remark) for remark in (*copies(sources, contents), *near_copies(sources)))
-
-
-def at_folds(result: Result, fold: int) -> Iterator[tuple[str, str]]:
-    """Each clip must be tested once, and be in every fold."""
-    tested = {other: set(result.keys(other, "test")) for other in result.folds}
-    known, written = {key for other in result.folds for key in result.keys(other)}, result.written
-    for other in result.folds:
-        if other < fold:
-            again = sorted(tested[fold] & tested[other])
-            yield from some("folds", again, f"test clips are tested in fold {other} too", written)
-    yield from some("folds", sorted(known - set(result.keys(fold))), "clips of other folds are left out", written)
-    if len(result.folds) > 1 and fold == max(result.folds):
-        never = sorted(known - set().union(*tested.values()))
-        yield from some("folds", never, "clips are tested in no fold", written)
-
-
-def at_predictions(result: Result, fold: int) -> Iterator[tuple[str, str]]:
-    if not result.predictions:
-        return
-    given, test = result.predicted(fold), dict.fromkeys(result.keys(fold, "test"))
-    folds = (fold,) if len(result.predictions) > 1 else result.folds
-    own = {key for other in folds for key in result.keys(other, "test")}
-    missing = [key for key in test if key not in given]
-    yield from some("predictions", missing, f"of {len(test)} test clips have no prediction", result.written)
-    # Named as the predictions name them.
-    written = {key: predictions[0].clip for key, predictions in given.items()}
-    others = [key for key in given if key not in own]
-    yield from some("predictions", others, "predictions are of no test clip", written)
-    twice = [key for key, predictions in given.items() if len(predictions) > 1]
-    yield from some("predictions", twice, "clips are predicted more than once", written)
-    if fold in result.answers and len(answers := result.answers[fold][1].unique()) == 1:
-        yield "predictions", f"all answers are {result.names[int(answers)]}"
-
-
-def at_numbering(result: Result) -> Iterator[str]:
-    """Whether more answers are right than chance would make of it, if the predicted classes are counted otherwise."""
-    if not result.answers:
-        return
-    truths, answers = (torch.cat(every) for every in zip(*result.answers.values(), strict=True))
-    right, order = (
-        float((answers == truths).double().mean()),
-        sorted(range(len(result.names)), key=result.names.__getitem__),
-    )
-    counted = {"one lower": answers - 1, "one higher": answers + 1, "by the alphabet": torch.tensor(order)[answers]}
-    for how, other in counted.items():
-        now = float((other == truths).double().mean())
-        if now - right > max(0.05, 3 / sqrt(2 * len(truths))):
-            yield f"{100 * right:.1f} % are right; with classes numbered {how}, {100 * now:.1f} %"
-
-
-def score_table(result: Result, published: dict[str, float | None]) -> str:
-    """Of each fold, of their mean and of all clips pooled; and how far a published figure is from the mean."""
-    sets = list(result.answers.values())
-    groups = {f"fold {fold}" if len(sets) > 1 else "test clips": [one] for fold, one in result.answers.items()}
-    if len(sets) > 1:
-        groups[f"mean of {len(sets)} folds"] = sets
-        groups["all clips pooled"] = [(torch.cat([truths for truths, _ in sets]), torch.cat([a for _, a in sets]))]
+def score_table(answers: Mapping[int, Tensor], published: Mapping[str, float | None]) -> str:
+    """Scores of each fold, of their mean and of all clips pooled; where published scores are in their intervals."""
+    groups = {f"fold {fold}" if len(answers) > 1 else "test clips": [pairs] for fold, pairs in answers.items()}
+    if len(answers) > 1:
+        sets = [*answers.values()]
+        groups |= {f"mean of {len(sets)} folds": sets, "all clips pooled": [torch.cat(sets, dim=1)]}
     rows, text = [], ""
     for name, group in groups.items():
-        scores = [scores_of(confusion_of(*pair, len(result.names))) for pair in group]
-        drawn = [resample(a == t, draw_clips(t, RESAMPLES, (0, n))) for n, (t, a) in enumerate(group)]
-        rows.append([name, str(sum(len(truths) for truths, _ in group))])
+        scores, drawn = [], []
+        for number, (truths, found) in enumerate(group):
+            every = [(truths == label).nonzero().T for label in truths.unique()]
+            scores.append(resample(truths == found, every))
+            drawn.append(resample(truths == found, draw_clips(truths, RESAMPLES, (0, number))))
+        rows.append([name, str(sum(pairs.shape[1] for pairs in group))])
         for kind in ("uar", "war"):
-            value = sum(getattr(one, kind) for one in scores) / len(group)
+            value = torch.stack([getattr(one, kind) for one in scores]).mean().item()
             low, high = interval(torch.stack([getattr(one, kind) for one in drawn]).mean(dim=0))
             rows[-1].append(with_interval(value, (low, high)))
-            if (figure := published[kind]) is not None and len(group) == len(sets):
+            if (figure := published[kind]) is not None and len(group) == len(answers):
                 verdict = "inside" if low <= figure / 100 <= high else "outside"
                 text += f"\n{name}: {kind.upper()} differs by {100 * value - figure:+.2f} points from the published "
                 text += f"{figure:.2f}, which is {verdict} the interval.\n"

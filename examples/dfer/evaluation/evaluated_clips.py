@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser
 from dfer.data.checks import each_once, identity
 from dfer.data.clips import ClipsOnDisk, ClipSource, content_hash
 from dfer.data.data_set import DataSet
-from dfer.data.lists import read_clip_list, read_clip_lists
+from dfer.data.lists import read_lists
 from dfer.data.packing import open_place
 from dfer.data.parts import rendered_data
 from dfer.errors import BadInput
@@ -138,7 +138,7 @@ def trained_keys(file: Path, facts: TrainedFacts) -> set[str] | None:
 
 def paths_in(training_list: Path, settings: ClipSettings) -> set[str]:
     place = open_place(settings.frames_root or training_list.parent)
-    return {identity(clip) for clip in read_clip_list(training_list, place).clips}
+    return {identity(clip) for clip in read_lists([(training_list, place)]).test}
 
 
 def saved_settings(path: Path) -> dict[str, Any]:
@@ -210,20 +210,19 @@ def reported_part(settings: ClipSettings, seed: int) -> ReportedPart:
         segments=settings.frames // settings.per_segment,
         per_segment=settings.per_segment,
     )
-    return ReportedPart(source, data.names, data.remarks)
+    return ReportedPart(source, data.names, tuple(data.remarks))
 
 
 def listed(settings: ClipSettings) -> DataSet:
     """Only the test clips."""
     assert settings.test_list is not None
     place = open_place(settings.frames_root or settings.test_list.parent)
-    (test,), names = read_clip_lists(
+    return read_lists(
         [(settings.test_list, place)],
         names=settings.names,
         first_label=settings.first_label or 0,
         skip_missing=settings.skip_missing,
     )
-    return DataSet(settings.names or names, [], test.clips, remarks=tuple(test.remarks))
 
 
 def in_the_nets_order(

@@ -8,7 +8,7 @@ from dfer.data.data_set import DataSet
 from dfer.data.dfew import read_dfew
 from dfer.data.ferv39k import read_ferv39k
 from dfer.data.folders import Place
-from dfer.data.lists import read_two_lists
+from dfer.data.lists import read_lists
 from dfer.data.packing import open_place
 from dfer.data.parts import RunData, rendered_data, run_data
 from dfer.data.series import series_data
@@ -69,7 +69,7 @@ def read(clips: ClipSettings, place: Place | None = None) -> DataSet:
             "first_label": clips.first_label or 0,
             "skip_missing": clips.skip_missing,
         }
-        return read_two_lists(*files, **options)
+        return read_lists(files, **options)
     if clips.dfew is not None:
         return read_dfew(clips.dfew, clips.fold, place, skip_missing=clips.skip_missing)
     if clips.ferv39k is not None:

@@ -17,8 +17,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from dfer.atomic_files import whole_file
 from dfer.contact_sheet import draw_contact_sheet
-from dfer.data.checks import check_frames
-from dfer.data.copies import copies
+from dfer.data.checks import check_frames, copies
 from dfer.data.parts import RunData
 from dfer.evaluation.results import Results, write_results
 from dfer.training.checkpoints import BestAndLast, WholeFiles, epochs_done, read_checkpoint

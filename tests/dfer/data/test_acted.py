@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dfer.data.acted import ACTED, CREMA_D_NAMES, RAVDESS_NAMES, crema_d_recording, ravdess_recording, read_acted
+from dfer.data.acted import ACTED, CREMA_D_NAMES, RAVDESS_NAMES, read_acted
 from dfer.data.data_set import DataSet
 from dfer.data.packing import open_place, pack
 from dfer.data.parts import run_data
@@ -45,7 +45,7 @@ def read(name: str, root: Path, fold: int) -> DataSet:
     ],
 )
 def test_the_name_of_a_clip_of_ravdess(name: str, emotion: str | None) -> None:
-    recording = ravdess_recording(name)
+    recording = ACTED["ravdess"].read(name)
     assert (recording and recording.emotion) == emotion
     assert recording is None or recording.actor == int(name[-2:])
 
@@ -61,7 +61,7 @@ def test_the_name_of_a_clip_of_ravdess(name: str, emotion: str | None) -> None:
     ],
 )
 def test_the_name_of_a_clip_of_crema_d(name: str, emotion: str | None) -> None:
-    recording = crema_d_recording(name)
+    recording = ACTED["crema_d"].read(name)
     assert (recording and recording.emotion) == emotion
     assert recording is None or recording.actor == int(name[:4])
 
@@ -77,7 +77,7 @@ def test_a_recording_with_and_without_sound_counts_once(tmp_path: Path, packed: 
     data = read("ravdess", root, 1)
     assert len(data.training) + len(data.test) == 24 * 8
     assert data.names == RAVDESS_NAMES
-    assert data.remarks == ("RAVDESS: 24 clips are there with sound and without; each counts once",)
+    assert data.remarks == ["RAVDESS: 24 clips exist with and without sound; each counts once"]
     for clip in (*data.training, *data.test):
         name = str(clip.frames).rpartition("/")[2].split("-")
         assert (clip.label, clip.subject) == (int(name[2]) - 1, str(int(name[6])))
@@ -117,15 +117,21 @@ def test_videos_without_a_face_are_told_unless_the_take_is_there_once_more(tmp_p
         (tmp_path / f"Actor_02/{name}.json").write_text('{"status": "no face"}')
     data = read("ravdess", tmp_path, 1)
     assert data.remarks[-1] == (
-        "RAVDESS: 1 videos gave no clip, first Actor_02/02-01-01-01-02-02-02 (no face); left out"
+        "RAVDESS: no frames from prepare_videos.py for 1 of 41 takes, first Actor_02/02-01-01-01-02-02-02 (no face); "
+        "left out"
     )
-    assert data.changes == ("Actor_02/02-01-01-01-02-02-02: no face; left out",)
+    (change,) = data.changes
+    assert str(change) == (
+        f"{tmp_path}: Actor_02/02-01-01-01-02-02-02 (no face): no frames from prepare_videos.py; left out"
+    )
 
 
 def test_bad_input(tmp_path: Path) -> None:
     (tmp_path / "Actor_01").mkdir()
     (tmp_path / "Actor_01/02-01-06-01-02-01-01.mp4").touch()
-    with pytest.raises(BadInput, match=r"holds no frames of RAVDESS, such as Actor_12/.*give what prepare_videos\.py"):
+    with pytest.raises(
+        BadInput, match=r"no frames of RAVDESS found, such as Actor_12/.*give the folder that prepare_videos\.py"
+    ):
         read("ravdess", tmp_path, 1)
     with pytest.raises(BadInput, match="RAVDESS has the folds 1 to 5; got 6"):
         read("ravdess", tmp_path, 6)

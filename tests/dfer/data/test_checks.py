@@ -101,11 +101,11 @@ def test_clips_listed_twice_are_taken_once(tmp_path: Path) -> None:
     test = clips(tmp_path, "test", [1], ["c"])
     data = each_once(DataSet((), training, test, remarks=("before",)))
     assert (data.training, data.validation, data.test) == (training[:2], None, test)
-    assert data.remarks == (
-        "before",
-        "2 of 4 training clips are listed before, first at train.txt:3; each is taken once",
-    )
-    assert data.changes == ("train.txt:3: listed before; left out", "train.txt:4: listed before; left out")
+    assert data.remarks == ["before", "2 of 4 training clips are repeated, first at train.txt:3; each counts once"]
+    assert [str(change) for change in data.changes] == [
+        f"train.txt:3: {tmp_path}/a: listed before; left out",
+        f"train.txt:4: {tmp_path}/b: listed before; left out",
+    ]
     assert each_once(DataSet((), test, test, validation=training)).validation == training[:2]
     training[2] = training[2]._replace(label=1)
     with pytest.raises(BadInput, match=r"train.txt:1 and train.txt:3: the same clip with the labels 0 and 1"):

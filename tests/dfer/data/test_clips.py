@@ -10,9 +10,7 @@ from dfer.data.clips import (
     ClipsOnDisk,
     DrawnClips,
     EpochOrder,
-    EvaluationClips,
     PlainClips,
-    TrainingClips,
     default_workers,
     usable_cores,
 )
@@ -20,6 +18,7 @@ from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
 from dfer.rendering.clips import render_clips
 from helpers.made_data import numbered, write_frames
+from helpers.prepared import EvaluationClips, TrainingClips
 
 
 @pytest.fixture(scope="module")

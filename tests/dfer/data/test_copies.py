@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dfer.data.checks import copies
 from dfer.data.clips import ClipsInMemory
-from dfer.data.copies import copies
 from dfer.data.packing import pack
 from dfer.training.command_line import parse
 from dfer.training.identity import contents

@@ -1,6 +1,7 @@
 import re
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from dfer.data import daisee
 from dfer.data.daisee import NAMES, clips_of, label_of, read_daisee, read_rows, undersample
-from dfer.data.data_set import ListedClip
+from dfer.data.data_set import ListedClip, Notes
 from dfer.data.folders import FolderTree, FrameFolder
 from dfer.data.packing import open_place, pack
 from dfer.errors import BadInput
@@ -19,7 +20,7 @@ from helpers.made_data import DAISEE_TRAIN, write_daisee
 from helpers.papers_tables import TABLE_1, rows
 
 
-def read(root: Path, **options: Any) -> tuple[dict[str, list[tuple[str, str, str | None]]], tuple[str, ...]]:
+def read(root: Path, **options: Any) -> tuple[dict[str, list[tuple[str, str, str | None]]], Sequence[str]]:
     data = read_daisee(root / "Labels", FolderTree(root / "faces"), **options)
     assert data.validation is not None
     parts = {"training": data.training, "validation": data.validation, "test": data.test}
@@ -42,14 +43,14 @@ def test_the_training_part(tmp_path: Path) -> None:
         ("2056013", "frustration", "205601"),
     ]
     text = "\n".join(remarks)
-    assert "1 of 8 clips have no folder, first at line 9: DataSet/Train/210055/2100552061" in text
-    assert "1 clips have all levels 0, first at line 7: the tie rule makes them frustration" in text
+    assert "no folder for 1 of 8 clips, first at line 9: DataSet/Train/210055/2100552061" in text
+    assert "all levels are 0 for 1 of 8 clips, first at line 7: labelled frustration by the tie rule" in text
     changes = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces")).changes
     labels = tmp_path / "Labels/TrainLabels.csv"
-    assert changes == (
-        f"{labels}:9: DataSet/Train/210055/2100552061/2100552061: no folder; left out",
+    assert [str(change) for change in changes] == [
         f"{labels}:7: 20560120: all levels are 0; labelled frustration",
-    )
+        f"{labels}:9: DataSet/Train/210055/2100552061/2100552061: no folder; left out",
+    ]
     table = remarks[[remark.startswith("DAiSEE's clips") for remark in remarks].index(True)]
     assert re.search(r"Train +2 -> 2 +2 -> 2 +1 -> 1 +2 -> 2\n", table)
     assert re.search(r"paper +849 -> 259 +4163 -> 582 +275 -> 275 +194 -> 194\n", table)
@@ -115,6 +116,9 @@ class Everywhere:
 
     def left_out(self, path: str) -> str | None:
         return None
+
+    def folders(self, path: str) -> list[str]:
+        return []
 
     def frames(self, path: str) -> FrameFolder:
         return FrameFolder(Path(path), ["1.jpg"])
@@ -189,7 +193,7 @@ def test_the_seed_of_training_does_not_change_the_clips(tmp_path: Path, monkeypa
         ),
         ("clip.avi,0,2,0,1", r"TrainLabels\.csv:2: expected a clip's id"),
         ("1100011002.avi,0,2", r"TrainLabels\.csv:2: expected 5 fields, got 3"),
-        ("9900011002.avi,0,2,0,0", r"1 of 1 clips have no folder, first at line 2"),
+        ("9900011002.avi,0,2,0,0", r"no folder for 1 of 1 clips, first at line 2"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:
@@ -206,8 +210,8 @@ def test_raw_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / f"{stem}.avi").touch()
     file = tmp_path / "Labels/TestLabels.csv"
-    with pytest.raises(BadInput, match=r"2 of 5 clips are videos .*run prepare_videos\.py"):
-        clips_of(file, read_rows(file), "Test", FolderTree(tmp_path / "DataSet"))
+    with pytest.raises(BadInput, match=r"videos instead of frames for 2 of 5 clips, .*run prepare_videos\.py"):
+        clips_of(file, read_rows(file), "Test", FolderTree(tmp_path / "DataSet"), Notes([], []))
 
 
 @pytest.mark.parametrize("root", ["faces", "."])
@@ -228,8 +232,8 @@ def test_all_labels_are_split_by_the_folders(tmp_path: Path, packed: bool, root:
     assert data.validation is not None
     assert [len(clips) for clips in (data.training, data.validation, data.test)] == [8, 6, 4]
     text = "\n".join(data.remarks)
-    assert "1 of 20 clips have no folder in Train, Validation, Test, first at line 9: 2100552061; left out" in text
-    assert "1 of 5 clips could not be made of their videos, first at line 11" in text
+    assert "no folder in Train, Validation, Test for 1 of 20 clips, first at line 9: 2100552061; left out" in text
+    assert "no frames from prepare_videos.py for 1 of 5 clips, first at line 11" in text
     assert len(data.changes) == 3
 
 
@@ -299,7 +303,7 @@ def test_the_levels_of_one_state(tmp_path: Path) -> None:
         assert data.names == ("very low", "low", "high", "very high")
         assert [clip.label for clip in data.training] == [row[column + 1] for row in DAISEE_TRAIN[:-1]]
         assert not any("tie rule" in remark for remark in data.remarks)
-        assert "levels are 0" not in "".join(data.changes)
+        assert "levels are 0" not in "".join(map(str, data.changes))
 
 
 def test_levels_of_the_papers_parts(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """How the paths of a list are found where the frames lie now."""
 
-from dfer.data.data_set import Entry, best_shortening
+from dfer.data.data_set import Entry, Route, find_route
 
 
 class Lying:
@@ -16,4 +16,4 @@ class Lying:
 def test_a_long_list_is_judged_by_lines_from_all_of_it() -> None:
     entries = [Entry(n, f"/written/elsewhere/clips/{n}", 0) for n in range(200)]
     place = Lying(*(f"clips/{n}" for n in range(4, 200)))
-    assert best_shortening(entries, place) == (2, 49), "of every fourth line, all but the first"
+    assert find_route(entries, place) == (Route(2), 49), "of every fourth line, all but the first"

@@ -65,7 +65,7 @@ def test_the_frames_may_lie_elsewhere(tmp_path: Path) -> None:
         ("1,8", r"expected labels 1 to 7 \(or 0 to 6\) in DFEW's splits, got \[1, 2, 3, 4, 5, 6, 7, 8\]"),
         ("one,1", r"set_1.csv:2: expected `<id>,<label>`, got one,1"),
         ("1", r"set_1.csv:2: expected 2 fields, got 1"),
-        ("99,1", r"1 of 1 clips have no folder, first at line 2: Clip/clip_224x224/00099"),
+        ("99,1", r"no folder for 1 of 1 clips, first at line 2: Clip/clip_224x224/00099"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:

@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dfer.data.data_set import DataSet
 from dfer.data.folders import FolderTree
-from dfer.data.lists import read_clip_list, read_clip_lists
+from dfer.data.lists import read_lists
 from dfer.data.packing import open_place, pack
 from dfer.errors import BadInput
 from helpers.made_data import numbered, write_frames
@@ -16,9 +18,13 @@ def make(root: Path, text: str, **folders: int) -> Path:
     return root / "list.txt"
 
 
+def read_list(file: Path, root: Path, **options: Any) -> DataSet:
+    return read_lists([(file, open_place(root))], **options)
+
+
 def read(root: Path, text: str, **folders: int) -> list[tuple[str, int, int]]:
-    clips = read_clip_list(make(root, text, **folders), root / "faces").clips
-    return [(Path(str(clip.frames)).name, len(clip.frames), clip.label) for clip in clips]
+    data = read_list(make(root, text, **folders), root / "faces")
+    return [(Path(str(clip.frames)).name, len(clip.frames), clip.label) for clip in data.test]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def test_where_the_frames_are_now_is_asked_before_where_they_were(tmp_path: Path
     write_frames(old, numbered(5))
     assert read(tmp_path, f"{old} 5 0\n", a=3) == [("a", 3, 0)]
     (tmp_path / "elsewhere").mkdir()
-    clips = read_clip_list(tmp_path / "list.txt", tmp_path / "elsewhere").clips
+    clips = read_list(tmp_path / "list.txt", tmp_path / "elsewhere").test
     assert str(clips[0].frames) == str(old)
 
 
@@ -74,21 +80,21 @@ def test_a_missing_clip_is_not_taken_for_another_of_the_same_name(tmp_path: Path
     list_file = make(
         tmp_path, "/x/scene1/a 1 0\n/x/scene1/b 1 0\n/x/scene2/c 1 1\n", **{"scene1/a": 1, "scene1/b": 1, "c": 1}
     )
-    with pytest.raises(BadInput, match="1 of 3 clips have no folder, first at line 3: /x/scene2/c"):
-        read_clip_list(list_file, tmp_path / "faces")
+    with pytest.raises(BadInput, match="no folder for 1 of 3 clips, first at line 3: /x/scene2/c"):
+        read_list(list_file, tmp_path / "faces")
 
 
 def test_the_files_on_disk_win_and_the_difference_is_reported(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a 2 0\nb 16 1\nb 3 1\n", a=2, b=2)
-    clips, remarks, changes = read_clip_list(list_file, tmp_path / "faces")
-    assert [len(clip.frames) for clip in clips] == [2, 2, 2]
-    assert remarks == [
-        f"{list_file}: 2 of 3 clips have another number of frames, first at line 2: the list says 16, the disk has 2; "
+    data = read_list(list_file, tmp_path / "faces")
+    assert [len(clip.frames) for clip in data.test] == [2, 2, 2]
+    assert data.remarks == [
+        f"{list_file}: another number of frames for 2 of 3 clips, first at line 2: b (listed 16, on disk 2); "
         "the files on disk win"
     ]
-    assert changes == [
-        f"{list_file}:2: the list says 16, the disk has 2: the files on disk win",
-        f"{list_file}:3: the list says 3, the disk has 2: the files on disk win",
+    assert [str(change) for change in data.changes] == [
+        f"{list_file}:2: b (listed 16, on disk 2): another number of frames; the files on disk win",
+        f"{list_file}:3: b (listed 3, on disk 2): another number of frames; the files on disk win",
     ]
 
 
@@ -97,47 +103,49 @@ def test_missing_folders_are_counted_in_one_message(tmp_path: Path) -> None:
     there = {f"a{line}": 1 for line in range(1, 41) if line not in (5, 7, 40)}
     list_file = make(tmp_path, "\n".join(lines), **there)
     with pytest.raises(BadInput) as refusal:
-        read_clip_list(list_file, tmp_path / "faces")
+        read_list(list_file, tmp_path / "faces")
     assert str(refusal.value) == (
-        f"{list_file}: 3 of 40 clips have no folder, first at line 5: gone5, gone7, gone40; "
+        f"{list_file}: no folder for 3 of 40 clips, first at line 5: gone5, gone7, gone40; "
         "does --frames-root point to where the folders are now? --skip-missing goes on without them"
     )
-    clips, remarks, changes = read_clip_lists([(list_file, FolderTree(tmp_path / "faces"))], skip_missing=True)[0][0]
-    assert len(clips) == 37
-    assert remarks == [f"{list_file}: 3 of 40 clips have no folder, first at line 5: gone5, gone7, gone40; left out"]
-    assert len(changes) == 3
+    data = read_list(list_file, tmp_path / "faces", skip_missing=True)
+    assert len(data.test) == 37
+    assert data.remarks == [
+        f"{list_file}: no folder for 3 of 40 clips, first at line 5: gone5, gone7, gone40; left out"
+    ]
+    assert len(data.changes) == 3
     list_file.write_text("gone 1 0\n" * 60)
-    with pytest.raises(BadInput, match=r"60 of 60 clips have no folder, .* and 10 more; does --frames-root point"):
-        read_clip_lists([(list_file, FolderTree(tmp_path / "faces"))], skip_missing=True)
+    with pytest.raises(BadInput, match=r"no folder for 60 of 60 clips, .* and 10 more; does --frames-root point"):
+        read_list(list_file, tmp_path / "faces", skip_missing=True)
 
 
 def test_labels_are_names_in_the_order_of_the_alphabet_or_as_given(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a 3 Sad\nb 2 happy\n", a=3, b=2, c=1)
     (tmp_path / "test.txt").write_text("c,1,Calm\na,3,sad\n")
     files = [(file, FolderTree(tmp_path / "faces")) for file in (list_file, tmp_path / "test.txt")]
-    (training, test), names = read_clip_lists(files)
-    assert names == ("calm", "happy", "sad")
-    assert [[clip.label for clip in part.clips] for part in (training, test)] == [[2, 1], [0, 2]]
-    (training, _), names = read_clip_lists(files, names=("Happy", "Sad", "Calm"))
-    assert ([clip.label for clip in training.clips], names) == ([1, 0], ("Happy", "Sad", "Calm"))
-    with pytest.raises(BadInput, match=r"test\.txt:1: Calm is none of --class-names Happy,Sad"):
-        read_clip_lists(files, names=("Happy", "Sad"))
+    data = read_lists(files)
+    assert data.names == ("calm", "happy", "sad")
+    assert [[clip.label for clip in part] for part in (data.training, data.test)] == [[2, 1], [0, 2]]
+    data = read_lists(files, names=("Happy", "Sad", "Calm"))
+    assert ([clip.label for clip in data.training], data.names) == ([1, 0], ("Happy", "Sad", "Calm"))
+    with pytest.raises(BadInput, match=r"test\.txt:1: expected one of the classes Happy,Sad, got Calm"):
+        read_lists(files, names=("Happy", "Sad"))
     (tmp_path / "test.txt").write_text("c,1,0\n")
     with pytest.raises(BadInput, match=r"list\.txt: its labels are names, those of .*test\.txt numbers"):
-        read_clip_lists(files)
+        read_lists(files)
 
 
 def test_labels_that_start_elsewhere_are_shifted(tmp_path: Path) -> None:
     files = [(make(tmp_path, "a 3 1\nb 2 4.0\n", a=3, b=2), FolderTree(tmp_path / "faces"))]
-    assert [clip.label for clip in read_clip_lists(files, first_label=1)[0][0].clips] == [0, 3]
+    assert [clip.label for clip in read_lists(files, first_label=1).test] == [0, 3]
     with pytest.raises(BadInput, match=r"list\.txt:1: label 1 is below --first-label 2"):
-        read_clip_lists(files, first_label=2)
+        read_lists(files, first_label=2)
 
 
 def test_comments_are_counted_and_not_read(tmp_path: Path) -> None:
-    clips, remarks, _ = read_clip_list(make(tmp_path, "# mine\na 3 1\n#b 2 0\n", a=3, b=2), tmp_path / "faces")
-    assert [clip.label for clip in clips] == [1]
-    assert remarks == [f"{tmp_path / 'list.txt'}: 2 lines begin with # and are not read"]
+    data = read_list(make(tmp_path, "# mine\na 3 1\n#b 2 0\n", a=3, b=2), tmp_path / "faces")
+    assert [clip.label for clip in data.test] == [1]
+    assert data.remarks == [f"{tmp_path / 'list.txt'}: 2 lines begin with # and are not read"]
 
 
 @pytest.mark.parametrize(
@@ -160,44 +168,50 @@ def test_clips_in_a_folder_that_was_doubled_are_read_there(tmp_path: Path, prefi
     for place in (tmp_path / "faces", tmp_path / "store"):
         if place.name == "store":
             pack(tmp_path / "faces", place, 16)
-        clips, remarks, _ = read_clip_list(list_file, open_place(place))
-        assert [len(clip.frames) for clip in clips] == [3, 2]
-        assert remarks == [
-            f"{list_file}: its clips lie one folder further than it says, first in {place}/x/x/a; read there"
-        ]
+        data = read_list(list_file, place)
+        assert [len(clip.frames) for clip in data.test] == [3, 2]
+        assert data.remarks == [f"{list_file}: its clips lie one folder further than it says, first in {place}/x/x/a"]
 
 
 def test_pictures_of_another_kind_are_told(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a 3 1\nb 2 0\n", a=3, b=2)
     for name in ("4.gif", "5.tif"):
         (tmp_path / "faces/b" / name).touch()
-    clips, remarks, changes = read_clip_list(list_file, tmp_path / "faces")
-    assert [len(clip.frames) for clip in clips] == [3, 2]
-    (remark,) = remarks
-    assert "1 of 2 clips hold pictures of a kind that is not read, first at line 2: " in remark
+    data = read_list(list_file, tmp_path / "faces")
+    assert [len(clip.frames) for clip in data.test] == [3, 2]
+    (remark,) = data.remarks
+    assert "pictures of a format that is not read for 1 of 2 clips, first at line 2: " in remark
     assert remark.endswith("faces/b/4.gif; these are left out")
-    assert len(changes) == 1
+    assert len(data.changes) == 1
 
 
 def test_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a.avi,0\nb.avi,1\n", b=1)
     (tmp_path / "faces/a.avi").touch()
-    with pytest.raises(BadInput, match=r"1 of 2 clips are videos .* first at line 1: a\.avi; run prepare_videos\.py"):
-        read_clip_list(list_file, tmp_path / "faces")
+    with pytest.raises(
+        BadInput, match=r"videos instead of frames for 1 of 2 clips, first at line 1: a\.avi; run prepare_videos\.py"
+    ):
+        read_list(list_file, tmp_path / "faces")
 
 
 def test_videos_without_a_face_are_left_out_and_named(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a.avi,0\nb.avi,1\nc.avi,1\n", a=1)
     for video, status in {"b": "no face", "c": "unreadable"}.items():
         (tmp_path / f"faces/{video}.json").write_text(f'{{"status": "{status}"}}')
-    clips, remarks, changes = read_clip_list(list_file, tmp_path / "faces")
-    assert [clip.label for clip in clips] == [0]
-    told = f"{list_file}: 2 of 3 clips could not be made of their videos, first at line 2: b.avi (no face)"
-    assert remarks == [f"{told}; left out"]
-    assert changes == [f"{list_file}:2: b.avi (no face): left out", f"{list_file}:3: c.avi (unreadable): left out"]
+    data = read_list(list_file, tmp_path / "faces")
+    assert [clip.label for clip in data.test] == [0]
+    told = f"{list_file}: no frames from prepare_videos.py for 2 of 3 clips, first at line 2: b.avi (no face)"
+    assert data.remarks == [f"{told}; left out"]
+    assert [str(change) for change in data.changes] == [
+        f"{list_file}:2: b.avi (no face): no frames from prepare_videos.py; left out",
+        f"{list_file}:3: c.avi (unreadable): no frames from prepare_videos.py; left out",
+    ]
     list_file.write_text("b.avi,1\nc.avi,1\n")
-    with pytest.raises(BadInput, match=r"2 of 2 clips could not be made .*look into the reports of prepare_videos\.py"):
-        read_clip_list(list_file, tmp_path / "faces")
+    with pytest.raises(
+        BadInput,
+        match=r"no frames from prepare_videos.py for 2 of 2 clips, .*look into the reports of prepare_videos\.py",
+    ):
+        read_list(list_file, tmp_path / "faces")
 
 
 def test_the_root_itself_may_be_the_clip(tmp_path: Path) -> None:
@@ -212,8 +226,8 @@ def test_the_root_itself_may_be_the_clip(tmp_path: Path) -> None:
         ("a,2,0\na 2 -1\n", r"list.txt:2: expected .* got 'a 2 -1'"),
         (f"[{'x' * 10**6}]", r"list.txt:1: expected .* got '\[x{99}'; correct"),
         ("a\n", r"list.txt:1: expected .* got 'a'"),
-        ("b 2 0\n", r"list.txt: 1 of 1 clips have no folder, first at line 1: b; does --frames-root point"),
-        ("empty 2 0\n", r"1 of 1 clips have folders without pictures, first at line 1: .*empty; extract their frames"),
+        ("b 2 0\n", r"list.txt: no folder for 1 of 1 clips, first at line 1: b; does --frames-root point"),
+        ("empty 2 0\n", r"no pictures in the folder for 1 of 1 clips, first at line 1: .*empty; extract the frames"),
         ("\n", r"list.txt: the list is empty"),
         ("video,label\n", r"list.txt: the list is empty"),
     ],
@@ -221,11 +235,11 @@ def test_the_root_itself_may_be_the_clip(tmp_path: Path) -> None:
 def test_bad_lines_are_named(tmp_path: Path, text: str, message: str) -> None:
     list_file = make(tmp_path, text, a=2, empty=0)
     with pytest.raises(BadInput, match=message):
-        read_clip_list(list_file, tmp_path / "faces")
+        read_list(list_file, tmp_path / "faces")
 
 
 def test_a_missing_or_binary_list_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x80")
     for name in ("nowhere.txt", "binary"):
         with pytest.raises(BadInput, match=f"{name}: cannot be read as a clip list"):
-            read_clip_list(tmp_path / name, tmp_path)
+            read_list(tmp_path / name, tmp_path)

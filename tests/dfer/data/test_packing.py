@@ -4,8 +4,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import pack_clips
 from dfer.data.clips import ClipsOnDisk
 from dfer.data.data_set import ListedClip
 from dfer.data.folders import FolderTree
-from dfer.data.lists import read_clip_list
+from dfer.data.lists import read_lists
 from dfer.data.packing import Store, open_place, pack
 from dfer.errors import BadInput
 from helpers.full_disk import full_disk
@@ -73,10 +71,10 @@ def test_lists_find_their_clips_in_a_store(folders: Path, tmp_path: Path) -> Non
     lines = ("scene a/1 3 0", "b.avi 1 1", "c.avi 9 1")
     (tmp_path / "list.txt").write_text("".join(f"/home/x/folders/{line}\n" for line in lines))
     for place in (FolderTree(folders), open_place(tmp_path / "store")):
-        clips, remarks, _ = read_clip_list(tmp_path / "list.txt", place)
-        assert [(len(clip.frames), clip.label) for clip in clips] == [(3, 0), (1, 1)]
-        assert len(remarks) == 1
-        assert "1 of 3 clips could not be made of their videos, first at line 3" in remarks[0]
+        data = read_lists([(tmp_path / "list.txt", place)])
+        assert [(len(clip.frames), clip.label) for clip in data.test] == [(3, 0), (1, 1)]
+        (remark,) = data.remarks
+        assert "no frames from prepare_videos.py for 1 of 3 clips, first at line 3" in remark
 
 
 def test_a_copy_in_another_process_carries_no_frames(folders: Path, tmp_path: Path) -> None:
@@ -89,7 +87,7 @@ def test_a_copy_in_another_process_carries_no_frames(folders: Path, tmp_path: Pa
 
 def test_another_size_is_refused(folders: Path, tmp_path: Path) -> None:
     pack(folders, tmp_path / "store", 16)
-    with pytest.raises(BadInput, match=r"holds frames of 16 x 16, not 24 x 24; give --size 16, or pack again"):
+    with pytest.raises(BadInput, match=r"contains frames of 16 x 16, not 24 x 24; give --size 16, or pack again"):
         source(Store(tmp_path / "store"), size=24).frames(0, None)
 
 
@@ -146,7 +144,7 @@ def test_a_damaged_store_is_refused(folders: Path, tmp_path: Path, damage: objec
     pack(folders, tmp_path / "store", 16)
     damage(tmp_path / "store")  # type: ignore[operator]
     with pytest.raises(
-        BadInput, match=r"store: is no whole store of clips \(.*\); pack it again with pack_clips\.py"
+        BadInput, match=r"store: is not a complete store of clips \(.*\); pack it again with pack_clips\.py"
     ) as e:
         open_place(tmp_path / "store")
     assert "\n" not in str(e.value)
@@ -160,7 +158,7 @@ def test_damage_in_the_middle_is_found_by_reading_all(folders: Path, tmp_path: P
     packed = source(Store(tmp_path / "store"))
     checked = [packed.check(index) for index in range(3)]
     assert [len(clip.broken) for clip in checked] == [1, 0, 0]
-    assert "the frames of scene a/1 are not those packed" in checked[0].broken[0]
+    assert "the frames of scene a/1 differ from the packed ones" in checked[0].broken[0]
 
 
 def test_nothing_is_left_of_a_store_that_failed(
@@ -183,12 +181,13 @@ def test_an_interrupted_run_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
     number: signal.Signals,
 ) -> None:
-    """Half the frames are written when the signal comes."""
-    decoded = dfer.data.packing.decoded
+    """The signal comes after the first clip."""
+    decoded, calls = dfer.data.packing.decoded, iter(range(9))
 
-    def interrupted(*arguments: Any) -> Generator[tuple[str, memoryview], None, None]:
-        yield next(decoded(*arguments))
-        os.kill(os.getpid(), number)
+    def interrupted(*arguments: Any) -> memoryview:
+        if next(calls):
+            os.kill(os.getpid(), number)
+        return decoded(*arguments)
 
     arguments = [str(folders), "--out", str(tmp_path / "store"), "--size", "16"]
     with monkeypatch.context() as patched:
@@ -240,7 +239,7 @@ def test_a_second_process_on_one_store_is_refused(
         assert main([str(folders), "--out", str(tmp_path / "store"), "--size", "16"]) == 2
         assert main([str(folders), "--out", str(tmp_path / "other"), "--size", "16"]) == 0
     assert capsys.readouterr().err == (
-        f"pack_clips.py: --out {tmp_path / 'store'}: another pack_clips.py is writing it; wait for its end, "
+        f"pack_clips.py: --out {tmp_path / 'store'}: another pack_clips.py is writing to it; wait until it ends, "
         "or name another\n"
     )
     assert partial.is_dir()
@@ -285,7 +284,7 @@ def test_a_full_disk_is_told_before_it_is_full(folders: Path, tmp_path: Path, mo
         free = 8_000
 
     monkeypatch.setattr(dfer.data.packing.shutil, "disk_usage", lambda path: Usage)
-    with pytest.raises(BadInput, match=r"0\.0 GB are needed, 0\.0 GB free; name another disk"):
+    with pytest.raises(BadInput, match=r"needs 0\.0 GB, and 0\.0 GB are free; name another disk"):
         pack(folders, tmp_path / "store", 16)
     assert not (tmp_path / ".store.partial").exists()
 
@@ -301,36 +300,11 @@ def test_wrong_folders(folders: Path, tmp_path: Path, wrong: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "there").mkdir()
     message = {
-        "nowhere": r"nowhere: is no folder",
-        "empty": r"empty: holds no folders of pictures",
-        "there": r"--out .*there: is there already; delete it or name another",
+        "nowhere": r"nowhere: is not a folder",
+        "empty": r"empty: contains no folders of pictures",
+        "there": r"--out .*there: already exists; delete it or name another",
     }[wrong]
     given = folders if wrong == "there" else tmp_path / wrong
     with pytest.raises(BadInput, match=message):
         pack(given, tmp_path / ("there" if wrong == "there" else "store"), 16)
     assert os.listdir(tmp_path / "there") == []
-
-
-def test_clips_that_nobody_waits_for_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[int] = []
-    told_to_end = threading.Event()
-
-    class Folder:
-        def __init__(self, number: int) -> None:
-            self.number = number
-
-        def __len__(self) -> int:
-            return 1
-
-        def load(self, chosen: object, size: int) -> torch.Tensor:
-            begun.append(self.number)
-            if self.number == 1:
-                told_to_end.wait(60)
-            return torch.zeros(1, 3, size, size, dtype=torch.uint8)
-
-    monkeypatch.setattr(dfer.data.packing, "usable_cores", lambda: 1)
-    clips = dfer.data.packing.decoded({str(n): Folder(n) for n in range(4)}, 16)
-    next(clips)
-    threading.Timer(0.2, told_to_end.set).start()
-    clips.close()
-    assert begun in ([0], [0, 1])

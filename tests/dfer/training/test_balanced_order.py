@@ -2,8 +2,8 @@ from collections import Counter
 
 import torch
 
-from dfer.data.clips import TrainingClips
 from dfer.training.loading import BalancedOrder
+from helpers.prepared import TrainingClips
 from helpers.tiny_runs import coloured_clips
 
 LABELS = [0] * 80 + [1] * 15 + [2] * 5

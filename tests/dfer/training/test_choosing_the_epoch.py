@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from dfer.data.clips import EvaluationClips
 from dfer.data.parts import RunData
 from dfer.evaluation.scores import Scores
 from dfer.training import module, networks
 from dfer.training.checkpoints import rank
 from dfer.training.recipes import RECIPES
 from dfer.training.run import run
+from helpers.prepared import EvaluationClips
 from helpers.tiny_runs import NAMES, TinyNet, tiny_data, tiny_settings, use_tiny_model
 
 

@@ -98,7 +98,7 @@ def test_lists_as_people_have_them(tmp_path: Path, capsys: pytest.CaptureFixture
     (root / "test4").rename(tmp_path / "gone too")
     flags += ["--first-label", "1"]
     assert train.main(flags) == 2
-    assert "1 of 30 clips have no folder, first at line 4: train3; " in capsys.readouterr().err
+    assert "no folder for 1 of 30 clips, first at line 4: train3; " in capsys.readouterr().err
     assert train.main([*flags, "--skip-missing"]) == 0
     assert "train3: no folder; left out" in (tmp_path / "out/changed_clips.txt").read_text()
     assert evaluate.main([str(tmp_path / "out")]) == 0

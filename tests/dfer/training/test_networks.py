@@ -13,7 +13,6 @@ from torch import nn
 
 import train
 from agdt_layers import AGDTStream, ResNet18
-from dfer.data.clips import EvaluationClips
 from dfer.data.parts import RunData
 from dfer.errors import BadInput
 from dfer.evaluation import results
@@ -24,6 +23,7 @@ from dfer.training.device import to_channels_last
 from dfer.training.networks import build_net, check_model, load_pretrained
 from dfer.training.settings import NetSettings
 from dfer.training.trained_file import load_trained
+from helpers.prepared import EvaluationClips
 from helpers.tiny_runs import NAMES, coloured_clips, tiny
 
 FRAMES, SIZE = 3, 32

@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dfer.data.clips import ClipsOnDisk, EvaluationClips
-from dfer.data.lists import read_clip_list
+from dfer.data.clips import ClipsOnDisk
+from dfer.data.lists import read_lists
 from dfer.data.packing import open_place
 from dfer.errors import BadInput
 from dfer.training.processes import Processes, check_processes
+from helpers.prepared import EvaluationClips
 from helpers.tiny_runs import TinyNet, tiny_flags, write_coloured_list
 from helpers.train_processes import finished, start, start_together, wait_for
 
@@ -77,7 +78,7 @@ def test_with_batch_norm_the_written_weights_give_the_written_scores(clips: Path
     run_together(flags(clips, tmp_path / "out", model="tiny"), tmp_path)
     net = TinyNet(3, 0.0).eval()
     net.load_state_dict(load_file(tmp_path / "out" / "weights.safetensors"))
-    listed = read_clip_list(clips / "test.txt", open_place(clips)).clips
+    listed = read_lists([(clips / "test.txt", open_place(clips))]).test
     confusion = torch.zeros(3, 3, dtype=torch.int64)
     test = EvaluationClips(ClipsOnDisk(listed, size=16, segments=1, per_segment=2))
     with torch.no_grad():

@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 
 from agdt_layers import build_agdtnet
 from dfer.data.augmentation import MEAN, STD
-from dfer.data.clips import EvaluationClips
 from dfer.errors import BadInput
 from dfer.training.run import run
 from dfer.training.trained_file import TrainedFacts, load_trained, read_facts, write_trained
+from helpers.prepared import EvaluationClips
 from helpers.tiny_runs import NAMES, TinyNet, tiny_data, tiny_settings, use_tiny_model
 
 

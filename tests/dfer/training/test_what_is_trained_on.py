@@ -10,12 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from dfer.data import parts
-from dfer.data.clips import ClipSource, EpochOrder, EvaluationClips, TrainingClips
+from dfer.data.clips import ClipSource, EpochOrder
 from dfer.data.parts import RunData, rendered_data
 from dfer.rendering.clips import render_clips
 from dfer.training import networks
 from dfer.training.run import run
 from helpers.made_data import listed_data
+from helpers.prepared import EvaluationClips, TrainingClips
 from helpers.tiny_runs import NAMES, TinyNet, coloured_clips, tiny_data, tiny_settings, use_tiny_model
 
 
