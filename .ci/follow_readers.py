@@ -1,9 +1,9 @@
 """Four readers follow the links of the built site and run the first command they find: follow_readers.py SITE PYTHON.
 
-Each gets from the start page to their page in at most two clicks, by the visible text of a link. A page that begins
-with Python is run by PYTHON, an environment that holds the wheel and nothing else of this repository, and must print
-what the page shows. A page that begins with commands is followed up to the first script of `examples`, in this folder.
-The README's commands, which `.ci/run` has run before, are recognised word for word and not run again.
+Each gets from the start page to their page in at most two clicks, by the visible text of a link. If Python code comes
+before the first script of `examples`, PYTHON runs it, an environment with the wheel and nothing else of this
+repository, and it must print what the page shows. Otherwise the commands are run in this folder, up to that script. The
+README's commands, which `.ci/run` has run before, are recognised word for word and not run again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Reader(NamedTuple):
 
 
 READERS = (
-    Reader("an engineer who wants one layer", ("Drop it into your CNN",)),
-    Reader("a researcher with the paper", ("From paper to code", "Training")),
-    Reader("an engineer with a video", ("A video in, a timeline out",)),
-    # Who decides whether to use this reads what it is, and asks the tool what it does.
-    Reader("a product person", ("Model card",)),
+    Reader("an engineer who wants one layer", ("Add attention to a CNN",)),
+    Reader("a researcher with the paper", ("Reproduce the paper",)),
+    Reader("an engineer with a video", ("Run on a video or camera",)),
+    # Somebody who reviews the use of this on people finds limits and law on the page that has the command.
+    Reader("an ethics reviewer", ("Run on a video or camera",)),
 )
 
 
@@ -41,6 +41,15 @@ class Lost(Exception):
 class Block(NamedTuple):
     language: str
     text: str
+
+    @property
+    def is_shell(self) -> bool:
+        return self.language in ("console", "bash")
+
+    @property
+    def is_python(self) -> bool:
+        """Sphinx marks code that it can test, and its output, as in the default language."""
+        return self.language in ("python", "default")
 
 
 class Page(HTMLParser):
@@ -94,7 +103,7 @@ def already_run(root: Path) -> set[str]:
 
 
 def follow_commands(blocks: list[Block], root: Path) -> None:
-    lines = [line for block in blocks if block.language in ("console", "bash") for line in block.text.splitlines()]
+    lines = [line for block in blocks if block.is_shell for line in block.text.splitlines()]
     commands = [line.removeprefix("$ ") for line in lines]
     last = next((number for number, command in enumerate(commands) if "examples/" in command), None)
     if last is None:
@@ -128,8 +137,10 @@ def follow(reader: Reader, site: Path, python: Path, root: Path) -> None:
         page = page.click(label)
     if not page.blocks:
         raise Lost(f"{page.path.name} shows no code")
-    if page.blocks[0].language == "python":
-        run_first_python(page.blocks, python)
+    shell = [number for number, block in enumerate(page.blocks) if block.is_shell and "examples/" in block.text]
+    code = [number for number, block in enumerate(page.blocks) if block.is_python]
+    if code and code[0] < min(shell, default=len(page.blocks)):
+        run_first_python(page.blocks[code[0] :], python)
     else:
         follow_commands(page.blocks, root)
 

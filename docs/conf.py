@@ -1,15 +1,14 @@
 """Sphinx configuration. Build: sphinx-build -W -b html docs docs/_build/html. Needs no network."""
 
-import json
 import re
 import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-# The gallery draws with the house style and the rendered faces of examples/ and the real footage of tests/.
-sys.path[:0] = [str(path) for path in (ROOT / "src", ROOT / "examples", ROOT / "tests", DOCS)]
+sys.path[:0] = [str(path) for path in (ROOT / "src", DOCS)]
 
+from cost_table import BENCHMARK, cost_table, network_ratio  # noqa: E402
 from module_table import module_table  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 
@@ -27,11 +26,10 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
-    "sphinx_gallery.gen_gallery",
     "mathml",
     "place_roles",
 ]
-exclude_patterns = ["_build", "gallery_src", "benchmark", "complexity", "experiments"]
+exclude_patterns = ["_build", "benchmark", "complexity", "experiments"]
 templates_path = ["_templates"]
 nitpicky = True
 # Objects of torch and of the standard library are documented elsewhere, and the build must not need the network.
@@ -39,21 +37,25 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!agdt_layers\.).*")]
 # Bases of public classes that are not public themselves.
 nitpick_ignore = [
     ("py:class", "agdt_layers.attention.ChannelWeights"),
+    ("py:class", "agdt_layers.inference.Model"),
     ("py:obj", "agdt_layers.inference.Model"),
     ("py:class", "agdt_layers.tracing.NotScriptable"),
 ]
 
-BENCHMARK = json.loads((DOCS / "benchmark" / "benchmark.json").read_text(encoding="utf-8"))
-
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "substitution"]
 myst_substitutions = {
     "modules": module_table(),
+    "costs": cost_table(),
+    "agdtnet_ratio": network_ratio(),
     "benchmark_machine": f"{BENCHMARK['machine']}, {BENCHMARK['threads']} threads, "
     f"torch {BENCHMARK['versions']['torch']}",
 }
 myst_heading_anchors = 3
 
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+# Longer signatures have one line for each parameter.
+python_maximum_signature_line_length = 60
 autodoc_member_order = "bysource"
 autosummary_generate = True
 napoleon_google_docstring = True
@@ -68,23 +70,6 @@ from torch import nn
 from agdt_layers import *
 from agdt_layers.functional import reach
 """
-
-sphinx_gallery_conf = {
-    "examples_dirs": ["gallery_src/tasks", "gallery_src/pictures"],
-    "gallery_dirs": ["gallery/tasks", "gallery/pictures"],
-    "filename_pattern": r"/\w+\.py",
-    "within_subsection_order": "FileNameSortKey",
-    "abort_on_example_error": True,
-    "download_all_examples": False,
-    "show_signature": False,
-    "min_reported_time": 1e9,
-    "reset_modules": ("matplotlib", "gallery_style.house_style"),
-    "image_scrapers": ("matplotlib",),
-    "matplotlib_animations": False,
-    "capture_repr": (),
-    "thumbnail_size": (780, 720),
-    "write_computation_times": False,
-}
 
 html_math_renderer = "mathml"
 html_theme = "furo"

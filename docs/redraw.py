@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -38,6 +39,15 @@ def main() -> None:
     title = f"UAR {100 * run['uar']:.1f} %, WAR {100 * run['war']:.1f} %"
     draw_confusion(DOCS / "images/evaluation.png", torch.tensor(run["confusion"]), evaluation["classes"], title)
     draw_explanation(DOCS / "images/explanation.png", numbers("images/explanation.json"))
+    draw_dots(DOCS / "images")
+
+
+def draw_dots(images: Path) -> None:
+    """Run the block of docs/look_inside.md that draws dots.png."""
+    page = (DOCS / "look_inside.md").read_text(encoding="utf-8")
+    code = page.partition("<!-- draws: images/dots.png -->\n```python\n")[2].partition("```")[0]
+    with contextlib.chdir(images):
+        exec(code, {})
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def test_sections_cite_only_their_own_equations() -> None:
 def test_other_pages_cite_no_equation_number() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.rst")]
     for page in pages:
-        if page.name != "paper_to_code.md" and not {"_build", "gallery"} & set(page.parts):
+        if page.name != "paper_to_code.md" and "_build" not in page.parts:
             assert not cited(page.read_text(encoding="utf-8")), page.name
 
 

@@ -12,7 +12,7 @@ import pytest
 from helpers.paper import FIGURES, QUOTATIONS, SECTIONS, TABLES
 
 ROOT = Path(__file__).parents[1]
-MADE = {"_build", "gallery", "auto_examples"}
+MADE = {"_build"}
 
 # Titles of works and pages that are in quotation marks near the word "paper" but do not quote it.
 NOT_THE_PAPERS = {
@@ -68,7 +68,7 @@ def quoted(paragraph: str) -> list[str]:
 
 def quotes_the_paper(path: Path, paragraph: str) -> bool:
     """Return whether quotations in the paragraph are of the paper: always on two pages, else if it is named nearby."""
-    return path.name in {"paper_to_code.md", "reproducibility.md"} or bool(re.search(r"\bpaper('s)?\b", paragraph))
+    return path.name in {"paper_to_code.md", "experiments.md"} or bool(re.search(r"\bpaper('s)?\b", paragraph))
 
 
 def is_the_papers(quotation: str) -> bool:
@@ -95,7 +95,7 @@ def test_changed_quotation_is_detected() -> None:
 
 
 def test_every_listed_quotation_is_used() -> None:
-    told = " ".join(" ".join(paragraphs(ROOT / "docs" / name)) for name in ("paper_to_code.md", "reproducibility.md"))
+    told = " ".join(" ".join(paragraphs(ROOT / "docs" / name)) for name in ("paper_to_code.md", "experiments.md"))
     used = quoted(told)
     for words in QUOTATIONS:
         assert any(quotation.rstrip(".,;") in words for quotation in used), words

@@ -1,4 +1,4 @@
-"""The script that follows the readers notices a link that is gone, a command that fails, and an output that is old."""
+"""The script that follows readers detects a missing link, a failing command and outdated output."""
 
 import importlib.util
 import sys
@@ -39,7 +39,7 @@ CONSOLE = '<div class="highlight-console"><pre><span>$ </span>pip install it\n$ 
         (None, 1, "is not there"),
     ],
 )
-def test_a_reader_arrives_or_is_lost(
+def test_reader_reaches_a_working_page_or_an_error_is_reported(
     followed: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], page: str | None, code: int, said: str
 ) -> None:
     (tmp_path / "index.html").write_text('<a href="sub/page.html#top"><span>The</span> page</a>')
@@ -57,7 +57,7 @@ def test_a_reader_arrives_or_is_lost(
     assert said in printed.out + printed.err
 
 
-def test_a_link_has_to_be_seen_and_near(
+def test_link_must_be_visible_within_two_clicks(
     followed: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "index.html").write_text('<a href="index.html">Start</a>')

@@ -1,4 +1,4 @@
-"""Read the README's fenced blocks by the comment before each."""
+"""Fenced blocks of the README and of the pages, by the comment before each."""
 
 from pathlib import Path
 
@@ -6,5 +6,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def readme_block(marker: str) -> str:
-    after = (ROOT / "README.md").read_text(encoding="utf-8").split(f"<!-- {marker} -->\n```", 1)[1]
+    return page_block("README.md", marker)
+
+
+def page_block(page: str, marker: str) -> str:
+    after = (ROOT / page).read_text(encoding="utf-8").split(f"<!-- {marker} -->\n```", 1)[1]
     return after.split("\n", 1)[1].split("```", 1)[0]

@@ -14,7 +14,7 @@ from dfer.models import AGDTNET_ROWS
 from dfer.training import command_line
 from helpers.paper import TABLES
 
-PAGE = Path(__file__).parents[2] / "docs/reproducibility.md"
+PAGE = Path(__file__).parents[2] / "docs/reproduce.md"
 ROW = re.compile(r"^\| ((?:Table|Figure) [^|]*) \| [^|]* \| `(\w+\.py)\b([^`]*)` \|$", re.MULTILINE)
 COMMANDS = {labels: (script, shlex.split(given)) for labels, script, given in ROW.findall(PAGE.read_text("utf-8"))}
 

@@ -3,7 +3,6 @@
 import copy
 import functools
 import re
-import runpy
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,9 @@ from agdt_layers import (
     insert_attention,
     remove_attention,
 )
-from helpers.readme import readme_block
+from helpers.readme import page_block
+
+PAGE = "docs/add_attention.md"
 
 timm = pytest.importorskip("timm", reason="timm is not installed")
 torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed")
@@ -191,27 +192,27 @@ def test_attn_layer_runs_inside_framewise() -> None:
     assert net(torch.randn(1, 3, 3, 64, 64)).shape == (1, 3, 1000)
 
 
-def test_se_layer_from_the_documentation_runs_in_timm_efficientnets() -> None:
-    page = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "gallery_src" / "tasks" / "drop_in.py"))
-    net = timm.create_model("efficientnet_b0", se_layer=page["se_layer"]).eval()
-    layers = [module for module in net.modules() if isinstance(module, AdaptiveGlobalAttention)]
-    assert len(layers) == 16
-    assert FrameWise(net)(torch.randn(1, 2, 3, 64, 64)).isfinite().all()
+def test_documented_attention_factories_build_timm_models() -> None:
+    made_here: dict[str, nn.Module] = {}
+    exec(page_block(PAGE, "factory: timm"), made_here)
+    for name, expected in (("resnet", 8), ("efficientnet", 16)):
+        net = made_here[name].eval()
+        assert sum(isinstance(module, AdaptiveGlobalAttention) for module in net.modules()) == expected
+        assert FrameWise(net)(torch.randn(1, 2, 3, 64, 64)).isfinite().all()
 
 
-def test_readme_script_prints_and_exports_what_the_readme_says(
+def test_fifteen_lines_print_and_export_what_the_page_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    script = Path(__file__).parents[1] / "readme_timm.py"
-    assert sum(bool(line.strip()) for line in script.read_text().splitlines()) < 15
+    script = page_block(PAGE, "script: fifteen lines")
+    assert sum(bool(line.strip()) for line in script.splitlines()) <= 15
     monkeypatch.chdir(tmp_path)
-    host = timm.create_model("resnet50", num_classes=7)
-    torch.save(host.state_dict(), "host.pth")
-    net = runpy.run_path(str(script))["net"]
-    assert capsys.readouterr().out.startswith(readme_block("printed: tests/readme_timm.py"))
-    assert torch.equal(net.model.layer1[0].conv1.weight, host.layer1[0].conv1.weight)
+    made_here: dict[str, nn.Module] = {}
+    exec(script, made_here)
+    net = made_here["net"]
+    assert capsys.readouterr().out.startswith(page_block(PAGE, "printed: fifteen lines"))
     assert Path("map.png").is_file()
     session = onnxruntime.InferenceSession("net.onnx")
     for shape in ((1, 1, 3, 112, 112), (3, 5, 3, 96, 128), (1, 2, 3, 224, 192)):

@@ -136,7 +136,7 @@ def test_other_clips_are_not_comparable_for_a_stated_reason() -> None:
 
 
 def test_the_page_prints_table_2_with_what_builds_each_row() -> None:
-    page = (Path(__file__).parents[3] / "docs/reproducibility.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/experiments.md").read_text(encoding="utf-8")
     found = re.findall(r"^\| (ResNet18 [^|]*) \| (\S+) \| (\S+) \| (.*) \|$", page, re.MULTILINE)
     assert {name: [uar, war] for name, uar, war, _ in found} == paper.rows(paper.TABLE_2)
     for name, _, _, built in found:
