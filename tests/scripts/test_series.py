@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -39,6 +40,11 @@ def test_trained_run_is_evaluated_on_its_own_test_series(
     assert (run["uar"], run["number_of_clips"], run["clips_trained_on"]) == (pytest.approx(metrics["uar"]), 3, 0)
     assert evaluate.main([str(out), "--dfew", str(tmp_path)]) == 2
     assert "so only its own test series fit; leave --dfew out" in capsys.readouterr().err
+    held = dict(np.load(file))
+    held["vectors"][0] += 1  # a frame of the training part: the scale changes, the test series do not
+    np.savez(file, **held)
+    assert evaluate.main([str(out)]) == 2
+    assert "its training series are not those" in capsys.readouterr().err
 
 
 def test_resumed_run_is_the_run_that_was_not_stopped(

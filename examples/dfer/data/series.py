@@ -185,6 +185,8 @@ def _parts(file: Path, series: Series, fold: int) -> NDArray[np.str_]:
     if series.parts is not None:
         if other := set(series.parts) - {"training", "validation", "test"}:
             raise BadInput(f"{file}: parts: expected training, validation or test, got {min(other)!r}")
+        if fold != 1:
+            raise BadInput(f"--fold {fold}: {file} names its parts; leave it out")
         return np.array(series.parts)
     people = sorted(set(series.subjects or ()))
     if len(people) < 2:

@@ -102,6 +102,8 @@ def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) ->
             "--fold out"
         )
     data = reported_part(settings, int(saved.get("training", {}).get("seed", 0)))
+    if data.scale not in (None, (facts.mean, facts.std)):
+        raise BadInput(f"{settings.series}: its training series are not those that {file} was trained on; restore them")
     source = data.source
     clips = range(len(source.labels))
     keys = [
@@ -192,12 +194,14 @@ class ReportedPart:
     names: tuple[str, ...]
     """Empty if a list has no class names."""
     remarks: tuple[str, ...] = ()
+    scale: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Mean and standard deviation of series, by their training part."""
 
 
 def reported_part(settings: ClipSettings, seed: int) -> ReportedPart:
     if settings.source == "series":
         run = load_series(settings, select_on="test", seed=seed)
-        return ReportedPart(run.test, run.names, run.remarks)
+        return ReportedPart(run.test, run.names, run.remarks, (run.mean, run.std))
     if settings.source == "labels":
         run = rendered_data(
             str(settings.labels), frames=settings.frames, size=settings.size, seed=seed, select_on="validation"

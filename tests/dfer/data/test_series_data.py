@@ -86,6 +86,7 @@ def test_shuffled_frames_are_the_same_frames_in_an_order_drawn_anew_in_training(
     ("more", "changes", "told"),
     [
         ({}, {"fold": 5}, "has 4 subjects; expected 1 to 4"),
+        ({"parts": PARTS}, {"fold": 2}, "names its parts; leave it out"),
         ({"subjects": None}, {}, "expected parts, or subjects"),
         ({"parts": np.array(["training"] * 11 + ["dev"])}, {}, "expected training, validation or test, got 'dev'"),
         ({"parts": np.array(["training"] * 12)}, {}, "no series are left for the validation part|for the test part"),
