@@ -15,9 +15,11 @@ BEGAN = time.monotonic()
 
 # Only what the command line needs: importing torch takes a second.
 import argparse  # noqa: E402
+import shutil  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
+import textwrap  # noqa: E402
+from collections.abc import Iterable, Sequence  # noqa: E402
 from functools import partial  # noqa: E402
 from io import TextIOWrapper  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -94,14 +96,23 @@ def recognise(args: argparse.Namespace, began: float) -> int:
         recogniser = load_recogniser(args.weights or SHIPPED, settings)
     facts = recogniser.facts
     recogniser.stopwatch.seconds["start"] = time.monotonic() - began
-    print(*(notice(facts) if outputs.is_first_run else (short_notice(facts),)), sep="\n")
+    say(notice(facts) if outputs.is_first_run else [short_notice(facts)])
     name = args.source or Path(f"camera{args.camera}")
     timeline, words = record(name, source, recogniser, facts, outputs.table)
-    print(*words, sep="\n")
-    print(*write_others(outputs, timeline, source, recogniser.stopwatch, pictures=not args.no_thumbnails), sep="\n")
+    say(words)
+    say(write_others(outputs, timeline, source, recogniser.stopwatch, pictures=not args.no_thumbnails))
     if args.camera is None and not source.still:
-        print(in_words(recogniser.stopwatch, timeline.duration, time.monotonic() - began))
+        say([in_words(recogniser.stopwatch, timeline.duration, time.monotonic() - began)])
     return 3 if timeline.problem else 0
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print the lines, wrapped between words on a terminal."""
+    for line in lines:
+        if sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns
+            line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        print(line)
 
 
 def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:

@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(root / "aga", write_coloured_lists(root / "clips"))
 
 
-def test_other_clips_get_a_folder_of_their_own(tmp_path: Path, run: Path) -> None:
+def test_other_clips_are_written_to_their_own_folder(tmp_path: Path, run: Path) -> None:
     copy = write_run(tmp_path / "run", run.parent / "clips")
     own = copy / "attention" / "attention_maps.png"
     assert main([str(copy), "--clips", "1"]) == 0
@@ -54,7 +54,7 @@ def test_other_clips_get_a_folder_of_their_own(tmp_path: Path, run: Path) -> Non
     assert [path.name for path in copy.glob("attention-train-*/*")] == ["attention_maps.png"]
 
 
-def test_maps_and_curves_of_test_clips(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_maps_and_curves_are_written(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(run), "--clips", "2", "--curves", "2"]) == 0
     out = run / "attention"
     names = ["attention_maps.png", "explanation.json", "explanation.md", "explanation.png"]
@@ -108,14 +108,14 @@ def test_two_runs_are_drawn_in_the_order_of_figure_8(
     assert re.fullmatch(r"dark, recognised as \w+ without gate, \w+ with gate", captions[0])
 
 
-def test_two_runs_and_a_video(run: Path, tmp_path: Path) -> None:
+def test_two_runs_are_drawn_on_a_video(run: Path, tmp_path: Path) -> None:
     plain = write_run(tmp_path / "plain", run.parent / "clips", attention="aga-without-gate")
     assert main([str(plain), str(run), "--video", str(talking_face_file()), "--out", str(tmp_path / "maps")]) == 0
     with Image.open(tmp_path / "maps/attention_maps.png") as picture:
         assert min(picture.size) > 200
 
 
-def test_a_video(run: Path, tmp_path: Path) -> None:
+def test_one_run_is_drawn_on_a_video(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "maps"
     assert main([str(run / "weights.safetensors"), "--video", str(talking_face_file()), "--out", str(out)]) == 0
     with Image.open(out / "attention_maps.png") as picture:
@@ -128,7 +128,7 @@ def test_chosen_clips_alternate_between_classes() -> None:
     assert spread_over_classes([1, 1, 0], 9) == [0, 2, 1]
 
 
-def test_bad_input(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_reported_in_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     se = write_run(tmp_path / "se", run.parent / "clips", attention="se")
     plain = write_run(tmp_path / "plain", run.parent / "clips", attention="aga-without-gate")
     elsewhere = write_run(tmp_path / "elsewhere", run.parent / "clips", attention="aga-without-gate", test="train")

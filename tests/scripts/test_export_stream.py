@@ -65,7 +65,7 @@ def difference(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
-def test_stream_of_a_network_that_is_not_causal_is_called_an_approximation(
+def test_stream_of_a_non_causal_network_is_reported_as_approximate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], difference: list[float]
 ) -> None:
     assert export_stream.main([str(made_run(tmp_path, causal=False)), "--out", str(tmp_path / "new")]) == 0
@@ -84,7 +84,7 @@ def test_no_file_is_written_when_the_check_fails(
 
 
 @pytest.mark.parametrize("case", ["absent", "not streamed", "no package", "torch 2.6"])
-def test_bad_input_is_one_line(
+def test_bad_input_is_reported_in_one_line(
     run: Path, tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {

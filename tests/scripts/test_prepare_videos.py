@@ -95,7 +95,7 @@ def uninterrupted(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     return out, finished.stdout
 
 
-def test_the_tree_is_prepared_and_nothing_is_dropped(videos: Path, uninterrupted: tuple[Path, str]) -> None:
+def test_every_video_of_the_tree_is_prepared_or_reported(videos: Path, uninterrupted: tuple[Path, str]) -> None:
     out, printed = uninterrupted
     reports = {str(path.relative_to(out)): json.loads(path.read_text()) for path in out.rglob("*.json")}
     assert len(reports) == 9
@@ -147,7 +147,7 @@ def test_restarted_run_gives_the_same_bytes(videos: Path, uninterrupted: tuple[P
     assert contents(tmp_path) == whole
 
 
-def test_ctrl_c_is_handled_like_sigterm(
+def test_ctrl_c_ends_like_sigterm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*arguments: object, **flags: object) -> Generator[None]:
@@ -183,7 +183,7 @@ def test_second_process_is_refused_but_another_shard_is_not(
     assert not any(name.startswith(".") for name in names(tmp_path))
 
 
-def test_full_disk_is_one_line_and_a_rerun_continues(
+def test_full_disk_is_reported_and_a_rerun_continues(
     videos: Path, uninterrupted: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, out = videos / "Validation", tmp_path / "out"
@@ -229,7 +229,7 @@ def test_shards_are_disjoint_and_complete(videos: Path, uninterrupted: tuple[Pat
         ([".", "--device", "toaster"], "--device toaster: "),
     ],
 )
-def test_bad_input_is_one_line(
+def test_bad_input_is_reported_in_one_line(
     arguments: list[str],
     message: str,
     tmp_path: Path,

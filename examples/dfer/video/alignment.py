@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-# Eyes, nose and corners of the mouth in a square of side 1: the usual proportions of aligned faces, made symmetric,
-# with the whole chin and brow inside.
+# Eyes, nose and mouth corners in a square of side 1: the usual proportions of aligned faces, made symmetric, with
+# the whole chin and brow inside.
 TEMPLATE = torch.tensor([[0.355, 0.43], [0.645, 0.43], [0.5, 0.595], [0.38, 0.755], [0.62, 0.755]])
 
 
 def similarity(points: Tensor, target: Tensor) -> Tensor:
-    """The similarity that brings `points` (n, 5, 2) closest to `target` (5, 2), in least squares: (n, 2, 3).
+    """Least-squares similarity transforms from `points` (n, 5, 2) to `target` (5, 2): (n, 2, 3).
 
-    With both centred and read as complex numbers p and q, the turn and scale is sum(conj(p) q) / sum(|p|^2); it never
-    mirrors. (S. Umeyama, Least-squares estimation of transformation parameters between two point patterns, IEEE
+    With both centred and read as complex numbers p and q, rotation and scale are sum(conj(p) q) / sum(|p|^2). There is
+    no reflection. (S. Umeyama, Least-squares estimation of transformation parameters between two point patterns, IEEE
     TPAMI 13(4), 1991, in two dimensions and without reflections.)
     """
     centre, goal = points.mean(1), target.mean(0)
@@ -28,7 +28,7 @@ def align(frames: Tensor, points: Tensor, size: int = 112, owner: Tensor | None 
     """Align faces: frames (B, 3, H, W) uint8 and points (n, 5, 2) in pixels -> (n, 3, size, size) uint8.
 
     owner: (n,), the frame of each face; by default one face per frame. Samples bilinearly at twice the size and
-    averages 2 x 2 pixels. Outside the frame the border is repeated.
+    averages 2 x 2 pixels. Repeats the border outside the frame.
     """
     fine = 2 * size
     frame_of = range(len(frames)) if owner is None else owner.tolist()
@@ -46,14 +46,14 @@ def align(frames: Tensor, points: Tensor, size: int = 112, owner: Tensor | None 
 
 
 def _cut_out(frame: Tensor, start: Tensor, sides: Tensor, factor: int) -> tuple[Tensor, Tensor]:
-    """The part of a frame under a square, shrunk by the factor, and where it begins in the frame, (x, y).
+    """Crop a frame to a square, shrink it by the factor, and return it with its corner (x, y) in the frame.
 
-    start: the square's corner; sides (2, 2): as columns, its two sides.
+    start: a corner of the square. sides: (2, 2), its two sides as columns.
     """
     limit = torch.tensor(frame.shape[:0:-1])
     corners = start + torch.stack([torch.zeros(2), sides[:, 0], sides[:, 1], sides.sum(1)])
-    # Two shrunk pixels more on every side, for those between which is sampled. The part begins at a whole shrunk pixel
-    # of the frame, and holds at least one.
+    # Two more shrunk pixels on each side, for interpolation. The crop starts at a multiple of the factor and holds at
+    # least one pixel.
     low = (corners.amin(0) / factor - 2).floor().mul(factor).clamp(min=torch.zeros(2), max=(limit - 1).float())
     left, top = (low // factor * factor).int().tolist()
     high = (corners.amax(0) / factor + 2).ceil().mul(factor)

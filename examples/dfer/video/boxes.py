@@ -1,4 +1,4 @@
-"""Boxes as rows (left, top, right, bottom) in pixels, edges and not centres: pixel i covers i to i + 1."""
+"""Boxes as rows (left, top, right, bottom) in pixels, where pixel i covers i to i + 1."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ def areas(boxes: Tensor) -> Tensor:
 
 
 def overlaps(a: Tensor, b: Tensor, over: Over = "union") -> Tensor:
-    """The intersection of every box of `a` with every box of `b`, over their union or over the smaller box: (n, m)."""
+    """Intersection of each box of `a` with each of `b`, divided by their union or by the smaller box: (n, m)."""
     corner = torch.minimum(a[:, None, 2:], b[:, 2:]) - torch.maximum(a[:, None, :2], b[:, :2])
     shared = corner.clamp_(min=0).prod(-1)
     area_a, area_b = areas(a)[:, None], areas(b)
@@ -23,11 +23,11 @@ def overlaps(a: Tensor, b: Tensor, over: Over = "union") -> Tensor:
 
 
 def non_maximum_suppression(boxes: Tensor, scores: Tensor, threshold: float, over: Over = "union") -> Tensor:
-    """Indices of the boxes that no better kept box overlaps by more than `threshold`, best first."""
+    """Indices of the boxes that overlap no better kept box by more than `threshold`, best first."""
     order = scores.argsort(descending=True, stable=True)
     beats = (overlaps(boxes[order], boxes[order], over) > threshold).triu_(1)
-    # The greedy answer is the only fixed point of "kept unless a kept better one beats it": after n rounds the n best
-    # are settled, and in practice a handful of rounds settles all.
+    # The greedy result is the only fixed point of "kept unless a better kept box overlaps it". After n rounds the n
+    # best boxes are final; in practice a few rounds suffice.
     kept = torch.ones(len(boxes), dtype=torch.bool)
     while True:
         now = ~(beats & kept[:, None]).any(0)
@@ -37,13 +37,13 @@ def non_maximum_suppression(boxes: Tensor, scores: Tensor, threshold: float, ove
 
 
 def squares(boxes: Tensor) -> Tensor:
-    """The square about each box's centre whose side is the longer one."""
+    """Squares around the centres of the boxes, with the longer side."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) / 2
     return torch.cat([centre - half, centre + half], 1)
 
 
 def shift_edges(boxes: Tensor, offsets: Tensor) -> Tensor:
-    """Each edge moved by its offset, given in units of the box's width (left, right) or height (top, bottom)."""
+    """Move each edge by its offset, in units of the box's width (left, right) or height (top, bottom)."""
     size = boxes[:, 2:] - boxes[:, :2]
     return boxes + offsets * torch.cat([size, size], 1)

@@ -1,4 +1,4 @@
-"""Frames of a camera, without lag: a slow reader skips frames."""
+"""Frames of a camera without lag: a slow reader skips frames."""
 
 import sys
 import time
@@ -16,10 +16,10 @@ from dfer.video.timeline import Row, label_of
 
 # By system: FFmpeg's camera driver and the name of its n-th camera.
 SYSTEMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
-# In seconds without a frame: the camera was unplugged or is in use.
+# In seconds: after so long without a frame, the camera was unplugged or is in use.
 PATIENCE = 10.0
 
-# A frame's number, and the second at which it came.
+# Number, arrival time in seconds, and frame.
 Taken = tuple[int, float, av.VideoFrame]
 Newest = Queue[Taken]
 
@@ -65,7 +65,7 @@ class Camera:
             except Empty:
                 if not reading.is_alive() and newest.empty():
                     return None
-        self.problem = f"no frame for {PATIENCE:.0f} s: the camera has gone, or something else uses it"
+        self.problem = f"no frame for {PATIENCE:.0f} s: the camera was unplugged, or another program uses it"
         return None
 
 

@@ -1,4 +1,4 @@
-"""Facts that PyAV does not give, read from the bytes: whether an MP4 is mirrored, and why a file is unreadable."""
+"""What PyAV does not tell: whether an MP4 is mirrored, and why a file is unreadable."""
 
 import os
 import struct
@@ -87,13 +87,13 @@ def why_unreadable(path: Path, reason: str) -> str:
     has_index = any(box.kind == b"moov" and box.end <= size for box in found)
     if not has_index and any(box.kind in (b"ftyp", b"mdat") for box in found):
         return (
-            "an unfinished recording: its index (the moov box) is missing or cut off; copy it again, or restore the "
+            "an unfinished recording: its index (the moov box) is missing or truncated; copy it again, or restore the "
             "index with a tool such as untrunc"
         )
     if not any(beginning):
-        return "the file holds zeros only, as an unfinished download does; copy it again"
+        return "the file contains only zeros, like an unfinished download; copy it again"
     if _is_text(beginning):
-        return "a text file, not a video; give the video itself"
+        return "a text file, not a video; expected the video itself"
     return f"not a readable video or picture ({reason}); convert it to MP4, or copy it again if it is damaged"
 
 

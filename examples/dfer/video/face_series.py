@@ -13,7 +13,7 @@ SHORTEST = 1e-3
 
 @dataclass
 class Stretch:
-    """A time without gaps: the starts of its points, the mean values of each, and the end of the last."""
+    """A time span without gaps: the starts of its points, their mean values, and the end of the last one."""
 
     end: float
     starts: list[float] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Series:
 
 @dataclass
 class FaceSeries(Series):
-    """The probabilities of one face, and the seconds for which each class was the most probable."""
+    """Probabilities of one face, and the seconds for which each class was the most probable."""
 
     by_class: list[float] = field(default_factory=list)
     uncertain: float = 0.0

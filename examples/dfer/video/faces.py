@@ -1,8 +1,8 @@
 """Faces in frames: MTCNN over batches of frames of one size, on any device.
 
-All three networks share one image pyramid: P-Net runs on the levels in which a face is 12 pixels wide; R-Net and O-Net
-sample windows from the finer levels in which it is 24 and 48 pixels wide, so that no window is sampled from a much
-larger map. Networks and sampling run on the device, suppression of the few boxes on the CPU.
+All three networks share one image pyramid. P-Net runs on the levels in which a face is 12 pixels wide; R-Net and O-Net
+sample windows from the levels in which it is 24 and 48 pixels wide. Networks and sampling run on the device,
+non-maximum suppression runs on the CPU.
 """
 
 import math
@@ -16,7 +16,7 @@ from dfer.video.alignment import shrunk
 from dfer.video.boxes import Over, non_maximum_suppression, shift_edges, squares
 from dfer.video.mtcnn import load_nets
 
-# The published thresholds: face probability for each network, and overlap of two boxes within a level and a frame.
+# The published thresholds: face probability of each network, and overlap of boxes within a level and a frame.
 FACE = (0.6, 0.7, 0.8)
 SAME_LEVEL, SAME_FRAME = 0.5, 0.7
 # Extra O-Net passes per face, each in the square around its last box.
@@ -30,8 +30,8 @@ MOST_PROPOSALS = 1000
 class Faces(NamedTuple):
     """The faces of one frame on the CPU, most certain first.
 
-    boxes: (n, 4) left, top, right, bottom in pixels of the frame. points: (n, 5, 2) as (x, y): the eyes, the nose, the
-    corners of the mouth, each pair from the picture's left to its right. confidence: (n,), 0 to 1.
+    boxes: (n, 4) left, top, right, bottom in pixels of the frame. points: (n, 5, 2) as (x, y): eyes, nose and mouth
+    corners, each pair from left to right in the picture. confidence: (n,), 0 to 1.
     """
 
     boxes: Tensor
@@ -41,7 +41,7 @@ class Faces(NamedTuple):
 
 class Level(NamedTuple):
     maps: Tensor  # (B, 3, h, w), (value - 127.5) / 128
-    scale: tuple[float, float]  # its pixels in one of the frame, along x and y
+    scale: tuple[float, float]  # pixels of the level per pixel of the frame, along x and y
 
 
 class FaceDetector:
@@ -116,7 +116,7 @@ class FaceDetector:
         offsets, _, face = (x.cpu() for x in self.onet(sample_windows(pyramid, owner, boxes, 48)))
         kept = (face > FACE[2]).nonzero()[:, 0]
         owner, boxes, face = owner[kept], shift_edges(boxes[kept], offsets[kept]), face[kept]
-        # A box inside another is the same face: relative to the smaller box, not to the union.
+        # A box inside another is the same face, so overlap is relative to the smaller box.
         kept = _suppress(owner, boxes, face, SAME_FRAME, "smaller")
         owner, face = owner[kept], face[kept]
         boxes, points = self._settle(pyramid, owner, boxes[kept])
@@ -167,9 +167,10 @@ def _cut_window(frame: Tensor, window: Tensor) -> Tensor:
 
 
 def build_pyramid(frames: Tensor, smallest: float) -> list[Level]:
-    """Levels that shrink by the square root of two, from the one in which `smallest` is 48 pixels wide, or the frames.
+    """Levels that shrink by the square root of two each.
 
-    Each level is the mean of 2 x 2 pixels of the level two before it.
+    The first is the frames, shrunk by the largest power of two that leaves `smallest` 48 pixels or more. Each level is
+    the mean of 2 x 2 pixels of the level two before it.
     """
     reduction = 2 ** max(0, math.floor(math.log2(smallest / 48)))
     maps = frames.float().sub_(127.5).div_(128)

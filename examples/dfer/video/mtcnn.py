@@ -94,7 +94,7 @@ class ONet(nn.Module):
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, 3, 48, 48) -> offsets (N, 4), points (N, 5, 2) and the probability of a face (N,)."""
         x = self.dense(_column_by_column(self.trunk(windows)))
-        # The net gives the five x first, then the five y.
+        # The net returns all x first, then all y.
         points = self.points(x).unflatten(1, (2, 5)).transpose(1, 2)
         return self.box(x), points, self.face(x).softmax(1)[:, 1]
 
@@ -104,7 +104,7 @@ def _column_by_column(x: Tensor) -> Tensor:
     return x.transpose(1, 3).flatten(1)
 
 
-# The files are pickles, so they are only opened if they are exactly those of mtcnn 1.0.0.
+# The files are pickles, so only the exact files of mtcnn 1.0.0 are opened.
 SHA256 = {
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
     "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
@@ -125,7 +125,7 @@ def load_nets() -> tuple[PNet, RNet, ONet]:
 def _weights_folder() -> Path:
     spec = importlib.util.find_spec("mtcnn")
     if spec is None or not spec.submodule_search_locations:
-        raise BadInput("MTCNN's weights come with the package mtcnn, which is not installed: pip install mtcnn==1.0.0")
+        raise BadInput("the package mtcnn, which holds MTCNN's weights, is not installed: pip install mtcnn==1.0.0")
     return Path(spec.submodule_search_locations[0]) / "assets" / "weights"
 
 
@@ -134,17 +134,17 @@ def read_arrays(path: Path, sha256: str) -> list[np.ndarray]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; pip install mtcnn==1.0.0 brings it") from error
+        raise BadInput(f"{path}: {error.strerror}; run pip install mtcnn==1.0.0") from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise BadInput(
-            f"{path}: sha256 {found[:12]}..., expected {sha256[:12]}... (mtcnn 1.0.0); pip install mtcnn==1.0.0"
+            f"{path}: sha256 {found[:12]}..., expected {sha256[:12]}... (mtcnn 1.0.0); run pip install mtcnn==1.0.0"
         )
     return joblib.load(io.BytesIO(content))
 
 
 def _copy_weights(net: nn.Module, arrays: list[np.ndarray]) -> None:
-    # The package keeps convolutions as (height, width, in, out), dense layers as (in, out), slopes as (1, 1, channels).
+    # The package stores convolutions as (height, width, in, out), dense layers as (in, out), slopes as (1, 1, C).
     for parameter, array in zip(net.parameters(), arrays, strict=True):
         values = torch.from_numpy(array)
         values = (

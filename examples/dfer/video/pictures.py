@@ -11,7 +11,7 @@ from dfer.data.pictures import MOST_PIXELS, read_picture
 from dfer.errors import BadInput
 from dfer.video.reading import Frame, Reader, UnreadableVideo, VideoReader
 
-# Pillow finds a format that is named only if its plugin is imported.
+# With `formats`, Pillow needs the plugin of each format to be imported.
 ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
 # Further pages of these formats are other pictures, not later frames.
 STILL = ("BMP", "JPEG", "TIFF")
@@ -36,7 +36,7 @@ class PictureReader(Reader):
     def _decode(self, step: int = 1) -> Iterator[Frame]:
         self.frames_read, self.duration, self.problem = 0, 0.0, None
         if self._pixels[0] * self._pixels[1] > MOST_PIXELS:
-            raise UnreadableVideo(f"{self._pixels[0]} x {self._pixels[1]} pixels are too many for a frame")
+            raise UnreadableVideo(f"{self._pixels[0]} x {self._pixels[1]} pixels are too many for one frame")
         try:
             yield from self._picture() if self.still else self._animation(step)
         except BadInput as error:
@@ -56,8 +56,8 @@ class PictureReader(Reader):
                 # Pillow's decoders raise almost any exception on damaged files.
                 except Exception as error:
                     if not number:
-                        raise UnreadableVideo(f"its first frame is damaged ({error}); convert it again") from None
-                    self.problem = f"only {number} of the {self._frames} frames that it states"
+                        raise UnreadableVideo(f"its first frame is damaged ({error}); convert the file again") from None
+                    self.problem = f"only {number} of the {self._frames} stated frames"
                     return
                 time, shown = self.duration, float(picture.info.get("duration", 0)) / 1000
                 self.frames_read = number + 1

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dfer.video.containers import is_mirrored, why_unreadable
 
-# In seconds. A longer gap between two frames is a broken clock or a cut, not a still picture.
+# In seconds. A longer gap between two frames means a broken clock or a cut, not a still picture.
 LONGEST_STILL = 10.0
 
 
@@ -30,7 +30,7 @@ class Frame(NamedTuple):
 
 
 def open_file(path: Path) -> InputContainer:
-    """Open a local file: "12:30 lecture.mp4" is not taken for a URL, and playlists load no other files."""
+    """Open a local file. A name such as "12:30 lecture.mp4" is not a URL, and playlists cannot load other files."""
     return av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
 
 
@@ -118,7 +118,7 @@ class VideoReader(Reader):
                 raise UnreadableVideo("it has no video stream")
             stream = streams[0]
             if stream.codec_context is None:
-                raise UnreadableVideo("there is no decoder for its pictures")
+                raise UnreadableVideo("FFmpeg has no decoder for its video")
             self.fps = float(stream.average_rate or 0)
             usual = 1 / self.fps if self.fps else 0.04
             tick = float(stream.time_base or 0)
@@ -169,16 +169,16 @@ class VideoReader(Reader):
         # Files with edit lists state a few more frames than they show; AVI files also count empty frames in pauses.
         read = self.frames_read if container.format.name != "avi" else max(self.frames_read, self.duration * self.fps)
         if read < 0.9 * stream.frames:
-            found.append(f"only {self.frames_read} of the {stream.frames} frames that it states")
+            found.append(f"only {self.frames_read} of the {stream.frames} stated frames")
         end = self.duration
         if stream.duration is not None and stream.time_base is not None:
             stated = float(stream.duration * stream.time_base)
         else:
-            # Only the length of the file is known. Some count it from 0, and sound may be longer than the video.
+            # Only the length of the file is known. It may be counted from 0, and sound may be longer than the video.
             stated = (container.duration or 0) / av.time_base
             end = max(end + self.start, heard_until)
         if stated - end > min(0.5, max(0.1, stated / 4)):
-            found.append(f"it ends after {end:.2f} s of the {stated:.2f} s that it states")
+            found.append(f"it ends after {end:.2f} s of the stated {stated:.2f} s")
         return "; ".join(found) or None
 
 

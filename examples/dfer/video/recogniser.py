@@ -20,7 +20,7 @@ from dfer.video.timeline import Row
 from dfer.video.watching import Watched, Watcher
 
 MOST_OF_A_FACE = 12
-# Bounds the memory: hours of film may show thousands of faces.
+# Bounds the memory: hours of video may show thousands of faces.
 MOST_FACES = 200
 # In seconds, between the first thumbnails of a face; doubled when they become too many.
 FIRST_GAP = 0.5
@@ -134,7 +134,7 @@ def load_recogniser(path: Path, settings: RecognitionSettings) -> "Recogniser":
 def recogniser_of(net: nn.Module, facts: TrainedFacts, settings: RecognitionSettings) -> "Recogniser":
     """Prepare a trained network. Raises BadInput if it cannot be streamed."""
     if not isinstance(net, AGDTNet):
-        raise BadInput(f"--weights: expected an agdtnet, got a {facts.net.get('model')}, which cannot be streamed")
+        raise BadInput(f"--weights: expected an agdtnet, got a {facts.net.get('model')}, which cannot run as a stream")
     folded: AGDTNet = fold_batch_norms(net).model
     folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     made = Recogniser(FaceStreams(folded, facts.frames), facts, settings)
@@ -190,7 +190,7 @@ def _rows(frame: Watched, probabilities: Sequence[Tensor]) -> list[Row]:
     for face, own in zip(frame.faces, probabilities, strict=True):
         left, top, right, bottom = face.box.tolist()
         box = (left, top, right - left, bottom - top)
-        # Rounded as in the table, so that its roll matches its points.
+        # Rounded as in the table, so that the roll matches the points.
         points = tuple((round(x, 2), round(y, 2)) for x, y in face.points.tolist())
         seen = (frame.number, face.face_id, frame.time, face.confidence, True)
         rows.append(Row(*seen, box, points, tuple(own.tolist())))

@@ -1,4 +1,4 @@
-"""A run of recognise.py over one source: write rows as they come, then all other outputs."""
+"""One run of recognise.py: write rows as they come, then all other outputs."""
 
 import hashlib
 import os
@@ -57,11 +57,11 @@ def plan_outputs(
     )
     for path in outputs.all():
         if path.exists() and not overwrite:
-            raise BadInput(f"{path} exists; add --overwrite, or name another folder with --out")
+            raise BadInput(f"{path} exists; add --overwrite, or choose another folder with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--out {folder}: cannot be made ({error.strerror}); name another folder") from None
+        raise BadInput(f"--out {folder}: cannot be created ({error.strerror}); choose another folder") from None
     return outputs
 
 
@@ -79,7 +79,7 @@ def refuse_source(source: Path) -> None:
     """Raise BadInput unless the source is a file, which can be read twice."""
     if not source.is_file():
         what = "no such file" if not source.exists() else "a folder" if source.is_dir() else "a pipe or device"
-        raise BadInput(f"{source}: {what}; expected the file of a video or picture, which can be read twice")
+        raise BadInput(f"{source}: {what}; expected a video or picture file")
 
 
 # In seconds. Browsers disagree on times in videos whose own clock starts later.
@@ -142,10 +142,10 @@ def _in_words(found: Recognised, timeline: Timeline) -> Iterator[str]:
     frames = "one picture" if timeline.still else f"{found.frames} frame" + "s" * (found.frames != 1)
     yield f"{frames} analysed, {faces}" if found.faces else f"no face in {frames}"
     if timeline.problem:
-        yield f"the timeline holds the readable part: {timeline.problem}"
+        yield f"the file is damaged, and the timeline covers the readable part: {timeline.problem}"
     if found.changed_size:
         where = ", ".join(map(str, found.changed_size))
-        yield f"the frame size changes at frame {where}: faces get new numbers from there on"
+        yield f"the frame size changes at frame {where}; faces get new numbers from there on"
 
 
 def write_others(
@@ -172,7 +172,7 @@ def write_others(
             write_annotated(outputs.annotated, timeline)
             video = outputs.annotated
     if video == timeline.video and source.start > LATEST_START:
-        late = f"the page has no player, since the video's own clock starts at {source.start:.1f} s"
+        late = f"the page has no player, since the video's clock starts at {source.start:.1f} s"
         yield f"{late}; --video writes a copy that starts at 0"
         video = None
     if video == timeline.video and not source.plays:
@@ -180,6 +180,6 @@ def write_others(
     with stopwatch.stage("write"):
         write_report(outputs.page, timeline, video=video, pictures=pictures)
     shows_faces = pictures and (timeline.thumbnails or timeline.still)
-    remark = " (with pictures of faces; --no-thumbnails leaves them out)" if shows_faces else ""
+    remark = " (shows faces; --no-thumbnails leaves them out)" if shows_faces else ""
     for path in outputs.all():
         yield f"{path}{remark if path == outputs.page else ''}"

@@ -1,4 +1,4 @@
-"""A self-contained HTML page for a timeline: it loads no script, font or picture and sends nothing."""
+"""A self-contained HTML page for a timeline, which loads and sends nothing."""
 
 import base64
 import hashlib

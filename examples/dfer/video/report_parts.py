@@ -10,8 +10,8 @@ from dfer.video.face_series import MOST_POINTS, Room
 from dfer.video.notice import LAW, NOT_MEASURED, WHAT_IT_IS, headline, people_tested_on, trained_on_drawings
 from dfer.video.timeline import CLEAR_LEAD, Timeline, is_uncertain
 
-# Colours that colour-blind people can distinguish (P. Tol's bright scheme and one orange), numbered in the page's
-# style; neutral is grey. They may repeat, since each row names its class.
+# Colours that colour-blind people can distinguish (P. Tol's bright scheme and an orange), defined in the page's style.
+# They may repeat, since each row names its class.
 HUES = 7
 
 
@@ -61,7 +61,7 @@ def notices(facts: TrainedFacts) -> str:
 
 
 def picture(address: str) -> str:
-    return f'<img class="annotated" src="{escape(address)}" alt="The picture with a box and a label for each face">'
+    return f'<img class="annotated" src="{escape(address)}" alt="The picture, with a box and a label on each face">'
 
 
 def bars(timeline: Timeline) -> str:
@@ -70,7 +70,7 @@ def bars(timeline: Timeline) -> str:
     for row in timeline.rows:
         if row.face_id is None or row.probabilities is None:
             continue
-        unsure = "<p>Uncertain: the two most probable are close.</p>" if is_uncertain(row.probabilities) else ""
+        unsure = "<p>Uncertain: the two most probable classes are close.</p>" if is_uncertain(row.probabilities) else ""
         ordered = sorted(zip(row.probabilities, classes, hues(classes), strict=True), reverse=True)
         items = "".join(
             f'<li><span>{escape(name)}</span><svg class="{hue}" viewBox="0 0 100 10" preserveAspectRatio="none">'
@@ -94,14 +94,14 @@ def sections(timeline: Timeline, room: Room) -> str:
     if not faces:
         return paragraphs("No face was found in this video.")
     parts = [
-        "<noscript><p>The plots need a script in this page, which your browser does not run; the figures are in the "
-        "tables.</p></noscript>"
+        "<noscript><p>The plots need this page's script, which your browser does not run. The tables work without it."
+        "</p></noscript>"
     ]
     if len(faces) > 1:
         seen = (
             f"A face in view for {clock(room.seconds_with_faces)} of {clock(timeline.duration)}; "
-            f"at most {room.most_at_once} at once. Each band shows how many faces, by the sum of their probabilities; "
-            f"a full band is {full_band(room)}."
+            f"at most {room.most_at_once} at once. Each band shows the number of faces, as the sum of their "
+            f"probabilities; a full band is {full_band(room)}."
         )
         by_class = room.by_class(len(facts.classes))
         parts.append(_section("All faces", seen, 0, facts, by_class, room.uncertain, room.face_seconds))
@@ -153,30 +153,30 @@ def reading(timeline: Timeline) -> str:
     """Explanation of the figures."""
     frames, tested_on = timeline.facts.frames, people_tested_on(timeline.facts)
     recalls = (
-        f"Recall: of the test clips of {tested_on} that show this class, how many were recognised; a dash where there "
-        "was none."
+        f"Recall: the share of the test clips of {tested_on} with this class that the network recognised; a dash if "
+        "there was no such clip."
         if tested_on
         else "No recalls are shown, since these weights were not tested on videos of people."
     )
     return paragraphs(
-        "For each analysed frame the network estimates a probability for each class, from that frame and up to "
-        f"{frames - 1} before it. The height of a band is the probability of its class. The bar above the bands shows "
-        "the most probable class.",
+        "For each analysed frame, the network estimates the probability of each class from that frame and up to "
+        f"{frames - 1} earlier ones. The height of a band is the probability of its class. The bar above the bands "
+        "shows the most probable class.",
         f"Uncertain: the most probable class leads the second by less than {CLEAR_LEAD:.2f}. The bar is thin there, "
-        "and the time counts for no class.",
-        "Hatched: the face was not found. A face that was found counts as seen until the next analysed frame.",
-        "Share of time: share of the time in which the face was seen.",
+        "and the time counts towards no class.",
+        "Hatched: the face was not found. A face that is found counts as seen until the next analysed frame.",
+        "Share of time: relative to the time in which the face was seen.",
         recalls,
-        f"The drawing has at most {MOST_POINTS:,} points a face: in a video with more frames, each point is the mean "
-        f"of the frames in one of {MOST_POINTS:,} equal parts of the video, and shorter gaps are not drawn.",
+        f"A plot has at most {MOST_POINTS:,} points per face. In a video with more frames, each point is the mean over "
+        f"one of {MOST_POINTS:,} equal parts of the video, and shorter gaps are not drawn.",
     )
 
 
 def reading_of_a_still(timeline: Timeline) -> str:
     frames = timeline.facts.frames
     return paragraphs(
-        f"The net was trained on clips of {frames} frames; here it looked at one picture, in which nothing moves. "
-        "A bar is as long as its class is probable.",
+        f"The network was trained on clips of {frames} frames; here it saw one picture. The length of a bar is the "
+        "probability of its class.",
         f"Uncertain: the most probable class leads the second by less than {CLEAR_LEAD:.2f}.",
     )
 
@@ -187,11 +187,11 @@ def weights_table(facts: TrainedFacts) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in facts.net.items())
     rows = {
         "Trained on": facts.trained_on,
-        # Unknown of a classifier in an ONNX file.
+        # Unknown for a classifier in an ONNX file.
         **({"Epoch": f"{facts.epoch}, {chosen_on(facts.epoch_selected_on)}"} if facts.epoch else {}),
-        "Net": settings,
+        "Network": settings,
         "Input": f"{facts.frames} frames of {facts.size} x {facts.size} pixels",
-        "Normalised by": f"mean {numbers[0]}; standard deviation {numbers[1]}",
+        "Normalisation": f"mean {numbers[0]}; standard deviation {numbers[1]}",
     }
     tested_on = people_tested_on(facts)
     if tested_on is not None:

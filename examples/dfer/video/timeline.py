@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dfer.training.trained_file import TrainedFacts
 
-# A best class that leads by less is labelled uncertain.
+# If the best class leads by less, the label is "uncertain".
 CLEAR_LEAD = 0.15
 # Left and right in the picture, not of the person.
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
@@ -27,7 +27,7 @@ class Row:
     timestamp: float
     """Seconds from the start of the file, by its time stamps."""
     confidence: float
-    """Of the detection, 0 to 1; interpolated faces have that of the detection before; 0 without a face."""
+    """Of the detection, 0 to 1; an interpolated face has that of the detection before it; 0 without a face."""
     success: bool
     box: tuple[float, float, float, float] | None
     """Left, top, width and height in pixels of the upright frame."""
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def roll(self) -> float | None:
-        """Degrees by which the line between the eyes falls to the right: 0 for an upright face."""
+        """Slope of the line between the eyes in degrees, positive if it falls to the right; 0 for an upright face."""
         if self.points is None:
             return None
         (left, top), (right, bottom) = self.points[:2]

@@ -70,7 +70,7 @@ class RowFile:
 
 
 def write_json(path: Path, timeline: Timeline) -> None:
-    """Write one object: facts about the source, and under "faces" one object per face and frame, each on its own line.
+    """Write facts about the source, and under "faces" one object per face and frame, each on its own line.
 
     Raises BadInput if the file cannot be written.
     """

@@ -1,9 +1,9 @@
 """Every face in every frame: full detection in some frames, refinement and interpolation between them.
 
 In a file, two detections enclose the frames between them. If both find the same faces, each face is refined at its
-expected position in some of those frames, and its box and points are interpolated in the others. If they do not,
-because a face came or left, two are close, or the shot changed, the middle frame is searched as well, and so on until
-the frame in which each face came or left is known. A camera has no later frame: a face stays where it was last seen.
+expected position in some of those frames, and its box and points are interpolated in the others. If they differ,
+because a face entered or left, two faces are close, or the shot changed, the middle frame is searched too, and so on
+until the frame in which each face enters or leaves is known. With a camera, a face stays where it was last seen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,11 @@ from torch import Tensor
 from dfer.video.alignment import align
 from dfer.video.boxes import overlaps
 from dfer.video.faces import FACE, FaceDetector, Faces
-from dfer.video.following import SAME_FACE, Follower
-from dfer.video.likeness import are_cuts, looks, reduced
+from dfer.video.following import SAME_FACE, Follower, are_cuts, looks, reduced
 from dfer.video.reading import Frame
 from dfer.video.stopwatch import Stopwatch
 
-# Limits of a run, which ends with a searched frame.
+# Largest run of frames; each run ends with a searched frame.
 RUN_FRAMES, RUN_PIXELS = 16, 40_000_000
 # Every third detection searches the whole frame, the others only the expected positions.
 WHOLE_LOOKS = 3
@@ -105,7 +104,7 @@ class Watcher:
             yield self._watch(run, due)
 
     def one_by_one(self, frames: Iterator[tuple[int, Frame]]) -> Iterator[list[Watched]]:
-        """The same for a live source, without looking ahead: runs of one frame."""
+        """Yield runs of one frame for a live source, without looking ahead."""
         for number, frame in frames:
             now = Watched(number, *frame)
             cut = self._cuts([now])[0]
@@ -157,7 +156,7 @@ class Watcher:
         return [(one, face) for one in inner for face in _between(keys or [], frame.faces, one.time)]
 
     def _confirm(self, last: Watched, inner: Sequence[Watched], frame: Watched, look: _Look) -> list[_Key] | None:
-        """Refine the faces of two detections in frames between; None if the faces differ or one is not found."""
+        """Refine the faces of two detections in frames between them; None if they differ or one is not found."""
         rows = self._follower.rows_of_same(frame.time, look.faces, look.looks)
         if rows is None:
             return None
@@ -179,7 +178,7 @@ class Watcher:
         return [first, *(_Key(one.time, boxes, points, sure.tolist()) for one, boxes, points, sure in between), end]
 
     def _cuts(self, run: Sequence[Watched]) -> list[bool]:
-        """Whether a new shot begins at each frame; a change of size begins one."""
+        """Whether a new shot begins at each frame, as it also does when the size changes."""
         with self._stopwatch.stage("cuts"):
             pictures = torch.cat([reduced(frame.pixels[None]) for frame in run])
             before = pictures[:1] if self._before is None else self._before

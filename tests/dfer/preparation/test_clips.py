@@ -20,7 +20,7 @@ def folders(source: Path) -> list[str]:
     return [str(clip.folder) for clip in find_clips(source, Path("out"))]
 
 
-def test_the_tree_is_mirrored(tmp_path: Path) -> None:
+def test_clip_folders_mirror_the_source_tree(tmp_path: Path) -> None:
     touch(tmp_path, "Train/110001/1100011002/1100011002.avi", "b 2.MP4", "sub/c.d.mov", "notes.txt", "x.jpg")
     touch(tmp_path, ".Trash/e.mp4", "sub/._c.d.mov", "sub/.hidden/f.mp4")
     os.mkdir(tmp_path / "folder.mp4")
@@ -29,7 +29,7 @@ def test_the_tree_is_mirrored(tmp_path: Path) -> None:
     assert (str(clip.folder), str(clip.report), clip.name) == ("out/b 2", "out/b 2.json", "b 2.MP4")
 
 
-def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
+def test_links_are_followed_once(tmp_path: Path) -> None:
     touch(tmp_path, "disk/a.mp4", "in/b.mp4")
     (tmp_path / "in" / "more").symlink_to(tmp_path / "disk")
     (tmp_path / "in" / "circle").symlink_to(tmp_path / "in")
@@ -37,7 +37,7 @@ def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path: Path) -> No
     assert folders(tmp_path / "in") == ["out/b", "out/lost", "out/more/a"]
 
 
-def test_names_that_cannot_be_printed(tmp_path: Path) -> None:
+def test_unprintable_names_are_replaced(tmp_path: Path) -> None:
     try:
         (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
     except OSError:

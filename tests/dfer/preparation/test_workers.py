@@ -13,7 +13,7 @@ from dfer.preparation.workers import WorkerDied, run_jobs
 from helpers.worker_jobs import refuse, start
 
 
-def test_results_failures_and_deaths_are_all_accounted_for() -> None:
+def test_every_job_gives_a_result_an_error_or_a_death() -> None:
     jobs = ["a", "killed", "b", "crashes", "leaves", "quits", "bad input", "disk full", "awkward", "c"]
     outcomes = dict(run_jobs(start, jobs, workers=2))
     assert sorted(outcomes) == sorted(jobs)
@@ -30,12 +30,12 @@ def test_results_failures_and_deaths_are_all_accounted_for() -> None:
     assert str(outcomes["awkward"]) == "Awkward: 1 and 2"
 
 
-def test_a_worker_that_cannot_start_gives_its_reason_for_each_job() -> None:
+def test_failed_start_is_reported_for_each_job() -> None:
     outcomes = [outcome for _, outcome in run_jobs(refuse, ["a", "b"], workers=1)]
     assert [str(outcome) for outcome in outcomes] == ["no weights", "no weights"]
 
 
-def test_without_jobs_nothing_is_started() -> None:
+def test_no_process_is_started_without_jobs() -> None:
     assert list(run_jobs(start, [], workers=4)) == []
 
 
@@ -59,7 +59,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks f
 
 
 @linux
-def test_leaving_early_ends_the_processes(tmp_path: Path) -> None:
+def test_closing_the_iterator_ends_the_processes(tmp_path: Path) -> None:
     outcomes = run_jobs(start, ["a", f"sleeps in {tmp_path / 'id'}"], workers=2)
     assert next(outcomes) == ("a", "a done")
     process = read_when_there(tmp_path / "id")
@@ -69,7 +69,7 @@ def test_leaving_early_ends_the_processes(tmp_path: Path) -> None:
 
 
 @linux
-def test_the_sudden_death_of_the_parent_ends_the_processes(tmp_path: Path) -> None:
+def test_killing_the_parent_ends_the_processes(tmp_path: Path) -> None:
     code = "from dfer.preparation.workers import run_jobs; from helpers.worker_jobs import start; import sys\n"
     code += "if __name__ == '__main__': list(run_jobs(start, [sys.argv[1]], 1))"
     (tmp_path / "parent.py").write_text(code)

@@ -18,7 +18,7 @@ def turned(angle: float, scale: float, shift: tuple[float, float]) -> Tensor:
 
 
 @given(st.floats(-3, 3), st.floats(0.05, 20), st.floats(-500, 500), st.floats(-500, 500))
-def test_a_known_similarity_is_found(angle: float, scale: float, x: float, y: float) -> None:
+def test_known_similarity_is_recovered(angle: float, scale: float, x: float, y: float) -> None:
     known = turned(angle, scale, (x, y))
     points = torch.rand(1, 5, 2, dtype=torch.float64)
     target = points[0] @ known[:, :2].T + known[:, 2]
@@ -34,7 +34,7 @@ def test_similarity_is_the_least_squares_fit_of_noisy_points() -> None:
         np.testing.assert_allclose(found, [[a, -b, c], [b, a, d]], atol=1e-9)
 
 
-def test_a_mirrored_face_is_not_mirrored_back() -> None:
+def test_alignment_never_mirrors_a_face() -> None:
     mirrored = TEMPLATE * torch.tensor([-1.0, 1.0])
     assert float(similarity(mirrored[None], TEMPLATE)[0, :, :2].det()) > 0
 
@@ -55,7 +55,7 @@ def pattern(place: Tensor) -> Tensor:
 # The face's side in pixels of the frame: smaller than the result, about as large, and larger than the sampled picture.
 @pytest.mark.parametrize(("side", "angle"), [(40, 0.3), (112, -1.2), (250, 0.0), (900, 2.8)])
 @pytest.mark.parametrize("size", [112, 48])
-def test_the_face_lands_on_the_template(side: int, angle: float, size: int) -> None:
+def test_aligned_points_match_the_template(side: int, angle: float, size: int) -> None:
     # From pixels to the unit square; its centre at (620, 600).
     transform = turned(angle, 1 / side, (0.0, 0.0))
     transform[:, 2] = 0.5 - transform[:, :2] @ torch.tensor([620.0, 600.0], dtype=torch.float64)
@@ -118,7 +118,7 @@ def test_aligning_from_a_crop_equals_aligning_from_the_frame(
     assert float(difference.abs().max()) < 0.6
 
 
-def test_several_faces_of_a_frame() -> None:
+def test_faces_of_one_frame_are_aligned_separately() -> None:
     frames = torch.randint(0, 256, (3, 3, 90, 120), dtype=torch.uint8)
     points = torch.stack([TEMPLATE * side + side / 3 for side in (30.0, 60.0, 45.0, 20.0)])
     owner = torch.tensor([2, 0, 2, 1])

@@ -54,7 +54,7 @@ def heard(path: Path) -> tuple[str, float, float]:
         ("a.ts", "aac", "aac"),
     ],
 )
-def test_rate_length_and_sound_are_those_of_the_source(tmp_path: Path, name: str, sound: str, expected: str) -> None:
+def test_rate_length_and_sound_match_the_source(tmp_path: Path, name: str, sound: str, expected: str) -> None:
     video = write_video(tmp_path / name, shades(*range(0, 200, 4)), rate=24, sound=sound)
     out, source = annotate(video)
     copy = VideoReader(out)
@@ -69,7 +69,7 @@ def test_rate_length_and_sound_are_those_of_the_source(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "pcm_s16le")])
-def test_sound_longer_than_the_video_is_kept_whole(tmp_path: Path, name: str, sound: str) -> None:
+def test_sound_longer_than_the_video_is_kept(tmp_path: Path, name: str, sound: str) -> None:
     video = write_video(tmp_path / name, shades(*range(25)), sound=sound, sound_seconds=3.0)
     out, source = annotate(video)
     assert heard(out)[1] == pytest.approx(3, abs=0.06)
@@ -78,13 +78,13 @@ def test_sound_longer_than_the_video_is_kept_whole(tmp_path: Path, name: str, so
     assert copy.duration == pytest.approx(source.duration, abs=5e-3)
 
 
-def test_sound_of_several_channels(tmp_path: Path) -> None:
+def test_sound_with_several_channels_is_kept(tmp_path: Path) -> None:
     """Uncompressed sound in Matroska has no channel layout, which MP4 needs."""
     check_as_aac(write_video(tmp_path / "a.mkv", shades(*range(25)), sound="pcm_s16le", channels="stereo"))
 
 
 @pytest.mark.parametrize("rate", [5512, 192_000])
-def test_sound_at_a_rate_that_aac_does_not_know(tmp_path: Path, rate: int) -> None:
+def test_sound_at_a_rate_unknown_to_aac_is_resampled(tmp_path: Path, rate: int) -> None:
     check_as_aac(write_video(tmp_path / "a.mkv", shades(*range(25)), sound="pcm_s16le", sound_rate=rate))
 
 
@@ -110,7 +110,7 @@ def test_notice_is_in_the_file_comment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 40), (41, 3)])
-def test_pictures_of_a_few_pixels(tmp_path: Path, height: int, width: int) -> None:
+def test_video_of_a_few_pixels_is_written(tmp_path: Path, height: int, width: int) -> None:
     video = write_video(tmp_path / "a.mkv", shades(9, 99, height=height, width=width), codec="ffv1", pixels="bgr0")
     out, _ = annotate(video)
     frames = decoded(out)
@@ -126,7 +126,7 @@ def test_size_too_large_for_mp4_is_refused_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_silent_variable_rate_rotated_video_with_odd_sides(tmp_path: Path) -> None:
+def test_rotated_variable_rate_video_with_odd_sides_is_written(tmp_path: Path) -> None:
     times = [0.0, 0.04, 0.3, 0.34, 1.2, 1.24]
     video = write_video(tmp_path / "a.mkv", shades(0, 40, 80, 120, 160, 200, height=47, width=63), times=times,
                         codec="ffv1", pixels="bgr0")  # fmt: skip
@@ -177,7 +177,7 @@ def test_box_encloses_face_and_bar_length_is_probability() -> None:
     assert widths[0] == pytest.approx(2 * widths[1], abs=6)
 
 
-def test_boxes_at_any_place_are_drawn_in_distinct_colours() -> None:
+def test_boxes_at_the_border_are_drawn_and_faces_differ_in_colour() -> None:
     for box in ((-30.0, -30.0, 60.0, 60.0), (300.0, 220.0, 60.0, 60.0), (0.0, 0.0, 320.0, 240.0), (5.0, 5.0, 2.0, 2.0)):
         assert (drawn(row(0, 1, box=box)) != 128).any()
     assert not torch.equal(drawn(row(0, 1, box=(9.0, 9.0, 50.0, 50.0))), drawn(row(0, 2, box=(9.0, 9.0, 50.0, 50.0))))
@@ -202,7 +202,7 @@ def test_small_pictures_are_annotated_at_twice_their_size(tmp_path: Path, height
     assert float(edges.max()) == pytest.approx(100 * larger, abs=2)
 
 
-def test_a_still_is_annotated_as_a_picture(tmp_path: Path) -> None:
+def test_still_is_annotated_as_picture(tmp_path: Path) -> None:
     Image.new("RGB", (176, 144), (128, 128, 128)).save(tmp_path / "a.png")
     made = timeline(tmp_path / "a.png", [row(0, 1)], still=True)
     write_annotated_picture(tmp_path / "out.png", made)

@@ -2,7 +2,7 @@
 
 import torch
 
-from dfer.video.likeness import looks
+from dfer.video.following import looks
 
 
 def faces(count: int, size: int = 112) -> torch.Tensor:
@@ -10,7 +10,7 @@ def faces(count: int, size: int = 112) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, size, mode="bilinear").byte()
 
 
-def test_the_product_of_two_looks_is_their_correlation() -> None:
+def test_product_of_two_looks_is_their_correlation() -> None:
     made = looks(faces(4))
     torch.testing.assert_close((made @ made.T), torch.corrcoef(made), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(made.norm(dim=1), torch.ones(4))
@@ -31,7 +31,7 @@ def test_background_does_not_change_a_look() -> None:
     torch.testing.assert_close(looks(framed), looks(one))
 
 
-def test_looks_of_any_size_and_of_a_uniform_picture() -> None:
+def test_look_has_768_values_at_any_size_and_is_zero_for_a_uniform_picture() -> None:
     assert looks(faces(2, 32)).shape == looks(faces(2, 224)).shape == (2, 768)
     assert looks(torch.full((1, 3, 112, 112), 7, dtype=torch.uint8)).abs().max() == 0
     assert looks(torch.empty(0, 3, 112, 112, dtype=torch.uint8)).shape == (0, 768)

@@ -31,13 +31,13 @@ def literal_suppression(boxes: Tensor, scores: Tensor, threshold: float, over: s
 
 
 @given(st.integers(0, 10**6), st.integers(0, 40), st.sampled_from(["union", "smaller"]), st.floats(0.05, 0.9))
-def test_suppression_is_the_greedy_one(seed: int, count: int, over, threshold: float) -> None:
+def test_suppression_matches_the_greedy_algorithm(seed: int, count: int, over, threshold: float) -> None:
     boxes, scores = random_boxes(seed, count), torch.rand(count, generator=torch.Generator().manual_seed(seed))
     kept = non_maximum_suppression(boxes, scores, threshold, over)
     assert kept.tolist() == literal_suppression(boxes, scores, threshold, over)
 
 
-def test_suppression_of_a_chain() -> None:
+def test_suppressed_box_does_not_suppress_others() -> None:
     # Each box overlaps only its neighbours: the second goes, so the third stays, so the fourth goes, ...
     left = torch.arange(9.0) * 4
     boxes = torch.stack([left, torch.zeros(9), left + 6, torch.ones(9)], 1)
@@ -45,7 +45,7 @@ def test_suppression_of_a_chain() -> None:
 
 
 @given(st.integers(0, 10**6))
-def test_overlaps(seed: int) -> None:
+def test_overlaps_match_their_definition(seed: int) -> None:
     a, b = random_boxes(seed, 5), random_boxes(seed + 7, 3)
     for over in ("union", "smaller"):
         expected = [[literal_overlap(p, q, over) for q in b.tolist()] for p in a.tolist()]
@@ -53,7 +53,7 @@ def test_overlaps(seed: int) -> None:
     assert overlaps(torch.zeros(1, 4), torch.zeros(1, 4)).tolist() == [[0.0]]
 
 
-def test_squares_and_edges() -> None:
+def test_squares_and_shifted_edges() -> None:
     boxes = torch.tensor([[2.0, 3.0, 8.0, 5.0], [0.0, 0.0, 2.0, 10.0]])
     assert squares(boxes).tolist() == [[2, 1, 8, 7], [-4, 0, 6, 10]]
     assert areas(boxes).tolist() == [12, 20]

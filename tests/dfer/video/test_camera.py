@@ -29,7 +29,7 @@ def test_slow_reader_skips_frames_and_does_not_lag() -> None:
     assert camera.duration == taken[-1][1]
 
 
-def test_every_nth_frame_until_the_camera_ends() -> None:
+def test_camera_yields_every_nth_frame_until_it_ends() -> None:
     camera = Camera(PICTURES + ",trim=duration=0.5", "lavfi")
     numbers = [number for number, _ in camera.numbered(4)]
     assert numbers

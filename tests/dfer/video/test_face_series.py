@@ -14,7 +14,7 @@ def rows_of(timeline: Timeline, face: int) -> list[Row]:
     return [row for row in timeline.rows if row.face_id == face]
 
 
-def test_a_short_video_keeps_every_frame() -> None:
+def test_short_video_keeps_every_frame() -> None:
     timeline = made_timeline({1: [(0, 9)]}, duration=9)
     (stretch,) = read_room(timeline).faces[1].stretches
     rows = rows_of(timeline, 1)
@@ -43,7 +43,7 @@ def test_intermittent_face_has_a_bounded_number_of_points() -> None:
     assert face.seconds == pytest.approx(1500 * 0.5)
 
 
-def test_a_missed_frame_is_a_gap() -> None:
+def test_missed_frame_is_a_gap() -> None:
     timeline = made_timeline({1: [(0, 2)], 2: [(0, 4)]}, duration=4, fps=10)
     rows = [row for row in timeline.rows if (row.frame, row.face_id) != (7, 1)]
     before, after = read_room(replace(timeline, rows=rows)).faces[1].stretches
@@ -51,7 +51,7 @@ def test_a_missed_frame_is_a_gap() -> None:
     assert (after.starts[0], after.end) == (pytest.approx(0.8), pytest.approx(2.0))
 
 
-def test_a_gap_that_cannot_be_drawn_is_closed() -> None:
+def test_gap_shorter_than_a_bin_is_closed() -> None:
     timeline = made_timeline({1: [(0, 3600)], 2: [(0, 3600)]}, duration=3600, fps=4)
     rows = [row for row in timeline.rows if (row.frame, row.face_id) != (7, 1)]
     face = read_room(replace(timeline, rows=rows)).faces[1]
@@ -59,7 +59,7 @@ def test_a_gap_that_cannot_be_drawn_is_closed() -> None:
     assert face.seconds == pytest.approx(3600 - 0.25)
 
 
-def test_rows_without_a_face_or_an_answer_count_as_not_seen() -> None:
+def test_rows_without_face_or_probabilities_count_as_not_seen() -> None:
     timeline = made_timeline({1: [(0, 4)]}, duration=4, fps=2)
     silent = {2: {"probabilities": None}, 5: {"success": False}}
     rows = [replace(row, **silent.get(row.frame, {})) for row in timeline.rows]

@@ -24,7 +24,7 @@ def net() -> torch.nn.Module:
 LIVES = {1: (3, 2, 0, 5, 1), 2: (0, 2, 2, 5, 0), 3: (3, 2, 3, 0, 0), 4: (0, 0, 6, 5, 1)}
 
 
-def test_answers_equal_those_of_one_stream_per_face(net: torch.nn.Module) -> None:
+def test_probabilities_equal_those_of_one_stream_per_face(net: torch.nn.Module) -> None:
     frames = {face: torch.rand(sum(runs), 3, SIZE, SIZE) for face, runs in LIVES.items()}
     streams = FaceStreams(net, WINDOW)
     got: dict[int, list[Tensor]] = {face: [] for face in LIVES}

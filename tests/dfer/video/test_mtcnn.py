@@ -88,7 +88,7 @@ def nets() -> tuple[PNet, RNet, ONet]:
     return load_nets()
 
 
-def test_pnet(nets: tuple[PNet, RNet, ONet]) -> None:
+def test_pnet_matches_literal_layers(nets: tuple[PNet, RNet, ONet]) -> None:
     x = torch.randn(2, 3, 17, 23, dtype=torch.float64)  # odd after the first convolution: the pooling meets the edge
     offsets, face = nets[0].double()(x)
     assert face.shape == (2, 4, 7)
@@ -99,7 +99,7 @@ def test_pnet(nets: tuple[PNet, RNet, ONet]) -> None:
 
 
 @pytest.mark.parametrize(("which", "literal", "side"), [(1, literal_rnet, 24), (2, literal_onet, 48)])
-def test_rnet_and_onet(nets, which, literal, side) -> None:
+def test_rnet_and_onet_match_literal_layers(nets, which, literal, side) -> None:
     x = torch.randn(2, 3, side, side, dtype=torch.float64)
     answers = nets[which].double()(x)
     for number in range(2):
@@ -112,7 +112,7 @@ def test_weights_are_frozen(nets: tuple[PNet, RNet, ONet]) -> None:
     assert not any(net.training or any(p.requires_grad for p in net.parameters()) for net in nets)
 
 
-class Mischief:
+class MakesFolder:
     def __reduce__(self) -> tuple[object, tuple[str, int]]:
         return os.mkdir, (self.path, 0o700)
 
@@ -121,17 +121,19 @@ class Mischief:
 
 
 def test_weights_with_wrong_hash_are_not_unpickled(tmp_path: Path) -> None:
-    (tmp_path / "pnet.lz4").write_bytes(pickle.dumps(Mischief(tmp_path / "was here")))
+    (tmp_path / "pnet.lz4").write_bytes(pickle.dumps(MakesFolder(tmp_path / "was here")))
     with pytest.raises(BadInput, match=r"pnet\.lz4: sha256 [0-9a-f]{12}\.\.\., expected ea6b0c3e685e.*mtcnn==1\.0\.0"):
         read_arrays(tmp_path / "pnet.lz4", SHA256["pnet"])
     assert not (tmp_path / "was here").exists()
     pickle.loads((tmp_path / "pnet.lz4").read_bytes())
-    assert (tmp_path / "was here").exists()  # the trap works
+    assert (tmp_path / "was here").exists()  # unpickling would make the folder
 
 
-def test_missing_weights_and_a_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_or_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInput, match=r"pnet\.lz4: No such file.*pip install mtcnn"):
         read_arrays(tmp_path / "pnet.lz4", SHA256["pnet"])
     monkeypatch.setattr(mtcnn.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(BadInput, match="mtcnn, which is not installed: pip install mtcnn"):
+    with pytest.raises(
+        BadInput, match="the package mtcnn, which holds MTCNN's weights, is not installed: pip install mtcnn"
+    ):
         load_nets()

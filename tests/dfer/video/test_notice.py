@@ -39,4 +39,4 @@ def test_recalls_are_hidden_for_drawings_and_unknown_clips(source: dict[str, Any
     weights = facts(trained_on=name_of_data_set(**source))
     assert trained_on_drawings(weights) == ("labels" in source)
     assert "UAR" not in headline(weights)
-    assert recalls_in_words(weights).startswith("Recalls are not shown")
+    assert recalls_in_words(weights).startswith("No recalls are shown")

@@ -82,7 +82,7 @@ def test_exported_step_gives_the_probabilities_of_the_weights(tmp_path: Path) ->
             torch.testing.assert_close(own, expected[face], rtol=1e-4, atol=1e-5)
 
 
-def test_timeline_of_a_classifier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_classifier_gives_a_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video = write_video(tmp_path / "a.mp4", talking_face()[:8])
     model = classifier(tmp_path / "colours.onnx")
     assert recognise.main([str(video), "--onnx", str(model), "--out", str(tmp_path / "out")]) == 0
@@ -117,7 +117,7 @@ def test_timeline_of_a_classifier(tmp_path: Path, capsys: pytest.CaptureFixture[
         ],
     ],
 )
-def test_model_that_does_not_fit_says_what_it_takes(
+def test_misfit_model_is_refused_with_its_shapes(
     tmp_path: Path, shape: tuple[object, ...], about: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(BadInput, match=expected) as refused:
@@ -125,14 +125,16 @@ def test_model_that_does_not_fit_says_what_it_takes(
     assert "\n" not in str(refused.value)
 
 
-def test_outputs_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
+def test_outputs_that_are_not_probabilities_are_refused(tmp_path: Path) -> None:
     faces, _ = load_onnx(classifier(tmp_path / "a.onnx", output="probabilities"))
     with pytest.raises(BadInput, match='should "output" be "logits"'):
         faces.push({1: random_tensor((1, 3, 24, 24), 0, torch.float32)})
 
 
 @pytest.mark.parametrize("case", ["no model", "no description", "not JSON", "not ONNX"])
-def test_damaged_or_missing_files_are_one_line(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_or_missing_files_are_reported_in_one_line(
+    tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = classifier(tmp_path / "a.onnx")
     {
         "no model": model.unlink,

@@ -52,13 +52,13 @@ def test_every_instant_has_a_frame(variable: Path, every: float) -> None:
     assert instants[-1] < reader.duration <= instants[-1] + every + 1e-6
 
 
-def test_a_gap_of_minutes_is_not_filled(tmp_path: Path) -> None:
+def test_long_gap_is_not_filled(tmp_path: Path) -> None:
     video = write_video(tmp_path / "gap.mp4", shades(0, 20, 40), times=[0.0, 1.0, 500.0])
     # At most ten seconds of each.
     assert times(video, 1.0) == [0.0, *[1.0] * 11, *[500.0] * 10]
 
 
-def test_a_clock_of_milliseconds_does_not_skip_frames(tmp_path: Path) -> None:
+def test_millisecond_time_stamps_skip_no_frames(tmp_path: Path) -> None:
     # Matroska rounds 2/30 s to 67 ms, which is after the instant 66.67 ms.
     video = write_video(tmp_path / "thirty.mkv", shades(*range(0, 240, 4)), rate=30)
     assert len(set(times(video))) == 60
@@ -112,7 +112,7 @@ def test_file_names_are_never_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(times(Path(name))) == 3
 
 
-def test_a_list_of_addresses_is_not_followed(tmp_path: Path) -> None:
+def test_playlist_is_not_followed(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.5)
         address = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
@@ -152,7 +152,7 @@ def display_matrix(video: Path) -> tuple[float, ...]:
         (90, (0, -1, 1, 0), "bottom left"),
     ],
 )
-def test_rotated_videos_come_out_upright(tmp_path: Path, rotation: int, matrix: tuple[int, ...], where: str) -> None:
+def test_rotated_videos_are_read_upright(tmp_path: Path, rotation: int, matrix: tuple[int, ...], where: str) -> None:
     frames = torch.zeros(3, 3, 48, 64, dtype=torch.uint8)
     frames[:, :, :24, :32] = 250
     video = write_video(tmp_path / "turned.mp4", frames, rotation=rotation)
@@ -172,7 +172,7 @@ def test_rotated_videos_come_out_upright(tmp_path: Path, rotation: int, matrix: 
         ((0, -1, -1, 0), "bottom right"),
     ],
 )
-def test_mirrored_videos_are_shown_as_players_show_them(tmp_path: Path, matrix: tuple[int, ...], where: str) -> None:
+def test_mirrored_videos_are_read_as_players_show_them(tmp_path: Path, matrix: tuple[int, ...], where: str) -> None:
     """Some front cameras mirror by the matrix; x' = a x + c y, y' = b x + d y."""
     frames = torch.zeros(3, 3, 48, 64, dtype=torch.uint8)
     frames[:, :, :24, :32] = 250
@@ -194,12 +194,12 @@ def test_pixels_are_made_square(tmp_path: Path) -> None:
     ("codec", "pixels", "name"),
     [("ffv1", "gray", "grey.mkv"), ("ffv1", "gray10le", "grey.mkv"), ("mpeg4", "yuv420p", "old.avi")],
 )
-def test_other_codecs_and_grey(tmp_path: Path, codec: str, pixels: str, name: str) -> None:
+def test_other_codecs_and_grey_videos_are_read(tmp_path: Path, codec: str, pixels: str, name: str) -> None:
     video = write_video(tmp_path / name, shades(40, 80, 120), codec=codec, pixels=pixels)
     assert [round(float(frame.pixels.float().mean()) / 10) for frame in VideoReader(video).frames()] == [4, 8, 12]
 
 
-def test_real_files_are_read_whole() -> None:
+def test_real_files_are_read_completely() -> None:
     reader = VideoReader(talking_face_video())
     frames = list(reader.frames())
     assert (len(frames), reader.frames_read, reader.problem) == (120, 120, None)
@@ -211,14 +211,14 @@ def test_real_files_are_read_whole() -> None:
     assert torch.equal(next(longer.frames()).pixels, decoded(longer.path)[0])
 
 
-def test_a_size_that_changes(tmp_path: Path) -> None:
+def test_change_of_size_is_read(tmp_path: Path) -> None:
     parts = [write_video(tmp_path / f"{side}.ts", shades(9, 99, height=side, width=side)) for side in (48, 80)]
     (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     sizes = [frame.pixels.shape[1] for frame in VideoReader(tmp_path / "both.ts").frames()]
     assert sizes == [48, 48, 80, 80]
 
 
-def test_files_without_a_frame(tmp_path: Path) -> None:
+def test_files_without_a_frame_are_unreadable(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("not a video at all\n" * 200)
     with wave.open(str(tmp_path / "sound.mp4"), "wb") as sound:
@@ -242,10 +242,10 @@ def cut(video: Path, part: float) -> Path:
     return shorter
 
 
-def test_pictures_for_which_there_is_no_decoder(tmp_path: Path) -> None:
+def test_missing_decoder_is_reported(tmp_path: Path) -> None:
     video = write_video(tmp_path / "new.mp4", shades(9, 99))
     video.write_bytes(video.read_bytes().replace(b"avc1", b"zzzz"))
-    with pytest.raises(UnreadableVideo, match="there is no decoder for its pictures"):
+    with pytest.raises(UnreadableVideo, match="FFmpeg has no decoder for its video"):
         list(VideoReader(video).frames())
 
 
@@ -325,7 +325,7 @@ def test_late_start_with_longer_sound_is_not_damage(tmp_path: Path, name: str) -
     assert reader.problem is None
 
 
-def test_a_cut_file_whose_index_is_at_the_end_is_unreadable(tmp_path: Path) -> None:
+def test_truncated_file_with_index_at_the_end_is_unreadable(tmp_path: Path) -> None:
     video = write_video(tmp_path / "index last.mp4", shades(*range(50)))
     with pytest.raises(UnreadableVideo, match=r"an unfinished recording: its index .* is missing"):
         list(VideoReader(cut(video, 0.9)).frames())
@@ -345,7 +345,7 @@ def test_damage_in_the_middle_is_counted_and_skipped(tmp_path: Path) -> None:
     assert given == sorted(set(given))
 
 
-def test_reading_again_gives_the_same(variable: Path) -> None:
+def test_reading_twice_gives_the_same_frames(variable: Path) -> None:
     reader = VideoReader(variable)
     first, second = list(reader.frames()), list(reader.frames())
     assert [frame.time for frame in first] == [frame.time for frame in second]

@@ -81,7 +81,7 @@ def test_rows_are_ordered_by_frame_and_face_with_box_and_time(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("settings", [{}, {"every": 3}, {"in_runs": False, "detect_every": 1}])
-def test_probabilities_are_those_of_a_stream_of_the_aligned_faces(
+def test_probabilities_match_a_stream_of_the_aligned_faces(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, int]
 ) -> None:
     film = Film(PLACES, monkeypatch)
@@ -181,5 +181,5 @@ def test_nested_stages_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_net_that_cannot_be_streamed_is_refused() -> None:
-    with pytest.raises(BadInput, match="got a tiny, which cannot be streamed"):
+    with pytest.raises(BadInput, match="got a tiny, which cannot run as a stream"):
         recogniser_of(TinyNet(3, 0.0), facts(net={"model": "tiny"}), RecognitionSettings())

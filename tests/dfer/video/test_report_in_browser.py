@@ -102,7 +102,7 @@ def cursor(browser: Any) -> list[float]:
     return [left * DURATION / 100 for left in lefts]
 
 
-def test_nothing_overflows_and_names_are_escaped(opened: Any) -> None:
+def test_page_does_not_overflow_and_names_are_escaped(opened: Any) -> None:
     assert opened.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     assert opened.execute_script("return window.hacked === undefined")
     assert "<script>window.hacked=1</script>" in opened.find_element("css selector", "tbody").text
@@ -120,7 +120,7 @@ def test_thumbnails_line_up_with_the_plot_without_overlap(opened: Any) -> None:
     assert all(width == 64 for *_, width in boxes)
 
 
-def test_hovering_shows_the_values_of_that_moment(opened: Any) -> None:
+def test_tooltip_shows_the_values_at_the_pointer(opened: Any) -> None:
     tip = point_at(opened, 2, 2.0)
     shown = float(tip.split(",")[1].split()[0])
     assert shown == pytest.approx(2.0, abs=0.1)
@@ -137,7 +137,7 @@ def test_hovering_shows_the_values_of_that_moment(opened: Any) -> None:
     assert box[1] <= opened.execute_script("return innerWidth")
 
 
-def test_a_click_moves_the_cursor_and_the_video(opened: Any) -> None:
+def test_click_moves_the_cursor_and_the_video(opened: Any) -> None:
     point_at(opened, 1, 5.5, click=True)
     assert cursor(opened) == pytest.approx([5.5] * 3, abs=0.1)
     assert opened.execute_script("return document.querySelector('video').currentTime") == pytest.approx(5.5, abs=0.1)
@@ -146,7 +146,7 @@ def test_a_click_moves_the_cursor_and_the_video(opened: Any) -> None:
     assert "Face 2" in now
 
 
-def test_the_cursor_follows_the_video(opened: Any) -> None:
+def test_cursor_follows_the_video(opened: Any) -> None:
     start = "const video = document.querySelector('video'), done = arguments[0];"
     opened.execute_async_script(start + "video.currentTime = 3; video.onseeked = () => done()")
     assert cursor(opened) == pytest.approx([3.0] * 3, abs=0.05)
@@ -211,7 +211,7 @@ def test_keys_move_along_the_timeline(opened: Any) -> None:
     assert not opened.find_element("id", "tip").is_displayed()
 
 
-def test_dark_and_print(browser: Any, page: Path) -> None:
+def test_dark_and_print_styles(browser: Any, page: Path) -> None:
     open_page(browser, page, 1280)
     colour = "return getComputedStyle(document.body).backgroundColor"
     scheme = {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
@@ -227,7 +227,7 @@ def test_dark_and_print(browser: Any, page: Path) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 
-def test_on_a_telephone_the_plot_has_the_full_width(opened: Any) -> None:
+def test_plot_has_the_full_width_on_a_phone(opened: Any) -> None:
     section = opened.find_element("css selector", "section.face").rect["width"]
     share = plot(opened, 0).rect["width"] / section
     assert share > (0.9 if section < 400 else 0.6)
@@ -235,7 +235,7 @@ def test_on_a_telephone_the_plot_has_the_full_width(opened: Any) -> None:
     assert point_at(opened, 1, 0.1).startswith("Face 1, ")
 
 
-def test_a_still_shows_its_picture_and_bars_at_any_width(browser: Any, tmp_path: Path) -> None:
+def test_still_shows_picture_and_bars_at_any_width(browser: Any, tmp_path: Path) -> None:
     Image.new("RGB", (320, 240), (90, 120, 150)).save(tmp_path / "still.png")
     rows = list(MadeRows({1: [(0, 1)]}, 1, 1.0, len(CLASSES)))
     made = replace(made_timeline({}, duration=0, still=True, video=tmp_path / "still.png"), rows=rows)

@@ -20,7 +20,7 @@ def written(path: Path, classes: tuple[str, ...] = CLASSES) -> Path:
     return path
 
 
-def test_columns_are_those_of_openface_and_one_a_class(tmp_path: Path) -> None:
+def test_columns_are_openfaces_plus_one_per_class(tmp_path: Path) -> None:
     with written(tmp_path / "a.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert list(lines[0]) == [
@@ -40,7 +40,7 @@ def test_columns_are_those_of_openface_and_one_a_class(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_rows_come_back_again_and_again(tmp_path: Path) -> None:
+def test_rows_can_be_read_repeatedly(tmp_path: Path) -> None:
     rows = RowFile(written(tmp_path / "a.csv"))
     first, again = list(rows), list(rows)
     assert first == again
@@ -48,7 +48,7 @@ def test_rows_come_back_again_and_again(tmp_path: Path) -> None:
     assert first[3].confidence == pytest.approx(0.8125, abs=6e-4)
 
 
-def test_a_class_may_have_any_name(tmp_path: Path) -> None:
+def test_any_class_name_is_written(tmp_path: Path) -> None:
     classes = ('say "ah", please', "frame", "été\n")
     path = written(tmp_path / "a.csv", classes)
     with path.open(newline="", encoding="utf-8") as file:
@@ -56,7 +56,7 @@ def test_a_class_may_have_any_name(tmp_path: Path) -> None:
     assert list(RowFile(path))[1] == row(1, 1)
 
 
-def test_json_has_one_object_a_face_and_frame(tmp_path: Path) -> None:
+def test_json_has_one_object_per_face_and_frame(tmp_path: Path) -> None:
     rows = RowFile(written(tmp_path / "a.csv"))
     write_json(tmp_path / "a.json", timeline(tmp_path / "film.mp4", list(rows), duration=0.12))
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def test_json_has_one_object_a_face_and_frame(tmp_path: Path) -> None:
     assert text.count("\n") == 5  # a line for each face
 
 
-def test_json_of_a_video_without_a_face_is_json(tmp_path: Path) -> None:
+def test_json_without_a_face_is_valid(tmp_path: Path) -> None:
     tested = facts(trained_on="DFEW, fold 2")
     write_json(tmp_path / "a.json", timeline(tmp_path / "a\udcff.mp4", [row(0, None)], facts=tested, fps=0.0))
     content = json.loads((tmp_path / "a.json").read_text())
@@ -82,7 +82,7 @@ def test_json_of_a_video_without_a_face_is_json(tmp_path: Path) -> None:
     assert content["weights"]["people_tested_on"] == "DFEW, fold 2"
 
 
-def test_roll_is_that_of_the_line_between_the_eyes() -> None:
+def test_roll_is_the_slope_between_the_eyes() -> None:
     for degrees in (-170.0, -30.0, 0.0, 45.0, 120.0):
         x, y = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         turned = row(0, 1, points=((5.0, 5.0), (5 + 9 * x, 5 + 9 * y), *[(0.0, 0.0)] * 3))

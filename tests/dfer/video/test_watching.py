@@ -58,7 +58,7 @@ def test_last_frame_is_always_searched() -> None:
     assert (corners(watched), sum(detector.looked)) == (places, 2)
 
 
-def test_search_is_refined_where_a_face_enters_or_leaves() -> None:
+def test_frames_are_searched_until_entry_and_exit_are_found() -> None:
     places = [{1: (10.0, 10.0)} | ({2: (90.0, 40.0)} if 8 <= n < 17 else {}) for n in range(26)]
     watched, detector, _ = watch(places)
     assert corners(watched) == places
@@ -97,7 +97,7 @@ def test_change_of_size_gives_new_numbers_and_is_reported() -> None:
         assert watcher.changed_size == [7]
 
 
-def test_a_camera_keeps_a_face_where_it_was_last_seen() -> None:
+def test_camera_keeps_a_face_where_it_was_last_seen() -> None:
     places = [{1: (2.0 * n, 10.0)} for n in range(12)]
     watched, detector, _ = watch(places, live=True)
     assert [place[1][0] for place in corners(watched)] == [0.0] * 5 + [10.0] * 5 + [20.0] * 2
@@ -117,7 +117,7 @@ def test_faces_are_carried_for_half_a_second_at_most() -> None:
     assert sum(detector.looked) == 10
 
 
-def test_source_without_frames_gives_nothing() -> None:
+def test_source_without_frames_yields_nothing() -> None:
     assert watch([])[0] == []
 
 
@@ -127,7 +127,7 @@ def film() -> Film:
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_a_crowd_keeps_its_numbers(film: Film, live: bool) -> None:
+def test_crowd_keeps_its_numbers(film: Film, live: bool) -> None:
     """Real detection in a film of five people: two cross, one leaves and comes back within a second, and a cut."""
     watcher = Watcher(FaceDetector(), 112, 5, Stopwatch())
     source = numbered(list(film.frames), 24)
@@ -146,7 +146,7 @@ def test_a_crowd_keeps_its_numbers(film: Film, live: bool) -> None:
     assert score.extra < (0.08 if live else 0.005) * score.people
 
 
-def test_the_score_counts_switches_and_shared_numbers() -> None:
+def test_tracking_score_counts_switches_and_shared_numbers() -> None:
     truth = [{0: (50.0, 50.0), 1: (150.0, 50.0)}] * 4
     left, right = (30.0, 30.0, 40.0, 40.0), (130.0, 30.0, 40.0, 40.0)
     steady = agreement(truth, [{1: left, 2: right}] * 4)
