@@ -32,8 +32,10 @@ from dfer.training.trained_file import load_trained
 def parse(argv: Sequence[str] | None) -> Any:
     parser = OneLineParser(prog="evaluate.py", usage="evaluate.py RUN [RUN ...] [options]", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs of train.py, or their weights.safetensors")
-    parser.add_argument("--compare", action="store_true", help="refuse runs that are not tested on the same clips")
-    parser.add_argument("--out", type=Path | None, help="folder for results (default: the run's; of several, beside)")
+    parser.add_argument("--compare", action="store_true", help="require that all runs are tested on the same clips")
+    parser.add_argument(
+        "--out", type=Path | None, help="folder for results (default: the run's own, or a new one beside several runs)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap")
     parser.add_argument("--batch-size", type=int, default=16, help="clips at once")

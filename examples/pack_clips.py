@@ -1,8 +1,8 @@
-"""Pack folders of frames into one store that training reads without opening or decoding a picture.
+"""Pack folders of frames into one store, from which training reads without opening or decoding pictures.
 
-Every folder below IN that holds pictures becomes a clip. Give the store to train.py as --frames-root.
+Every folder below IN that contains pictures becomes a clip. Give the store to train.py as --frames-root.
 
-OUT appears when it is whole. A packing that was interrupted starts again from the first clip. Exit code: 0, packed;
+OUT appears when it is complete. An interrupted packing starts again from the first clip. Exit code: 0, packed;
 2, wrong input, or OUT cannot be written; 130 or 143, interrupted.
 """
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="pack_clips.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", metavar="IN", type=Path, help="the folder that the paths of the lists start from")
-    parser.add_argument("--out", type=Path, required=True, help="the store, a folder that is not there yet")
+    parser.add_argument("--out", type=Path, required=True, help="the store, a folder that does not exist yet")
     parser.add_argument("--size", type=int, default=112, help="side of a frame in pixels, as train.py's --size (112)")
     args = parser.parse_args(argv)
     if args.size < 16:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if packed.not_square:
         print(f"note: {packed.not_square} clips have frames that are not square: of each the middle square was taken")
     if packed.other:
-        print(f"note: {packed.other} is a picture of a kind that is not read; others like it are left out too")
+        print(f"note: {packed.other} is in a format that is not read; it and others like it are left out")
     print(
         f"{packed.clips} clips, {packed.frames} frames, {packed.frames * 3 * args.size**2 / 1e9:.2f} GB: "
         f"{args.out.resolve()}"

@@ -219,12 +219,12 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "classes in another order": (
         by_the_alphabet,
-        "numbering**: 1 other numbering is clearly better for the predictions: alphabetically (83.3 % right, now ",
+        "numbering**: 1 other numbering is clearly better for the predictions: alphabetical (83.3 % right, now ",
     ),
 }
 
 
-def test_nothing_is_found_in_a_clean_result(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clean_result_has_no_findings(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, page = run(made)
     assert code == 0, page
     assert "## Found\n\nNothing.\n" in page
@@ -235,7 +235,7 @@ def test_nothing_is_found_in_a_clean_result(made: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found_and_named(made: Path, fault: str) -> None:
+def test_fault_is_found_and_named(made: Path, fault: str) -> None:
     put, expected = FAULTS[fault]
     put(made)
     code, page = run(made)
@@ -244,13 +244,13 @@ def test_a_fault_is_found_and_named(made: Path, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["trained on and tested on", "identical frames", "a copy that is cut later"])
-def test_a_fault_has_one_line(made: Path, fault: str) -> None:
+def test_fault_is_reported_once(made: Path, fault: str) -> None:
     """Once over all folds, and a clip in two parts is neither a copy of itself nor a person in two parts."""
     FAULTS[fault][0](made)
     assert run(made)[1].count("- **") == 1
 
 
-def test_black_clips_are_no_copies(made: Path) -> None:
+def test_black_clips_are_not_copies(made: Path) -> None:
     for clip in ("p0/000", "p1/007", "p2/013"):
         for number in range(4):
             Image.new("RGB", (48, 48)).save(made / f"clips/{clip}/{number}.png")
@@ -259,7 +259,7 @@ def test_black_clips_are_no_copies(made: Path) -> None:
     assert page.count("- **") == 1
 
 
-def test_columns_of_predictions_are_found_by_their_names(made: Path) -> None:
+def test_prediction_columns_are_found_by_name(made: Path) -> None:
     swap_score_columns(made)
     code, page = run(made)
     assert (code, "83.33" in page) == (0, True), page
@@ -269,7 +269,7 @@ def test_columns_of_predictions_are_found_by_their_names(made: Path) -> None:
     assert "| 100.00 [100.00, 100.00] |" in run(made)[1]
 
 
-def test_a_published_figure_is_held_against_the_interval(made: Path) -> None:
+def test_published_score_is_compared_with_the_interval(made: Path) -> None:
     _, page = run(made, "--uar", "83", "--war", "99.5")
     assert (
         "mean of 3 folds: UAR differs by +0.33 points from the published 83.00, which is inside the interval." in page
@@ -304,7 +304,7 @@ def test_predictions_of_any_program(made: Path, line: str) -> None:
     assert "83.33" in page
 
 
-def test_dfew_is_held_against_its_published_counts(tmp_path: Path) -> None:
+def test_dfew_is_compared_with_its_published_counts(tmp_path: Path) -> None:
     write_dfew(tmp_path)
     assert main(["--dfew", str(tmp_path), "--fold", "2", "--out", str(tmp_path / "page.md")]) == 1
     page = (tmp_path / "page.md").read_text()

@@ -208,6 +208,18 @@ def test_clips_that_the_net_was_trained_on_are_refused(
     assert report_in(run)["runs"][0]["clips_trained_on"] == 0
 
 
+def test_renamed_training_clips_are_reported(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert train.main(tiny_flags(lists, run, epochs=1)) == 0
+    shutil.copytree(lists / "train3", lists / "renamed")
+    (lists / "other.txt").write_text((lists / "test.txt").read_text() + "renamed 4 0\n")
+    capsys.readouterr()
+    assert main([str(run), "--test-list", str(lists / "other.txt")]) == 0
+    printed = capsys.readouterr().out
+    assert "1 of the 9 clips have as many frames and the same middle frame as training clips with other" in printed
+    assert "/renamed" in printed
+
+
 def test_changed_test_clips_are_refused(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert train.main(tiny_flags(lists, run, epochs=1)) == 0

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from dfer.data.augmentation import prepare
 from dfer.data.clips import ClipsOnDisk, DrawnClips
 from dfer.data.data_set import ListedClip
-from dfer.data.folders import FolderTree, Place
+from dfer.data.folders import FolderTree
 from dfer.data.packing import Store, pack
 from dfer.rendering.clips import render_clips
 from dfer.rendering.motion import EXPRESSIONS
@@ -42,7 +42,7 @@ def write_clips(root: Path, side: int) -> None:
             picture.save(folder / f"{place:05}.jpg", quality=90)
 
 
-def source(place: Place, paths: Sequence[str]) -> ClipsOnDisk:
+def source(place: FolderTree, paths: Sequence[str]) -> ClipsOnDisk:
     clips = [ListedClip(place.frames(path), 0, path) for path in paths]
     return ClipsOnDisk(clips, size=SIZE, segments=8, per_segment=2)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfer.data.data_set import Change, DataSet, ListedClip, Notes
-from dfer.data.folders import Place
+from dfer.data.folders import FolderTree
 from dfer.errors import BadInput
 
 FOLDS = (1, 2, 3, 4, 5)
@@ -58,7 +58,7 @@ def fold_of(actor: int) -> int:
     return (actor - 1) % len(FOLDS) + 1
 
 
-def read_acted(acted: ActedSet, root: Path, place: Place, fold: int) -> DataSet:
+def read_acted(acted: ActedSet, root: Path, place: FolderTree, fold: int) -> DataSet:
     """Test on the actors of one fold and train on the others; labels are the emotions that the actors intended.
 
     `place` contains what prepare_videos.py made of the videos, in whatever folders. A take with and without sound
@@ -68,27 +68,20 @@ def read_acted(acted: ActedSet, root: Path, place: Place, fold: int) -> DataSet:
         raise BadInput(f"{acted.title} has the folds 1 to 5; got {fold}")
     notes, names = Notes([], []), tuple(acted.emotions.values())
     paths, left_out = place.walk()
-    takes: dict[str, str] = {}
-    parts: dict[bool, list[ListedClip]] = {False: [], True: []}
-    again = 0
-    for path in sorted(paths):
-        recording = acted.read(path.rpartition("/")[2])
-        if recording is None:
-            continue
-        if takes.setdefault(recording.take, path) != path:
-            again += 1
-            continue
-        label = names.index(recording.emotion)
-        clip = ListedClip(place.frames(path), label, path, subject=str(recording.actor))
-        parts[fold_of(recording.actor) == fold].append(clip)
+    recordings = [(path, recording) for path in sorted(paths) if (recording := acted.read(path.rpartition("/")[2]))]
+    takes = {recording.take: (path, recording) for path, recording in reversed(recordings)}
     if not takes:
         raise BadInput(
             f"{root}: no frames of {acted.title} found, such as {acted.example}/00001.jpg; give the folder that "
             "prepare_videos.py made of its videos"
         )
+    parts: dict[bool, list[ListedClip]] = {False: [], True: []}
+    for path, recording in sorted(takes.values()):
+        clip = ListedClip(place.frames(path), names.index(recording.emotion), path, str(recording.actor))
+        parts[fold_of(recording.actor) == fold].append(clip)
     if not (parts[False] and parts[True]):
         raise BadInput(f"{root}: has no clips to {'test' if parts[False] else 'train'} on in fold {fold}; add actors")
-    if again:
+    if again := len(recordings) - len(takes):
         notes.remarks.append(f"{acted.title}: {again} clips exist with and without sound; each counts once")
     for path, why in sorted(left_out.items()):
         lost = acted.read(path.rpartition("/")[2])

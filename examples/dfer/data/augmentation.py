@@ -10,9 +10,9 @@ STD = (0.229, 0.224, 0.225)
 LUMA = (0.299, 0.587, 0.114)
 
 CROP_SCALES = (1.0, 0.875, 0.75, 0.66)
-# The two sides of a window are at most one scale apart: faces keep their proportions nearly.
+# The two sides of a window are at most one scale apart, so faces nearly keep their proportions.
 CROP_SIDES = tuple((y, x) for i, y in enumerate(CROP_SCALES) for j, x in enumerate(CROP_SCALES) if abs(i - j) <= 1)
-# Corners, centre, edge centres and the centres of the quarters, as fractions of the room that the window leaves.
+# Corners, centre, edge centres and the centres of the quarters, as fractions of the space that the window leaves.
 CROP_PLACES = (
     *((y, x) for y in (0.0, 0.5, 1.0) for x in (0.0, 0.5, 1.0)),
     *((y, x) for y in (0.25, 0.75) for x in (0.25, 0.75)),
@@ -40,10 +40,10 @@ def draw(generator: torch.Generator) -> Tensor:
 def augment(clips: Tensor, draws: Tensor) -> Tensor:
     """Jitter, crop and mirror (B, T, 3, H, W) from 0 to 1 by the `draws` (B, 9) of its clips.
 
-    Each clip comes out as it would alone. The window is brought back to the size of the clip.
+    Each clip is augmented independently of the others. The window is resized to the size of the clip.
     """
     gamma, brightness, contrast, saturation = draws[:, :4, None, None, None, None].to(clips).unbind(1)
-    # In place where the tensor is this function's own: a batch of clips fills a good part of a cache, or of a card.
+    # In place after the first step: a batch of clips takes a large part of a cache or of a GPU's memory.
     clips = clips.pow(gamma).mul_(brightness)
     grey = (clips * clips.new_tensor(LUMA).view(3, 1, 1)).sum(dim=-3, keepdim=True)
     clips = torch.lerp(grey, clips, saturation)
@@ -52,7 +52,7 @@ def augment(clips: Tensor, draws: Tensor) -> Tensor:
 
 
 def crop(clips: Tensor, draws: Tensor) -> Tensor:
-    """Cut each clip's window and resize it (bilinear) to (H, W), mirrored where its draw says so."""
+    """Cut each clip's window and resize it (bilinear) to (H, W), mirrored if its draw says so."""
     height, width = clips.shape[-2:]
     tall, wide, down, right, mirrored = draws[:, 4:, None].to(clips).unbind(1)
     rows, columns = positions(height, tall, down), positions(width, wide, right)
@@ -70,13 +70,13 @@ def positions(length: int, scale: Tensor, place: Tensor) -> Tensor:
     window = (length * scale).round()
     start = (place * (length - window)).round()
     pixel = (torch.arange(length, device=scale.device) + 0.5) * window / length - 0.5
-    # No pixel outside the window takes part.
+    # Pixels outside the window are not used.
     pixel = pixel.clamp(min=0).minimum(window - 1) + start
     return 2 * pixel / max(length - 1, 1) - 1
 
 
 def prepare(clips: Tensor, draws: Tensor | None = None) -> Tensor:
-    """(B, T, 3, H, W) uint8 to what the net takes, augmented by the draws of a training batch.
+    """Turn (B, T, 3, H, W) uint8 into the net's input, augmented by the draws of a training batch.
 
     Vectors are returned as they are.
     """

@@ -99,14 +99,10 @@ def labels(data: DataSet) -> list[str]:
     return remarks
 
 
-def not_scored(
-    part: str, clips: Sequence[ListedClip], trained: Sequence[ListedClip], names: Sequence[str]
-) -> list[str]:
+def not_scored(part: str, clips: list[ListedClip], trained: list[ListedClip], names: Sequence[str]) -> list[str]:
     """Report the classes that are trained on but missing in a part, which UAR leaves out."""
     lacking = sorted({clip.label for clip in trained} - {clip.label for clip in clips})
-    if not lacking:
-        return []
-    return [f"no {part} clip shows {named(lacking, names)}: UAR there is the mean over the others"]
+    return [f"no {part} clip shows {named(lacking, names)}: UAR there is the mean over the others"] if lacking else []
 
 
 def named(labels: Sequence[int], names: Sequence[str]) -> str:

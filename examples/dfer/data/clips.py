@@ -128,8 +128,7 @@ class EpochOrder(Sampler[tuple[int, int]]):
         return self.clips
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch
-        generator = torch.Generator().manual_seed(seeded(self.seed, "order", epoch))
+        epoch, generator = self.epoch, torch.Generator().manual_seed(seeded(self.seed, "order", self.epoch))
         for index in torch.randperm(self.clips, generator=generator).tolist():
             yield epoch, index
 

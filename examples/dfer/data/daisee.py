@@ -17,7 +17,7 @@ from dfer.data.data_set import (
     holding,
     read_table,
 )
-from dfer.data.folders import Place
+from dfer.data.folders import FolderTree
 from dfer.errors import BadInput
 
 NAMES = ("boredom", "engagement", "confusion", "frustration")
@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 
 def read_daisee(
-    labels: Path, place: Place, *, parts: Literal["official", "paper"] = "official", state: str | None = None
+    labels: Path, place: FolderTree, *, parts: Literal["official", "paper"] = "official", state: str | None = None
 ) -> DataSet:
     """Read the tables in DAiSEE's folder, or in its folder `Labels`; `place` contains what prepare_videos.py makes.
 
@@ -86,7 +86,7 @@ def read_rows(file: Path) -> list[Row]:
     return rows
 
 
-def split_by_folder(file: Path, place: Place, state: str | None, notes: Notes) -> dict[str, list[ListedClip]]:
+def split_by_folder(file: Path, place: FolderTree, state: str | None, notes: Notes) -> dict[str, list[ListedClip]]:
     """AllLabels.csv names no parts: a clip belongs to the one whose folder contains it."""
     rows = read_rows(file)
     by_part: dict[str | None, list[Row]] = {part: [] for part in (*TABLE_1, None)}
@@ -107,7 +107,7 @@ def split_by_folder(file: Path, place: Place, state: str | None, notes: Notes) -
     return {part: clips_of(file, by_part[part], part, place, notes, state) for part in TABLE_1}
 
 
-def part_of(row: Row, place: Place) -> str | None:
+def part_of(row: Row, place: FolderTree) -> str | None:
     for part in TABLE_1:
         for above in (f"DataSet/{part}", part, f"DataSet/DataSet/{part}", f"DataSet/{part}/{part}", f"{part}/{part}"):
             path = f"{above}/{row.user}/{row.stem}"
@@ -117,7 +117,7 @@ def part_of(row: Row, place: Place) -> str | None:
 
 
 def clips_of(
-    file: Path, rows: Sequence[Row], part: str, place: Place, notes: Notes, state: str | None = None
+    file: Path, rows: Sequence[Row], part: str, place: FolderTree, notes: Notes, state: str | None = None
 ) -> list[ListedClip]:
     """The clips of one part; a clip that is labelled and missing is left out."""
     if state is None and (zero := [row for row in rows if not any(row.levels)]):
@@ -167,17 +167,14 @@ def counts_in_words(
 ) -> str:
     """The clips of each level; or those of each state, found and kept, above the counts of the paper's Table 1."""
     title = "of each level:" if state else "found -> kept at random, and those of the paper's Table 1:"
-    lines = [f"DAiSEE's clips, {title}", row_of("folder", LEVELS if state else NAMES)]
+    rows: list[tuple[str, Sequence[str]]] = [("folder", LEVELS if state else NAMES)]
     for part, (published, drawn) in TABLE_1.items():
         before, after = (Counter(clip.label for clip in clips[part]) for clips in (found, kept))
         if state:
-            lines.append(row_of(part, [str(before[level]) for level in range(len(LEVELS))]))
+            rows.append((part, [str(before[level]) for level in range(len(LEVELS))]))
             continue
-        lines.append(row_of(part, [f"{before[label]} -> {after[label]}" for label in range(len(NAMES))]))
+        rows.append((part, [f"{before[label]} -> {after[label]}" for label in range(len(NAMES))]))
         both = zip(published, (*drawn, *published[len(drawn) :]), strict=True)
-        lines.append(row_of("  paper", [f"{count} -> {left}" for count, left in both]))
-    return "\n".join(lines)
-
-
-def row_of(name: str, cells: Sequence[str]) -> str:
-    return f"  {name:10}" + "".join(f"{cell:>14}" for cell in cells)
+        rows.append(("  paper", [f"{count} -> {left}" for count, left in both]))
+    lines = (f"  {name:10}" + "".join(f"{cell:>14}" for cell in cells) for name, cells in rows)
+    return "\n".join([f"DAiSEE's clips, {title}", *lines])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dfer.data.folders import Frames, Place, folder_of
+from dfer.data.folders import FolderTree, Frames, folder_of
 from dfer.errors import BadInput
 from dfer.progress import track
 
@@ -74,17 +74,13 @@ class Entry(NamedTuple):
     subject: str | None = None
 
 
-def read_text(file: Path, what: str) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: cannot be read as {what} ({error}); give a text file in UTF-8") from None
-
-
 def numbered_lines(file: Path, what: str) -> list[tuple[int, str]]:
     """The lines that are not empty, stripped, with their numbers from 1."""
-    lines = enumerate(read_text(file, what).splitlines(), start=1)
-    return [(number, line.strip()) for number, line in lines if line.strip()]
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file}: cannot be read as {what} ({error}); give a text file in UTF-8") from None
+    return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def holding(root: Path, name: str, notes: Notes) -> Path:
@@ -151,7 +147,7 @@ class Route(NamedTuple):
         return "/".join([*parts[: self.depth], self.inserted, *parts[self.depth :]])
 
 
-def find_route(entries: Sequence[Entry], place: Place) -> tuple[Route, int]:
+def find_route(entries: Sequence[Entry], place: FolderTree) -> tuple[Route, int]:
     """The route by which most of a sample of the entries are found, and how many are.
 
     It is the same for all lines: line by line, a missing clip could be taken for another with the same last name.
@@ -193,7 +189,7 @@ FORMAT = Problem("pictures of a format that is not read", "these are left out")
 
 
 def find_clips(
-    file: Path, entries: Sequence[Entry], place: Place, notes: Notes, *, may_miss: bool = False
+    file: Path, entries: Sequence[Entry], place: FolderTree, notes: Notes, *, may_miss: bool = False
 ) -> list[ListedClip]:
     """Turn the lines of `file` into clips. Where the number of frames differs, the files on disk win.
 

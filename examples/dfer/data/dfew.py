@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from dfer.data.data_set import DataSet, Entry, Notes, find_clips, holding, read_table
-from dfer.data.folders import FolderTree, Place
+from dfer.data.folders import FolderTree
 from dfer.errors import BadInput
 
 NAMES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 FOLDS = (1, 2, 3, 4, 5)
 
 
-def read_dfew(root: Path, fold: int, place: Place | None = None, *, skip_missing: bool = False) -> DataSet:
+def read_dfew(root: Path, fold: int, place: FolderTree | None = None, *, skip_missing: bool = False) -> DataSet:
     """Read a fold's clips below `root`, or in `place`: `Clip/clip_224x224/<5-digit id>/*.jpg`."""
     if fold not in FOLDS:
         raise BadInput(f"DFEW has the folds 1 to 5; got {fold}")
@@ -19,7 +19,11 @@ def read_dfew(root: Path, fold: int, place: Place | None = None, *, skip_missing
     splits = holding(root / "EmoLabel_DataSplit", "train(single-labeled)", notes)
     tables = [splits / f"{part}(single-labeled)" / f"set_{fold}.csv" for part in ("train", "test")]
     rows = {file: read_split(file) for file in tables}
-    first = first_label({label for entries in rows.values() for *_, label in entries}, root)
+    # Published labels are 1 to 7; files numbered 0 to 6 exist. All labels of the fold decide together.
+    labels = {label for entries in rows.values() for *_, label in entries}
+    first = 0 if 0 in labels else 1
+    if not labels <= set(range(first, first + len(NAMES))):
+        raise BadInput(f"{root}: expected labels 1 to 7 (or 0 to 6) in DFEW's splits, got {sorted(labels)}")
     if first == 0:
         notes.remarks.append(f"{root}: labels are numbered 0 to 6 in this copy, not 1 to 7 as published")
     training, test = (
@@ -43,11 +47,3 @@ def read_split(file: Path) -> list[tuple[int, int, int]]:
             raise BadInput(f"{file}:{line}: expected `<id>,<label>`, got {name},{label}; correct the line")
         found.append((line, int(name), int(label)))
     return found
-
-
-def first_label(labels: set[int], root: Path) -> int:
-    """Published labels are 1 to 7; files numbered 0 to 6 exist. All labels of the fold decide together."""
-    for first in (1, 0):
-        if labels <= set(range(first, first + len(NAMES))):
-            return first
-    raise BadInput(f"{root}: expected labels 1 to 7 (or 0 to 6) in DFEW's splits, got {sorted(labels)}")

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from dfer.data.data_set import DataSet, Notes, holding
-from dfer.data.folders import FolderTree, Place
+from dfer.data.folders import FolderTree
 from dfer.data.lists import read_lists
 
 NAMES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 
 
-def read_ferv39k(root: Path, place: Place | None = None, *, skip_missing: bool = False) -> DataSet:
+def read_ferv39k(root: Path, place: FolderTree | None = None, *, skip_missing: bool = False) -> DataSet:
     """Read the split over all scenes: lines such as `Interview/Happy/0118 Happy`, without a heading.
 
     The frames are `2_ClipsforFaceCrop/<Scene>/<Emotion>/<id>/*.jpg` below `root`, or in `place`.

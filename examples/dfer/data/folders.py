@@ -56,26 +56,6 @@ class Frames(Protocol):
         """Read every frame."""
 
 
-class Place(Protocol):
-    """Clips by their paths."""
-
-    def has(self, path: str) -> bool: ...
-
-    def has_video(self, path: str) -> bool:
-        return False
-
-    def left_out(self, path: str) -> str | None:
-        """Why prepare_videos.py made no frames of the video: "no face" or "unreadable"."""
-
-    def frames(self, path: str) -> Frames: ...
-
-    def folders(self, path: str) -> list[str]:
-        """The names of a folder's subfolders."""
-
-    def walk(self) -> tuple[list[str], dict[str, str]]:
-        """The paths of all clips, and why prepare_videos.py made none of a video, by path."""
-
-
 def natural_order(name: str, *, decimals: bool = True) -> list[tuple[Any, ...]]:
     """Sort key under which 2.jpg comes before 10.jpg, and 1.25.jpg before 1.5.jpg.
 
@@ -162,15 +142,12 @@ class FrameFolder:
     def __iter__(self) -> Iterator[Path]:
         return (Path(self._folder, name) for name in self.names())
 
-    def __getitem__(self, index: int) -> Path:
-        return Path(self._folder, self.names()[index])
-
     def load(self, chosen: Sequence[int], size: int) -> Tensor:
         names = self.names()
         return load_frames([Path(self._folder, names[i]) for i in chosen], size)
 
     def sides(self) -> tuple[int, int]:
-        return picture_sides(self[len(self) // 2])
+        return picture_sides(Path(self._folder, self.names()[len(self) // 2]))
 
     def stamp(self) -> bytes:
         total = hashlib.sha256()
@@ -197,7 +174,7 @@ def is_frame(name: str, suffixes: Collection[str] = PICTURES) -> bool:
 
 
 class FolderTree:
-    """Folders of frames below a root."""
+    """Folders of frames below a root; clips are named by their paths below it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -216,6 +193,7 @@ class FolderTree:
         return any(os.path.isfile(folder_of(str(found)) + suffix) for suffix in suffixes)
 
     def left_out(self, path: str) -> str | None:
+        """Why prepare_videos.py made no frames of the video: "no face" or "unreadable"."""
         try:
             status = json.loads((self.root / f"{path}.json").read_text(encoding="utf-8"))["status"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -223,7 +201,7 @@ class FolderTree:
         # If the report says "prepared" and there is no folder, it was moved or deleted.
         return None if status == "prepared" else str(status)
 
-    def frames(self, path: str) -> FrameFolder:
+    def frames(self, path: str) -> Frames:
         folder = self.root / path
         with readable(folder), os.scandir(folder) as found:
             files = [entry.name for entry in found if not is_folder(entry)]
@@ -231,6 +209,7 @@ class FolderTree:
         return FrameFolder(folder, frames_in_order(folder, [*filter(is_frame, files)]), min(others, default=None))
 
     def folders(self, path: str) -> list[str]:
+        """The names of a folder's subfolders."""
         try:
             with os.scandir(self.root / path) as found:
                 return [entry.name for entry in found if is_folder(entry)]
@@ -238,7 +217,7 @@ class FolderTree:
             return []
 
     def walk(self) -> tuple[list[str], dict[str, str]]:
-        """See Place; hidden folders are skipped."""
+        """The paths of all clips outside hidden folders, and why prepare_videos.py made none of a video, by path."""
         found: list[str] = []
         left_out: dict[str, str] = {}
         for folder, files in walk(self.root):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfer.data.data_set import DataSet, Entry, Notes, find_clips, find_route, numbered_lines
-from dfer.data.folders import Place
+from dfer.data.folders import FolderTree
 from dfer.errors import BadInput
 
 # pandas writes 1 as 1.0. A label that is a name has no comma, and with spaces between the fields no space.
@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 
 def read_lists(
-    files: Sequence[tuple[Path, Place]],
+    files: Sequence[tuple[Path, FolderTree]],
     *,
     names: tuple[str, ...] | None = None,
     first_label: int = 0,
@@ -59,41 +59,35 @@ def read_lists(
     if named and names is None:
         names = tuple(sorted({line.label.lower() for lines in lists.values() for line in lines}))
     parts = [
-        find_clips(
-            file,
-            [
-                Entry(line.number, line.path, number_of(file, line, names or (), first_label), line.frames)
-                for line in lists[file]
-            ],
-            place,
-            notes,
-            may_miss=skip_missing,
-        )
+        find_clips(file, entries_of(file, lists[file], names or (), first_label), place, notes, may_miss=skip_missing)
         for file, place in files
     ]
     return DataSet(names or (), parts[0] if len(parts) > 1 else [], parts[-1], None, *notes)
 
 
-def number_of(file: Path, line: Line, names: Sequence[str], first_label: int) -> int:
-    if not line.named:
-        label = int(line.label.partition(".")[0]) - first_label
+def entries_of(file: Path, lines: Sequence[Line], names: Sequence[str], first_label: int) -> list[Entry]:
+    numbers = {name.lower(): number for number, name in enumerate(names)}
+    entries = []
+    for line in lines:
+        label = numbers.get(line.label.lower()) if line.named else int(line.label.partition(".")[0]) - first_label
+        if label is None:
+            raise BadInput(f"{file}:{line.number}: expected one of the classes {','.join(names)}, got {line.label}")
         if label < 0:
             raise BadInput(f"{file}:{line.number}: label {line.label} is below --first-label {first_label}")
-        return label
-    lower = [name.lower() for name in names]
-    if line.label.lower() not in lower:
-        raise BadInput(f"{file}:{line.number}: expected one of the classes {','.join(names)}, got {line.label}")
-    return lower.index(line.label.lower())
+        entries.append(Entry(line.number, line.path, label, line.frames))
+    return entries
 
 
-def read_lines(file: Path, place: Place, notes: Notes) -> list[Line]:
+def read_lines(file: Path, place: FolderTree, notes: Notes) -> list[Line]:
     written = numbered_lines(file, "a clip list")
     lines = [(number, line) for number, line in written if not line.startswith("#")]
     if comments := len(written) - len(lines):
         notes.remarks.append(f"{file}: {comments} lines begin with # and are not read")
     heading = lines[0][1] if lines else ""
     if "ClipID" in heading.split(",") or DAISEE_ROW.fullmatch(heading):
-        raise BadInput(f"{file}: is a table of DAiSEE, not a list of clips; give the folder of its tables by --daisee")
+        raise BadInput(
+            f"{file}: is a table of DAiSEE, not a list of clips; give the folder of its tables with --daisee"
+        )
     if heading and re.split(r"[,\s]+", heading)[-1].strip('"').lower() in HEADINGS:
         del lines[0]
     if not lines:
@@ -109,9 +103,7 @@ def read_lines(file: Path, place: Place, notes: Notes) -> list[Line]:
     best = max(range(len(hits)), key=lambda index: (hits[index], not complete[index][0].named))
     found = complete[best]
     if not hits[best] and heading == "video_name,label" and all(line.path.isdecimal() for line in found):
-        raise BadInput(
-            f"{file}: is a split of DFEW, whose clips no folder is named after; give DFEW's folder by --dfew"
-        )
+        raise BadInput(f"{file}: is a split of DFEW, whose ids are not folder names; give DFEW's folder with --dfew")
     return found
 
 

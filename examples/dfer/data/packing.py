@@ -21,7 +21,7 @@ from numpy.lib.format import open_memmap, write_array_header_1_0
 from torch import Tensor
 
 from dfer.data.clips import usable_cores
-from dfer.data.folders import Checked, FolderTree, FrameFolder, Place
+from dfer.data.folders import Checked, FolderTree, Frames
 from dfer.errors import BadInput
 from dfer.lock import one_at_a_time
 from dfer.progress import track
@@ -35,11 +35,11 @@ class Span(NamedTuple):
     checksum: int
 
 
-class Store(Place):
+class Store(FolderTree):
     """An open packed store; pickling it for another process copies no frames."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         try:
             self.frames_file = open_memmap(folder / FRAMES, mode="r")
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
@@ -62,10 +62,10 @@ class Store(Place):
                 raise BadInput(problems[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store, (self.folder,)
+        return Store, (self.root,)
 
     def damaged(self, why: str) -> BadInput:
-        return BadInput(f"{self.folder}: is not a complete store of clips ({why}); pack it again with pack_clips.py")
+        return BadInput(f"{self.root}: is not a complete store of clips ({why}); pack it again with pack_clips.py")
 
     def has(self, path: str) -> bool:
         return path in self.spans
@@ -95,7 +95,7 @@ class PackedFrames:
         self.store, self.path = store, path
 
     def __str__(self) -> str:
-        return str(self.store.folder / self.path)
+        return str(self.store.root / self.path)
 
     def __len__(self) -> int:
         return self.store.spans[self.path].frames
@@ -103,7 +103,7 @@ class PackedFrames:
     def load(self, chosen: Sequence[int], size: int) -> Tensor:
         if size != self.store.size:
             raise BadInput(
-                f"{self.store.folder}: contains frames of {self.store.size} x {self.store.size}, not {size} x {size}; "
+                f"{self.store.root}: contains frames of {self.store.size} x {self.store.size}, not {size} x {size}; "
                 f"give --size {self.store.size}, or pack again with --size {size}"
             )
         start = self.store.spans[self.path].start
@@ -123,13 +123,10 @@ class PackedFrames:
         return Checked(count, broken, hashlib.sha256(frames).digest())
 
 
-def is_store(folder: Path) -> bool:
-    return (folder / FRAMES).is_file() or (folder / INDEX).is_file()
-
-
-def open_place(folder: Path) -> Place:
+def open_place(folder: Path) -> FolderTree:
     """A store, or the root of a tree of folders."""
-    return Store(folder) if is_store(folder) else FolderTree(folder)
+    packed = (folder / FRAMES).is_file() or (folder / INDEX).is_file()
+    return Store(folder) if packed else FolderTree(folder)
 
 
 class Packed(NamedTuple):
@@ -187,7 +184,7 @@ def pack_alone(root: Path, out: Path, size: int) -> Packed:
     return Packed(len(folders), total, sum(width != height for width, height in sides), other)
 
 
-def write_frames(file: Path, folders: dict[str, FrameFolder], total: int, size: int) -> dict[str, Span]:
+def write_frames(file: Path, folders: dict[str, Frames], total: int, size: int) -> dict[str, Span]:
     """Write the frames of all clips, one after another; return where each clip lies."""
     spans: dict[str, Span] = {}
     start = 0
@@ -202,6 +199,6 @@ def write_frames(file: Path, folders: dict[str, FrameFolder], total: int, size: 
     return spans
 
 
-def decoded(folder: FrameFolder, size: int, pool: ThreadPoolExecutor) -> memoryview:
+def decoded(folder: Frames, size: int, pool: ThreadPoolExecutor) -> memoryview:
     """The frames of one clip, decoded on all cores."""
     return torch.cat([*pool.map(lambda number: folder.load([number], size), range(len(folder)))]).numpy().data

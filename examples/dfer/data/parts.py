@@ -93,13 +93,12 @@ def run_data(
     if choosing is not data.test:
         remarks += not_scored("validation", choosing, training, data.names)
     remarks += not_scored("test", data.test, training, data.names)
-    classes = 1 + max(clip.label for clip in data.clips)
 
     def on_disk(clips: Sequence[ListedClip]) -> ClipSource:
         return ClipsOnDisk(clips, size=size, segments=frames // per_segment, per_segment=per_segment)
 
     return RunData(
-        data.names or tuple(f"class {i}" for i in range(classes)),
+        data.names or tuple(f"class {label}" for label in range(1 + max(clip.label for clip in data.clips))),
         on_disk(training),
         on_disk(choosing),
         on_disk(data.test),

@@ -1,4 +1,4 @@
-"""Frames on disk to tensors: what the file says is what the net sees, or one line says why not."""
+"""Frames on disk to tensors; every problem with a file is one line that names it."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,21 +14,21 @@ from torch.nn.functional import interpolate
 
 from dfer.errors import BadInput
 
-# Pillow only warns up to twice this size, with a warning of its own wording.
+# Between this size and twice its own limit, Pillow only warns.
 MOST_PIXELS = 2**26
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Its other warnings do not name the file, whose picture is then what any viewer shows.
+# Its other warnings do not name the file, and any viewer shows the same picture.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-# Recognised beside frames, to say that they are not read: of some of them one file may hold a whole clip.
+# Formats that are reported but not read; in some of them one file may contain a whole clip.
 OTHER_PICTURES = {".avif", ".gif", ".heic", ".jfif", ".jp2", ".jpe", ".pgm", ".ppm", ".tga", ".tif", ".tiff"}
 
 
 def load_frames(paths: Sequence[Path], size: int) -> Tensor:
     """Decode and resize (bilinear, antialiased, as Pillow does) to (T, 3, size, size) uint8.
 
-    Frames are turned as their EXIF says. Of a frame that is not square, the middle square is taken.
+    Frames are rotated as their EXIF data say. Of a frame that is not square, the middle square is used.
     """
     decoded = [middle_square(read_picture(path)) for path in paths]
     if len({picture.shape for picture in decoded}) == 1:
@@ -54,7 +54,7 @@ def picture_sides(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture; whatever goes wrong inside becomes one line."""
+    """Open a picture; every error inside the block becomes BadInput with one line."""
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MOST_PIXELS:

@@ -7,7 +7,6 @@ import sqlite3
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from math import sqrt
 from operator import itemgetter
 from typing import Any
 
@@ -40,6 +39,13 @@ CREATE TABLE findings (topic, noun, what, name, fold);
 CREATE INDEX by_key ON clips (key);
 CREATE VIEW tests AS SELECT * FROM clips WHERE part = 'test';
 CREATE VIEW answers AS SELECT fold, label, answer FROM tests JOIN predictions USING (fold, key) GROUP BY fold, key;
+CREATE VIEW places AS
+    SELECT label, (SELECT COUNT(*) FROM classes AS other WHERE other.class < classes.class) AS place FROM classes;
+CREATE VIEW numberings AS
+    SELECT 'one lower' AS name, AVG(answer - 1 = label) AS share, AVG(answer = label) AS now, COUNT(*) AS n FROM answers
+    UNION ALL SELECT 'one higher', AVG(answer + 1 = label), AVG(answer = label), COUNT(*) FROM answers
+    UNION ALL SELECT 'alphabetical', AVG(answer = place), AVG(answer = label), COUNT(*)
+        FROM answers JOIN places USING (label);
 """
 # A person counts only with clips that are in one part: a clip in two parts is a finding of its own.
 QUESTIONS = """
@@ -74,6 +80,9 @@ UNION ALL SELECT 'predictions', 'prediction', 'not one of the classes', clip || 
     FROM predictions WHERE answer NOT IN (SELECT label FROM classes)
 UNION ALL SELECT 'predictions', 'class', 'the only answer', class, fold
     FROM answers JOIN classes ON answer = classes.label GROUP BY fold HAVING COUNT(DISTINCT answer) = 1
+UNION ALL SELECT 'numbering', 'other numbering', 'clearly better for the predictions',
+        PRINTF('%s (%.1f %% right, now %.1f %%)', name, 100 * share, 100 * now), NULL
+    FROM numberings WHERE share - now > 0.05 AND 2 * n * (share - now) * (share - now) > 9
 """
 LINES = """
 SELECT topic, noun, what, folds, JSON_GROUP_ARRAY(name) FROM (
@@ -163,8 +172,6 @@ def audit(result: Result) -> dict[str, list[str]]:
         numbers = FRAMES.get(result.source, (1, 10**9))
         for finding in check_frames(dict(result.clips.values()), result.parts(), result.size, *numbers):
             result.insert("findings", *finding, None)
-    if answers := result.answers():
-        check_numbering(result, torch.cat([*answers.values()], dim=1))
     found: dict[str, list[str]] = {topic: [] for topic in TOPICS}
     for topic, noun, what, folds, listed in result.db.execute(LINES):
         names = json.loads(listed)
@@ -173,21 +180,6 @@ def audit(result: Result) -> dict[str, list[str]]:
         where = f"fold {folds}: " if folds and len(result.folds) > 1 else ""
         found[topic].append(f"{where}{line} {what}: {', '.join(names[:MOST_NAMED])}{more}")
     return found
-
-
-def check_numbering(result: Result, pairs: Tensor) -> None:
-    """Whether clearly more answers are right if the predicted classes are numbered in another way."""
-    truths, answers = pairs
-    names = [name for (name,) in result.db.execute("SELECT class FROM classes ORDER BY label")]
-    order = torch.tensor(sorted(range(len(names)), key=names.__getitem__))
-    others = {"one lower": answers - 1, "one higher": answers + 1}
-    if answers.max() < len(names):
-        others["alphabetically"] = order[answers]
-    right, *rights = (100 * (other == truths).double().mean().item() for other in (answers, *others.values()))
-    best = max(rights)
-    if best - right > max(5, 300 / sqrt(2 * len(truths))):
-        name = f"{[*others][rights.index(best)]} ({best:.1f} % right, now {right:.1f} %)"
-        result.insert("findings", "numbering", "other numbering", "clearly better for the predictions", name, None)
 
 
 def page(result: Result, found: dict[str, list[str]], published: dict[str, float | None]) -> str:

@@ -73,13 +73,15 @@ def near_copies(clips: Sequence[Tensor], parts: Tensor) -> Iterator[tuple[int, i
         near = torch.cdist(middles[first : first + AT_ONCE], every) <= NEAR * SIDE
         for number, frames in enumerate(near, start=first):
             one, view = number % len(clips), views[number]
-            for other in owner[frames].unique().tolist():
-                mine, its = parts[:, one], parts[:, other]
+            mine = parts[:, one, None]
+            apart = ((parts != mine) & (parts >= 0) & (mine >= 0)).any(dim=0)
+            candidates = owner[frames].unique()
+            for other in candidates[apart[candidates]].tolist():
                 place = (clips[other] - middles[number]).square().sum(dim=1).argmin()
                 shift = int(place) - len(view) // 2
                 start, end = max(0, -shift), min(len(view), len(clips[other]) - shift)
                 difference = view[start:end] - clips[other][start + shift : end + shift]
-                if ((mine != its) & (mine >= 0) & (its >= 0)).any() and difference.square().mean() <= NEAR**2:
+                if difference.square().mean() <= NEAR**2:
                     if frozenset((one, other)) not in found:
                         how = ["mirrored"] * (number >= len(clips)) + [f"frames shifted by {abs(shift)}"] * (shift != 0)
                         yield one, other, ", ".join(how)

@@ -121,6 +121,13 @@ def evaluated_clips(file: Path, facts: TrainedFacts, args: Mapping[str, Any]) ->
         )
     truths = in_the_nets_order(source.labels, data.names, facts.classes, settings)
     remarks, own = data.remarks, not given
+    contents = {key.rpartition(" ")[2] for key in seen or ()}
+    alike = [i for i, key in enumerate(keys) if i not in again and key.rpartition(" ")[2] in contents]
+    if alike:
+        remarks += (
+            f"{file}: {len(alike)} of the {len(keys)} clips have as many frames and the same middle frame as training "
+            f"clips with other names, first {source.name(alike[0])}",
+        )
     table = file.parent / CLIPS
     if own and table.is_file() and set(keys) != keys_in(table, ("test",)):
         own = False

@@ -18,7 +18,7 @@ class PublishedScore:
         war: the accuracy.
         recall: in the order of the data set's classes; None where the paper prints none.
         model: the name by which `build_model` builds the system, None where it does not.
-        note: what a reader has to know of the row.
+        note: what a reader has to know about the row.
     """
 
     system: str

@@ -7,7 +7,7 @@ from dfer.data.daisee import read_daisee
 from dfer.data.data_set import DataSet
 from dfer.data.dfew import read_dfew
 from dfer.data.ferv39k import read_ferv39k
-from dfer.data.folders import Place
+from dfer.data.folders import FolderTree
 from dfer.data.lists import read_lists
 from dfer.data.packing import open_place
 from dfer.data.parts import RunData, rendered_data, run_data
@@ -57,7 +57,7 @@ def load_series(clips: ClipSettings, *, select_on: str, seed: int) -> RunData:
     )
 
 
-def read(clips: ClipSettings, place: Place | None = None) -> DataSet:
+def read(clips: ClipSettings, place: FolderTree | None = None) -> DataSet:
     """The data set that the settings name; its frames lie in `place`, or where the settings say."""
     if place is None and clips.frames_root is not None:
         place = open_place(clips.frames_root)

@@ -1,4 +1,4 @@
-"""RAVDESS and CREMA-D from the names of their files, tried on folders with such names."""
+"""RAVDESS and CREMA-D are read from the names of their files."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def read(name: str, root: Path, fold: int) -> DataSet:
         ("notes", None),
     ],
 )
-def test_the_name_of_a_clip_of_ravdess(name: str, emotion: str | None) -> None:
+def test_ravdess_names_give_emotion_and_actor(name: str, emotion: str | None) -> None:
     recording = ACTED["ravdess"].read(name)
     assert (recording and recording.emotion) == emotion
     assert recording is None or recording.actor == int(name[-2:])
@@ -60,14 +60,14 @@ def test_the_name_of_a_clip_of_ravdess(name: str, emotion: str | None) -> None:
         ("2001_DFA_ANG_XX", None),
     ],
 )
-def test_the_name_of_a_clip_of_crema_d(name: str, emotion: str | None) -> None:
+def test_crema_d_names_give_emotion_and_actor(name: str, emotion: str | None) -> None:
     recording = ACTED["crema_d"].read(name)
     assert (recording and recording.emotion) == emotion
     assert recording is None or recording.actor == int(name[:4])
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_recording_with_and_without_sound_counts_once(tmp_path: Path, packed: bool) -> None:
+def test_recording_with_and_without_sound_counts_once(tmp_path: Path, packed: bool) -> None:
     root = tmp_path / "faces"
     write_ravdess(root)
     write_frames(root / "Actor_01/03-01-03-01-02-01-01", numbered(3))
@@ -103,7 +103,7 @@ def test_every_actor_is_tested_once_and_never_in_two_parts(tmp_path: Path, name:
     assert len(tested) == len(set(tested)) == (24 if name == "ravdess" else 10)
 
 
-def test_the_fold_of_an_actor_does_not_depend_on_who_else_is_there(tmp_path: Path) -> None:
+def test_fold_of_an_actor_does_not_depend_on_other_actors(tmp_path: Path) -> None:
     write_crema_d(tmp_path)
     whole = {clip.subject for clip in read("crema_d", tmp_path, 2).test}
     for folder in tmp_path.glob("1001_*"):
@@ -111,7 +111,7 @@ def test_the_fold_of_an_actor_does_not_depend_on_who_else_is_there(tmp_path: Pat
     assert {clip.subject for clip in read("crema_d", tmp_path, 2).test} == whole
 
 
-def test_videos_without_a_face_are_told_unless_the_take_is_there_once_more(tmp_path: Path) -> None:
+def test_videos_without_a_face_are_reported_unless_their_take_has_frames(tmp_path: Path) -> None:
     write_ravdess(tmp_path, actors=5)
     for name in ("01-01-01-01-02-01-02", "02-01-01-01-02-02-02"):
         (tmp_path / f"Actor_02/{name}.json").write_text('{"status": "no face"}')

@@ -47,7 +47,7 @@ def reference(clip: Tensor, drawn: Tensor) -> Tensor:
     return clip.flip(-1) if mirrored else clip
 
 
-def test_a_batch_is_what_its_clips_are_alone() -> None:
+def test_augmenting_a_batch_equals_augmenting_each_clip() -> None:
     """Within 1e-5 of a grey level from 0 to 1; 0.003 of the 255 levels of a file."""
     clips = clips_of(B, T, 3, H, W)
     for first in range(0, 200, B):
@@ -59,33 +59,33 @@ def test_a_batch_is_what_its_clips_are_alone() -> None:
             torch.testing.assert_close(each, augment(clip[None], drawn[None])[0], rtol=0, atol=1e-6)
 
 
-def test_a_frame_of_the_size_that_nets_take() -> None:
+def test_augmentation_at_112_pixels() -> None:
     clips, draws = clips_of(2, 2, 3, 112, 112), draws_of(3, 4)
     for clip, drawn, each in zip(clips, draws, augment(clips, draws), strict=True):
         torch.testing.assert_close(each.double(), reference(clip, drawn), rtol=0, atol=5e-5)
 
 
-def test_the_input_is_left_alone() -> None:
+def test_augmentation_leaves_its_input_unchanged() -> None:
     clips = clips_of(B, T, 3, H, W)
     before = clips.clone()
     augment(clips, draws_of(*range(B)))
     assert clips.equal(before)
 
 
-def test_all_frames_of_a_clip_get_the_same_draw() -> None:
+def test_all_frames_of_a_clip_share_one_draw() -> None:
     frame = clips_of(3, 16, 12)
     for seed in range(20):
         out = augment(frame.expand(1, 5, 3, 16, 12), draws_of(seed))
         torch.testing.assert_close(out, out[:, :1].expand_as(out), rtol=0, atol=1e-6)
 
 
-def test_nothing_drawn_leaves_the_clip_as_it_is() -> None:
+def test_neutral_draw_leaves_the_clip_unchanged() -> None:
     clips = clips_of(2, T, 3, H, W)
     same = torch.tensor([[1.0, 1, 1, 1, 1, 1, 0.5, 0.5, 0]]).expand(2, -1)
     torch.testing.assert_close(augment(clips, same), clips, rtol=0, atol=1e-6)
 
 
-def test_draws_repeat_for_a_seed_and_cover_every_window() -> None:
+def test_draws_repeat_with_the_seed_and_cover_every_window() -> None:
     assert draws_of(1).equal(draws_of(1))
     draws = draws_of(*range(3000))
     assert len({tuple(row) for row in draws.tolist()}) == 3000
@@ -115,14 +115,14 @@ def test_normalise_undoes_the_statistics() -> None:
     torch.testing.assert_close(normalise(clip), torch.ones(2, 3, 4, 4))
 
 
-def test_prepare_goes_from_bytes_to_what_a_net_takes() -> None:
+def test_prepare_turns_bytes_into_normalised_floats() -> None:
     clips = (255 * clips_of(2, T, 3, H, W)).to(torch.uint8)
     torch.testing.assert_close(prepare(clips), normalise(clips / 255))
     draws = draws_of(0, 1)
     torch.testing.assert_close(prepare(clips, draws), normalise(augment(clips / 255, draws)))
 
 
-def test_the_page_has_the_numbers_that_are_drawn() -> None:
+def test_page_has_the_drawn_ranges() -> None:
     page = (Path(__file__).parents[3] / "docs/training.md").read_text(encoding="utf-8")
     table = page.partition("## Augmentation")[2].partition("##")[0]
     cells = {row.split(" | ")[0]: row.split(" | ")[-1] for row in re.findall(r"^\| (.*) \|$", table, re.MULTILINE)}

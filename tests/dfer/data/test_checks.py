@@ -31,7 +31,7 @@ def ask(
     return question(data, **more)
 
 
-def test_sound_data_raise_no_question(tmp_path: Path) -> None:
+def test_valid_data_give_no_remarks(tmp_path: Path) -> None:
     assert ask(tmp_path, [0, 1, 2, 0], [2, 1], batch_size=4) == []
 
 
@@ -46,7 +46,7 @@ def test_sound_data_raise_no_question(tmp_path: Path) -> None:
         ([1, 1], [0, 1], r"all 2 training clips have the label 1: there is nothing to learn"),
     ],
 )
-def test_labels_that_make_a_run_meaningless(tmp_path: Path, training: list[int], test: list[int], message: str) -> None:
+def test_meaningless_labels_are_refused(tmp_path: Path, training: list[int], test: list[int], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         ask(tmp_path, training, test)
 
@@ -65,13 +65,13 @@ def test_labels_that_make_a_run_meaningless(tmp_path: Path, training: list[int],
         ),
     ],
 )
-def test_labels_that_are_worth_a_remark(
+def test_incomplete_labels_give_a_remark(
     tmp_path: Path, training: list[int], test: list[int], names: tuple[str, ...], message: str
 ) -> None:
     assert ask(tmp_path, training, test, names) == [message]
 
 
-def test_classes_that_a_part_cannot_judge(tmp_path: Path) -> None:
+def test_classes_missing_in_a_part_are_reported(tmp_path: Path) -> None:
     training, test = clips(tmp_path, "train", [0, 1, 2, 2]), clips(tmp_path, "test", [1, 1])
     assert not_scored("test", test, training, ("sad", "glad", "calm")) == [
         "no test clip shows sad, calm: UAR there is the mean over the others"
@@ -96,7 +96,7 @@ def test_clips_in_two_parts_are_refused(tmp_path: Path) -> None:
         question(DataSet((), training[:2], test[2:], validation=training[2:]))
 
 
-def test_clips_listed_twice_are_taken_once(tmp_path: Path) -> None:
+def test_repeated_clips_count_once(tmp_path: Path) -> None:
     training = clips(tmp_path, "train", [0, 1, 0, 1], ["a", "b", "a", "b"])
     test = clips(tmp_path, "test", [1], ["c"])
     data = each_once(DataSet((), training, test, remarks=("before",)))
@@ -112,7 +112,7 @@ def test_clips_listed_twice_are_taken_once(tmp_path: Path) -> None:
         each_once(DataSet((), training, test))
 
 
-def test_oblong_frames_are_told(tmp_path: Path) -> None:
+def test_frames_that_are_not_square_are_reported(tmp_path: Path) -> None:
     training = clips(tmp_path, "train", [0, 1, 1])
     for number in (1, 2):
         Image.new("RGB", (20, 10)).save(tmp_path / f"train2/{number}.jpg")
@@ -124,7 +124,7 @@ def test_oblong_frames_are_told(tmp_path: Path) -> None:
     )
 
 
-def test_check_frames_reads_all_and_counts_what_is_broken(tmp_path: Path) -> None:
+def test_check_frames_counts_broken_frames(tmp_path: Path) -> None:
     def source() -> ClipsOnDisk:
         return ClipsOnDisk(clips(tmp_path, "clip", [0, 1, 0]), size=16, segments=1, per_segment=1)
 

@@ -32,13 +32,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ClipsOnDisk:
     return ClipsOnDisk(clips, size=16, segments=2, per_segment=2)
 
 
-def test_clips_shorter_than_the_net_takes_repeat_frames(source: ClipsOnDisk) -> None:
+def test_short_clips_repeat_frames(source: ClipsOnDisk) -> None:
     assert source.frames(0, None).shape == (4, 3, 16, 16)
     assert source.frames(0, torch.Generator()).shape == (4, 3, 16, 16)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_seed_epoch_and_index_decide_whatever_the_workers(source: ClipsOnDisk, workers: int) -> None:
+def test_clips_depend_on_seed_epoch_and_index_only(source: ClipsOnDisk, workers: int) -> None:
     def epochs(seed: int, workers: int) -> list[torch.Tensor]:
         order = EpochOrder(6, 0)
         loader = DataLoader(
@@ -68,7 +68,7 @@ def test_a_clip_drawn_again_in_an_epoch_is_drawn_differently(source: ClipsOnDisk
     assert clips[0, 5, 1][1].equal(clips[0, 5, 1][1])
 
 
-def test_clips_prepared_one_by_one_are_those_of_a_batch(source: ClipsOnDisk) -> None:
+def test_preparing_clips_alone_equals_preparing_a_batch(source: ClipsOnDisk) -> None:
     drawn, plain = DrawnClips(source, 0), PlainClips(source)
     assert len(plain) == len(EvaluationClips(source)) == 6
     for augmented in (True, False):
@@ -80,7 +80,7 @@ def test_clips_prepared_one_by_one_are_those_of_a_batch(source: ClipsOnDisk) -> 
     torch.testing.assert_close(EvaluationClips(source)[4][0], prepare(plain[4][0][None])[0])
 
 
-def test_content_follows_the_pictures_not_their_place(source: ClipsOnDisk, tmp_path: Path) -> None:
+def test_content_depends_on_the_pictures_only(source: ClipsOnDisk, tmp_path: Path) -> None:
     write_frames(tmp_path / "moved", numbered(3, "{:05}.jpg"))
     moved = [ListedClip(FolderTree(tmp_path).frames("moved"), 0, "")]
     options = {"size": 16, "segments": 2, "per_segment": 2}
@@ -94,5 +94,5 @@ def test_content_follows_the_pictures_not_their_place(source: ClipsOnDisk, tmp_p
     assert memory.check(0)[:2] == (2, [])
 
 
-def test_workers() -> None:
+def test_default_workers() -> None:
     assert 1 <= default_workers() <= min(4, max(1, usable_cores() - 1))

@@ -18,7 +18,7 @@ def clips(*shades: int) -> ClipsInMemory:
     return ClipsInMemory(frames, torch.zeros(len(shades)))
 
 
-def test_a_copy_in_another_part_is_told() -> None:
+def test_copy_in_another_part_is_reported() -> None:
     sources = {"training": clips(1, 2, 3, 3), "test": clips(4, 3, 1), "validation": clips(5, 6)}
     found = {part: [source.content(i) for i in range(len(source.labels))] for part, source in sources.items()}
     assert copies(sources, found) == [
@@ -27,15 +27,15 @@ def test_a_copy_in_another_part_is_told() -> None:
     ]
 
 
-def test_one_frame_in_common_makes_no_copy() -> None:
+def test_clips_with_one_common_frame_are_not_copies() -> None:
     one, other = clips(1, 2), clips(1, 3)
     other.clips = other.clips.clone()
     other.clips[0, 0] = 9
     assert copies({"training": one, "test": other}, {"training": [b"a", b"b"], "test": [b"a", b"c"]}) == []
 
 
-def test_many_clips_that_look_alike_are_each_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty black clips in each of three parts are 150 readings, not three times 2,500 comparisons."""
+def test_clips_that_look_alike_are_read_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty black clips in each of three parts take 150 reads, not 7,500 comparisons."""
     sources = {part: clips(*[0] * 50) for part in ("training", "test", "validation")}
     read, frames = Counter[int](), ClipsInMemory.frames
 
@@ -50,8 +50,8 @@ def test_many_clips_that_look_alike_are_each_read_once(monkeypatch: pytest.Monke
     assert list(read.values()) == [50] * 3
 
 
-def test_a_link_that_was_packed_is_a_copy(tmp_path: Path) -> None:
-    """Of folders the links are followed and the clip is refused; a store has it twice."""
+def test_packed_link_is_a_copy(tmp_path: Path) -> None:
+    """In folders, links are followed and the clip is refused; a store contains it twice."""
     root = write_coloured_lists(tmp_path / "clips")
     for frame in (root / "test0").iterdir():
         frame.unlink()

@@ -56,7 +56,7 @@ def test_the_training_part(tmp_path: Path) -> None:
     assert re.search(r"paper +849 -> 259 +4163 -> 582 +275 -> 275 +194 -> 194\n", table)
 
 
-def test_the_papers_parts_are_those_of_all_labels_by_folder_with_two_exchanged(tmp_path: Path) -> None:
+def test_paper_parts_follow_the_folders_with_validation_and_test_exchanged(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     official, _ = read(tmp_path)
     paper, remarks = read(tmp_path, parts="paper")
@@ -69,7 +69,7 @@ def test_the_papers_parts_are_those_of_all_labels_by_folder_with_two_exchanged(t
     assert "the folder Test chooses the epoch and the folder Validation is tested" in remarks[-1]
 
 
-def test_frames_one_folder_higher_are_found(tmp_path: Path) -> None:
+def test_frames_in_the_clip_folder_itself_are_found(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     doubled, _ = read(tmp_path)
     for folder in [path for path in (tmp_path / "faces").glob("*/*/*/*") if path.is_dir()]:
@@ -81,7 +81,7 @@ def test_frames_one_folder_higher_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("parts", ["official", "paper"])
 @pytest.mark.parametrize("nested", ["DataSet/DataSet", "DataSet/Train/Train"])
-def test_folders_that_unzip_doubled(tmp_path: Path, nested: str, parts: str) -> None:
+def test_folders_doubled_by_unzip_are_found(tmp_path: Path, nested: str, parts: str) -> None:
     write_daisee(tmp_path)
     expected, _ = read(tmp_path, parts=parts)
     faces = tmp_path / "faces"
@@ -124,8 +124,8 @@ class Everywhere:
         return FrameFolder(Path(path), ["1.jpg"])
 
 
-def test_the_papers_parts_give_table_1(tmp_path: Path) -> None:
-    """A made-up AllLabels.csv with the counts that the real one has in the three folders."""
+def test_paper_parts_reproduce_table_1(tmp_path: Path) -> None:
+    """Use a made AllLabels.csv with the counts of the real one in the three folders."""
     part_of, lines = {}, ["ClipID,Boredom,Engagement,Confusion,Frustration "]
     for part, numbers in rows(TABLE_1).items():
         for label, count in enumerate(map(int, numbers[:4])):
@@ -145,12 +145,12 @@ def test_the_papers_parts_give_table_1(tmp_path: Path) -> None:
 
 
 def labelled(*counts: int) -> list[ListedClip]:
-    """So many clips of each label, whose folders have names of their own."""
+    """Return `counts` clips of the labels, each with a folder name of its own."""
     names = [(label, f"{label}{number:04}") for label, count in enumerate(counts) for number in range(count)]
     return [ListedClip(FrameFolder(Path(name), ["1.jpg"]), label, "") for label, name in names]
 
 
-def test_the_draw_is_random_keeps_the_order_and_leaves_two_states_whole() -> None:
+def test_undersampling_is_random_keeps_order_and_keeps_two_states_whole() -> None:
     clips = labelled(90, 80, 7, 5)
     kept = undersample(clips, (20, 30))
     assert [sum(clip.label == label for clip in kept) for label in range(4)] == [20, 30, 7, 5]
@@ -161,7 +161,7 @@ def test_the_draw_is_random_keeps_the_order_and_leaves_two_states_whole() -> Non
     assert undersample(few, (20, 30)) == few
 
 
-def test_a_missing_clip_changes_one_other_of_the_draw() -> None:
+def test_missing_clip_changes_one_other_drawn_clip() -> None:
     clips = labelled(90, 80, 7, 5)
     whole = undersample(clips, (20, 30))
     names = {str(clip.frames) for clip in whole}
@@ -172,7 +172,7 @@ def test_a_missing_clip_changes_one_other_of_the_draw() -> None:
     assert backwards == names
 
 
-def test_the_seed_of_training_does_not_change_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_seed_does_not_change_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_daisee(tmp_path)
     monkeypatch.setattr(daisee, "TABLE_1", {part: (found, (1, 1)) for part, (found, _) in daisee.TABLE_1.items()})
     flags = ["--daisee", str(tmp_path), "--frames-root", str(tmp_path / "faces"), "--frames", "2", "--size", "16"]
@@ -203,7 +203,7 @@ def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:
         read(tmp_path)
 
 
-def test_raw_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
+def test_raw_videos_are_refused_with_a_hint_to_prepare_videos(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     for stem in ("5000011001", "5000021001"):
         folder = tmp_path / f"DataSet/Test/{stem[:6]}/{stem}"
@@ -238,14 +238,14 @@ def test_all_labels_are_split_by_the_folders(tmp_path: Path, packed: bool, root:
 
 
 @pytest.mark.parametrize(("parts", "table"), [("official", "TestLabels.csv"), ("paper", "AllLabels.csv")])
-def test_a_table_that_is_missing_is_named_whatever_the_others_hold(tmp_path: Path, parts: str, table: str) -> None:
+def test_missing_table_is_named(tmp_path: Path, parts: str, table: str) -> None:
     write_daisee(tmp_path)
     (tmp_path / "Labels" / table).unlink()
     with pytest.raises(BadInput, match=rf"{table}: cannot be read as labels of DAiSEE"):
         read(tmp_path, parts=parts)
 
 
-def test_the_tables_that_the_parts_do_not_ask_for_are_not_read(tmp_path: Path) -> None:
+def test_unneeded_tables_are_not_read(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     official, paper = read(tmp_path), read(tmp_path, parts="paper")
     saved = (tmp_path / "Labels/AllLabels.csv").read_text()
@@ -257,7 +257,7 @@ def test_the_tables_that_the_parts_do_not_ask_for_are_not_read(tmp_path: Path) -
     assert read(tmp_path, parts="paper") == paper
 
 
-def test_all_labels_without_one_of_the_folders(tmp_path: Path) -> None:
+def test_all_labels_need_every_folder(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     (tmp_path / "faces/Test").rename(tmp_path / "faces/Other")
     message = r"AllLabels\.csv: none of its 20 clips is in a folder Test; point --frames-root"
@@ -271,7 +271,7 @@ def test_the_folder_above_labels_may_be_given(tmp_path: Path) -> None:
     assert read_daisee(tmp_path, place).remarks == read_daisee(tmp_path / "Labels", place).remarks
 
 
-def test_the_page_has_the_counts_of_both_kinds_of_parts() -> None:
+def test_page_has_the_counts_of_both_kinds_of_parts() -> None:
     page = (Path(__file__).parents[3] / "docs/data.md").read_text(encoding="utf-8")
     official, paper = (line for line in page.splitlines() if line.startswith(("| `official`", "| `paper`")))
     # As DAiSEE's three tables label them.
@@ -296,7 +296,7 @@ def test_a_table_without_its_heading_has_the_published_columns(tmp_path: Path) -
 
 
 def test_the_levels_of_one_state(tmp_path: Path) -> None:
-    """Every clip counts: nothing is undersampled, and a level of 0 is a level."""
+    """All clips are kept, with a level of 0 too."""
     write_daisee(tmp_path)
     for column, state in enumerate(NAMES):
         data = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces"), state=state)

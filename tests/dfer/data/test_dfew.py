@@ -9,7 +9,7 @@ from helpers.made_data import write_dfew
 
 
 @pytest.mark.parametrize("first_label", [1, 0])
-def test_a_fold_is_read_whatever_its_labels_start_from(tmp_path: Path, first_label: int) -> None:
+def test_fold_is_read_with_labels_from_0_or_1(tmp_path: Path, first_label: int) -> None:
     write_dfew(tmp_path, first_label=first_label)
     for fold in FOLDS:
         data = read_dfew(tmp_path, fold)
@@ -24,21 +24,21 @@ def test_a_fold_is_read_whatever_its_labels_start_from(tmp_path: Path, first_lab
     assert len(data.remarks) == (first_label == 0)
 
 
-def test_labels_that_say_nothing_of_their_start_are_the_published_ones(tmp_path: Path) -> None:
+def test_ambiguous_labels_count_from_1(tmp_path: Path) -> None:
     write_dfew(tmp_path, clips=8)
     (tmp_path / "EmoLabel_DataSplit/train(single-labeled)/set_1.csv").write_text("video_name,label\n1,2\n2,3\n")
     (tmp_path / "EmoLabel_DataSplit/test(single-labeled)/set_1.csv").write_text("video_name,label\n00003,2\n")
     assert [clip.label for clip in read_dfew(tmp_path, 1).training] == [1, 2]
 
 
-def test_other_columns_are_passed_over_whatever_they_hold(tmp_path: Path) -> None:
+def test_other_columns_are_ignored(tmp_path: Path) -> None:
     write_dfew(tmp_path)
     table = tmp_path / "EmoLabel_DataSplit/train(single-labeled)/set_1.csv"
     table.write_text('video_name, note,label\n1,"a, 3",2\n2, "b, ""c"", 4", "5",\n3,,6\n')
     assert [clip.label for clip in read_dfew(tmp_path, 1).training] == [1, 4, 5]
 
 
-def test_two_columns_of_one_name_and_rows_that_are_too_long(tmp_path: Path) -> None:
+def test_repeated_columns_and_long_rows_are_refused(tmp_path: Path) -> None:
     write_dfew(tmp_path)
     table = tmp_path / "EmoLabel_DataSplit/train(single-labeled)/set_1.csv"
     table.write_text("video_name,label,label\n1,2,3\n")
@@ -52,7 +52,7 @@ def test_two_columns_of_one_name_and_rows_that_are_too_long(tmp_path: Path) -> N
         read_dfew(tmp_path, 1)
 
 
-def test_the_frames_may_lie_elsewhere(tmp_path: Path) -> None:
+def test_frames_may_be_in_another_folder(tmp_path: Path) -> None:
     write_dfew(tmp_path)
     (tmp_path / "Clip/clip_224x224").rename(tmp_path / "frames")
     data = read_dfew(tmp_path, 3, FolderTree(tmp_path / "frames"))
@@ -99,7 +99,7 @@ def test_a_split_without_its_heading(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("doubled", ["Clip/clip_224x224", "Clip", "EmoLabel_DataSplit", "."])
-def test_folders_that_unzip_doubled(tmp_path: Path, doubled: str) -> None:
+def test_folders_doubled_by_unzip_are_found(tmp_path: Path, doubled: str) -> None:
     root = tmp_path / "DFEW"
     write_dfew(root)
     expected = [str(clip.frames)[-5:] for clip in read_dfew(root, 1).training]

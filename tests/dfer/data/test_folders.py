@@ -46,25 +46,25 @@ def test_decimals_sort_by_their_value(tmp_path: Path, names: str, expected: str)
         ("01.png 1.png", r"have the same frame number"),
     ],
 )
-def test_an_order_that_could_be_another_is_refused(tmp_path: Path, names: str, message: str) -> None:
+def test_ambiguous_frame_order_is_refused(tmp_path: Path, names: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         frames_in_order(tmp_path, names.split())
 
 
-def test_a_folder_is_no_frame_whatever_its_name(tmp_path: Path) -> None:
+def test_folder_named_like_a_frame_is_not_a_frame(tmp_path: Path) -> None:
     write_frames(tmp_path / "a", ["1.png", "2.png"])
     (tmp_path / "a/3.png").mkdir()
     assert FolderTree(tmp_path).frames("a").names() == ["1.png", "2.png"]
 
 
-def test_dot_files_and_other_files_are_no_frames(tmp_path: Path) -> None:
+def test_dot_files_and_other_files_are_not_frames(tmp_path: Path) -> None:
     write_frames(tmp_path / "a clip", ["1.JPG", "2.png"])
     for other in ("._1.jpg", ".hidden.png", "Thumbs.db", "notes.txt"):
         (tmp_path / "a clip" / other).write_bytes(b"no picture")
     frames = FolderTree(tmp_path).frames("a clip")
     assert [path.name for path in frames] == ["1.JPG", "2.png"]
     assert len(frames) == 2
-    assert frames[1] == tmp_path / "a clip" / "2.png"
+    assert list(frames)[1] == tmp_path / "a clip" / "2.png"
 
 
 def test_an_empty_folder_has_no_frames(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_an_empty_folder_has_no_frames(tmp_path: Path) -> None:
     assert list(frames) == []
 
 
-def test_clips_are_found_wherever_they_lie(tmp_path: Path) -> None:
+def test_clips_are_found_in_all_subfolders(tmp_path: Path) -> None:
     for folder in ("10", "9", "scene/b", ".hidden/c"):
         write_frames(tmp_path / folder, numbered(1))
     (tmp_path / "empty").mkdir()
@@ -84,7 +84,7 @@ def test_clips_are_found_wherever_they_lie(tmp_path: Path) -> None:
     assert FolderTree(tmp_path).walk() == (["9", "10", "scene/b"], {"scene/c": "no face"})
 
 
-def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
+def test_links_are_followed_except_in_cycles(tmp_path: Path) -> None:
     write_frames(tmp_path / "disk/a/1", numbered(1))
     write_frames(tmp_path / "root/z", numbered(1))
     for link, target in {"more": "../disk", "all": ".", "same": "z", "itself": "itself", "lost": "nowhere"}.items():
@@ -93,7 +93,7 @@ def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path: Path) -> No
     assert FolderTree(tmp_path / "root").walk()[0] == ["more/a/1", "same", "z"]
 
 
-def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_frames(tmp_path / "a", numbered(1))
     (tmp_path / "closed").mkdir()
     scandir = os.scandir
@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeyp
         FolderTree(tmp_path).walk()
 
 
-def test_a_clip_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_clip_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_frames(tmp_path / "a", numbered(1))
 
     def closed(path: Path) -> object:
@@ -122,7 +122,7 @@ def test_a_clip_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("path", ["a" * 300, "a\0b"])
-def test_a_name_that_no_folder_can_have_is_not_there(tmp_path: Path, path: str) -> None:
+def test_impossible_folder_name_does_not_exist(tmp_path: Path, path: str) -> None:
     tree = FolderTree(tmp_path)
     assert not tree.has(path)
     assert not tree.has_video(path)
@@ -142,7 +142,7 @@ def test_a_name_that_no_folder_can_have_is_not_there(tmp_path: Path, path: str) 
         ("take", False),
     ],
 )
-def test_videos_are_told_from_folders(tmp_path: Path, path: str, expected: bool) -> None:
+def test_videos_are_recognised(tmp_path: Path, path: str, expected: bool) -> None:
     (tmp_path / "c").mkdir()
     for video in ("a.avi", "b.mp4", "c/c.avi", "take.2.mp4", "DCIM.MOV"):
         (tmp_path / video).touch()
@@ -158,4 +158,4 @@ def test_the_paths_of_900_000_frames_fit_into_100_megabytes() -> None:
     tracemalloc.stop()
     assert sum(map(len, clips)) == 900_000
     assert used < 100e6
-    assert clips[-1][89] == Path("/data/DFEW/Clip/clip_224x224/09999/00090_00001.jpg")
+    assert list(clips[-1])[89] == Path("/data/DFEW/Clip/clip_224x224/09999/00090_00001.jpg")

@@ -47,6 +47,6 @@ def test_one_person_alone_cannot_be_held_out() -> None:
     assert split_by_label([0, 1, 0, 1], 0, ["a"] * 4) == ([0, 1, 2, 3], [])
 
 
-def test_without_a_name_for_every_clip_labels_decide() -> None:
+def test_without_all_subjects_clips_are_held_out_by_label() -> None:
     labels = [0, 1] * 20
     assert split_by_label(labels, 0, [None] * 40) == split_by_label(labels, 0)

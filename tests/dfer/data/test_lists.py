@@ -52,7 +52,7 @@ def read(root: Path, text: str, **folders: int) -> list[tuple[str, int, int]]:
         "frames/a 3 1\nframes/b 2 0\n",
     ],
 )
-def test_every_form_reads_the_same(tmp_path: Path, text: str) -> None:
+def test_all_formats_read_the_same(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, text, a=3, b=2) == [("a", 3, 1), ("b", 2, 0)]
 
 
@@ -66,7 +66,7 @@ def test_the_disk_decides_between_a_count_and_a_folder_that_ends_in_a_number(tmp
     assert read(tmp_path, "clip 1 4\nclip 2 3\n", **{"clip 1": 2, "clip 2": 2}) == [("clip 1", 2, 4), ("clip 2", 2, 3)]
 
 
-def test_where_the_frames_are_now_is_asked_before_where_they_were(tmp_path: Path) -> None:
+def test_current_place_takes_precedence_over_the_listed_one(tmp_path: Path) -> None:
     old = tmp_path / "old" / "a"
     write_frames(old, numbered(5))
     assert read(tmp_path, f"{old} 5 0\n", a=3) == [("a", 3, 0)]
@@ -75,7 +75,7 @@ def test_where_the_frames_are_now_is_asked_before_where_they_were(tmp_path: Path
     assert str(clips[0].frames) == str(old)
 
 
-def test_a_missing_clip_is_not_taken_for_another_of_the_same_name(tmp_path: Path) -> None:
+def test_missing_clip_is_not_replaced_by_another_of_the_same_name(tmp_path: Path) -> None:
     """One shortening for all lines: scene2/a is missing, though scene1/a is there."""
     list_file = make(
         tmp_path, "/x/scene1/a 1 0\n/x/scene1/b 1 0\n/x/scene2/c 1 1\n", **{"scene1/a": 1, "scene1/b": 1, "c": 1}
@@ -119,7 +119,7 @@ def test_missing_folders_are_counted_in_one_message(tmp_path: Path) -> None:
         read_list(list_file, tmp_path / "faces", skip_missing=True)
 
 
-def test_labels_are_names_in_the_order_of_the_alphabet_or_as_given(tmp_path: Path) -> None:
+def test_label_names_are_numbered_alphabetically_or_as_given(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a 3 Sad\nb 2 happy\n", a=3, b=2, c=1)
     (tmp_path / "test.txt").write_text("c,1,Calm\na,3,sad\n")
     files = [(file, FolderTree(tmp_path / "faces")) for file in (list_file, tmp_path / "test.txt")]
@@ -135,14 +135,14 @@ def test_labels_are_names_in_the_order_of_the_alphabet_or_as_given(tmp_path: Pat
         read_lists(files)
 
 
-def test_labels_that_start_elsewhere_are_shifted(tmp_path: Path) -> None:
+def test_first_label_shifts_labels(tmp_path: Path) -> None:
     files = [(make(tmp_path, "a 3 1\nb 2 4.0\n", a=3, b=2), FolderTree(tmp_path / "faces"))]
     assert [clip.label for clip in read_lists(files, first_label=1).test] == [0, 3]
     with pytest.raises(BadInput, match=r"list\.txt:1: label 1 is below --first-label 2"):
         read_lists(files, first_label=2)
 
 
-def test_comments_are_counted_and_not_read(tmp_path: Path) -> None:
+def test_comments_are_counted_and_skipped(tmp_path: Path) -> None:
     data = read_list(make(tmp_path, "# mine\na 3 1\n#b 2 0\n", a=3, b=2), tmp_path / "faces")
     assert [clip.label for clip in data.test] == [1]
     assert data.remarks == [f"{tmp_path / 'list.txt'}: 2 lines begin with # and are not read"]
@@ -151,18 +151,18 @@ def test_comments_are_counted_and_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["ClipID,Boredom,Engagement,Confusion,Frustration \n1.avi,0,1,0,0\n", "1100011002.avi,0,2,0,0\n"]
 )
-def test_a_table_of_daisee_is_sent_to_its_flag(tmp_path: Path, text: str) -> None:
-    with pytest.raises(BadInput, match=r"is a table of DAiSEE, .* give the folder of its tables by --daisee"):
+def test_daisee_table_is_refused_with_its_flag(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput, match=r"is a table of DAiSEE, .* give the folder of its tables with --daisee"):
         read(tmp_path, text)
 
 
-def test_a_split_of_dfew_is_sent_to_its_flag(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"is a split of DFEW, .* give DFEW's folder by --dfew"):
+def test_dfew_split_is_refused_with_its_flag(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"is a split of DFEW, .* give DFEW's folder with --dfew"):
         read(tmp_path, "video_name,label\n1,3\n2,1\n")
 
 
 @pytest.mark.parametrize("prefix", ["", "/home/user/"])
-def test_clips_in_a_folder_that_was_doubled_are_read_there(tmp_path: Path, prefix: str) -> None:
+def test_clips_in_a_doubled_folder_are_found(tmp_path: Path, prefix: str) -> None:
     """As unzip leaves them; the same number of folders for every line."""
     list_file = make(tmp_path, f"{prefix}x/a 3 1\n{prefix}x/b 2 0\n", **{"x/x/a": 3, "x/x/b": 2, "y/a": 5})
     for place in (tmp_path / "faces", tmp_path / "store"):
@@ -173,7 +173,7 @@ def test_clips_in_a_folder_that_was_doubled_are_read_there(tmp_path: Path, prefi
         assert data.remarks == [f"{list_file}: its clips lie one folder further than it says, first in {place}/x/x/a"]
 
 
-def test_pictures_of_another_kind_are_told(tmp_path: Path) -> None:
+def test_pictures_of_other_formats_are_reported(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a 3 1\nb 2 0\n", a=3, b=2)
     for name in ("4.gif", "5.tif"):
         (tmp_path / "faces/b" / name).touch()
@@ -185,7 +185,7 @@ def test_pictures_of_another_kind_are_told(tmp_path: Path) -> None:
     assert len(data.changes) == 1
 
 
-def test_videos_are_sent_to_prepare_videos(tmp_path: Path) -> None:
+def test_videos_are_refused_with_a_hint_to_prepare_videos(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a.avi,0\nb.avi,1\n", b=1)
     (tmp_path / "faces/a.avi").touch()
     with pytest.raises(

@@ -77,7 +77,7 @@ def test_lists_find_their_clips_in_a_store(folders: Path, tmp_path: Path) -> Non
         assert "no frames from prepare_videos.py for 1 of 3 clips, first at line 3" in remark
 
 
-def test_a_copy_in_another_process_carries_no_frames(folders: Path, tmp_path: Path) -> None:
+def test_pickled_store_carries_no_frames(folders: Path, tmp_path: Path) -> None:
     pack(folders, tmp_path / "store", 16)
     packed = source(Store(tmp_path / "store"))
     copied = pickle.dumps(packed)
@@ -116,7 +116,7 @@ def header(store: Path) -> None:
 
 
 def shifted(store: Path) -> None:
-    """A clip of the middle, which is not read when the store is opened."""
+    """Shift a middle clip, which is not read when the store is opened."""
     index = json.loads((store / "index.json").read_text())
     index["clips"]["scene a/1"][0] += 1
     (store / "index.json").write_text(json.dumps(index))
@@ -161,9 +161,7 @@ def test_damage_in_the_middle_is_found_by_reading_all(folders: Path, tmp_path: P
     assert "the frames of scene a/1 differ from the packed ones" in checked[0].broken[0]
 
 
-def test_nothing_is_left_of_a_store_that_failed(
-    folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_failed_packing_leaves_nothing(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folders / "scene a/2/4.jpg").write_bytes(b"broken")
     assert main([str(folders), "--out", str(tmp_path / "store"), "--size", "16"]) == 2
     printed = capsys.readouterr().err
@@ -174,7 +172,7 @@ def test_nothing_is_left_of_a_store_that_failed(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_run_leaves_nothing(
+def test_interrupted_packing_leaves_nothing(
     folders: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -201,7 +199,7 @@ def test_an_interrupted_run_leaves_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_process_that_is_ended_while_it_packs(folders: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_packing_process_is_killed(folders: Path, tmp_path: Path, number: signal.Signals) -> None:
     for clip in range(300):
         write_frames(folders / f"more/{clip}", numbered(9), first=clip)
     out = tmp_path / "there" / "store"
@@ -269,7 +267,7 @@ def test_too_small_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "--size: expected at least 16, got 8" in capsys.readouterr().err
 
 
-def test_what_a_killed_run_left_is_overwritten(
+def test_leftovers_of_a_killed_packing_are_overwritten(
     folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".store.partial").mkdir()
@@ -279,7 +277,9 @@ def test_what_a_killed_run_left_is_overwritten(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folders", "store"]
 
 
-def test_a_full_disk_is_told_before_it_is_full(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_refused_before_packing(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Usage:
         free = 8_000
 

@@ -53,7 +53,7 @@ def test_a_clip_listed_twice_is_in_one_part(tmp_path: Path) -> None:
     assert sum(change.endswith("listed before; left out") for change in data.changes) == 20
 
 
-def test_a_class_that_a_part_cannot_judge_is_told(tmp_path: Path) -> None:
+def test_class_missing_in_a_part_is_reported(tmp_path: Path) -> None:
     training, test = lists(tmp_path, [0, 1] * 4 + [2], [0, 1])
     told = "no {} clip shows 2: UAR there is the mean over the others"
     data = listed_data(training, test, None, None, select_on="validation", **OPTIONS)

@@ -44,7 +44,7 @@ def test_frames_of_different_sizes_in_one_clip(tmp_path: Path) -> None:
         assert loaded[i].equal(load_frames([path], 16)[0])
 
 
-def test_of_an_oblong_frame_the_middle_square_is_taken(tmp_path: Path) -> None:
+def test_middle_square_of_an_oblong_frame_is_used(tmp_path: Path) -> None:
     for name, picture in {"wide": ramp(10, 30), "tall": ramp(30, 10)}.items():
         picture.save(tmp_path / f"{name}.png")
     wide, tall = (load_frames([tmp_path / f"{name}.png"], 10)[0].permute(1, 2, 0).numpy() for name in ("wide", "tall"))
@@ -59,8 +59,8 @@ def test_sixteen_bits_keep_their_shades(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Palette images")
-def test_pillow_says_nothing_of_what_is_read_all_the_same(tmp_path: Path) -> None:
-    """Of a palette with transparency and of EXIF data that are cut it warns without the name of the file."""
+def test_pillow_warnings_about_readable_files_are_silenced(tmp_path: Path) -> None:
+    """It warns about palettes with transparency and truncated EXIF data without naming the file."""
     palette = FACES[0].convert("P")
     palette.save(tmp_path / "palette.png", transparency=bytes(range(0, 200, 10)))
     FACES[0].save(tmp_path / "exif.jpg", exif=b"Exif\0\0MM\0*garbagegarbagegarbage")
@@ -107,7 +107,7 @@ def test_a_decompression_bomb_is_refused_unread(tmp_path: Path, side: int) -> No
 
 
 def test_every_kind_of_damage_is_one_line(tmp_path: Path) -> None:
-    """Bytes lost, exchanged or added: whatever Pillow raises comes out as one line with the file's name."""
+    """Lost, changed or added bytes: every Pillow error becomes one line that names the file."""
     draw = random.Random(0)
     messages = []
     for suffix in ("jpg", "png", "webp", "bmp"):

@@ -123,7 +123,7 @@ def test_other_classes_are_refused() -> None:
         make_report([run("one", BAD), run("two", BAD, classes=("a", "b", "c"))], seed=0)
 
 
-def test_a_table_of_the_paper_stands_above_ours_with_the_digits_that_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_rows_keep_their_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(comparable.TEST_CLIPS, "daisee", (8,))
     one = run("one", BAD, classes=("boredom", "engagement", "confusion"))
     settings = replace(one.clips.settings, labels=None, daisee=Path("x"), frames_root=Path("y"), daisee_parts="paper")
@@ -160,7 +160,7 @@ def test_frames_of_another_size_do_not_hide_a_shared_clip() -> None:
     assert not small.same_clips(run("other", BAD, keys=[f"clip{i} bb" for i in range(8)])), "of one size contents count"
 
 
-def test_clips_that_were_trained_on_are_told_beside_the_scores() -> None:
+def test_clips_trained_on_are_reported_beside_the_scores() -> None:
     shown = run("one", BAD)
     report = make_report([replace(shown, clips=replace(shown.clips, trained_on=3))], seed=0)
     assert report["runs"][0]["clips_trained_on"] == 3
