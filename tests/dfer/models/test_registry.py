@@ -166,7 +166,7 @@ def takes(name: str, frames: int, size: int) -> bool:
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_docs_state_which_clips_each_model_takes(name: str) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "inputs.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reference.md").read_text(encoding="utf-8")
     row = next(line for line in page.splitlines() if f"`{name if name in page else 'agdtnet'}`" in line)
     _, _, frames, side, *_ = (cell.strip() for cell in row.split("|"))
     expected = {"any": (True, True), "T as made": (False, False), "at most the T it was made with": (True, False)}
