@@ -83,11 +83,11 @@ def test_all_outputs_are_written(
     assert "UAR" not in said  # their file names no data set of people
     # The notice: the weights, what the estimate is and is not, the law.
     for part in (
-        "Weights trained on rendered faces (expressions); their file does not say how well they do on videos of people",
+        "Weights trained on rendered faces (expressions); their file gives no scores on videos of people",
         "displayed expression", "not of what a person feels, learns or attends to", "Art. 5(1)(f)", "Not legal advice",
         "4 frames of 32 x 32 pixels", "mean 0.485, 0.456, 0.406", "standard deviation 0.229, 0.224, 0.225",
-        "disgust (recall 0.00 %)", "groups of people", "24 frames analysed, 1 face", "x real time", "decode", "detect",
-        "backbone", "temporal",
+        "disgust (recall 0.00 %)", "skin colour or culture was not measured", "24 frames analysed, 1 face",
+        "x real time", "decode", "detect", "backbone", "temporal",
     ):  # fmt: skip
         assert part in said
     assert all(str(tmp_path / name) in said for name in names)
@@ -174,7 +174,7 @@ def test_late_clock_leaves_out_the_player(
     frames = talking_face()[:10]
     video = write_video(tmp_path / "late.mp4", frames, times=[5 + n / 25 for n in range(10)])
     assert run(weights, tmp_path / "out", video) == 0
-    assert "no player, since the video's own clock starts at 5.0 s; --video" in capsys.readouterr().out
+    assert "no player, since the video's clock starts at 5.0 s; --video" in capsys.readouterr().out
     assert run(weights, tmp_path / "out", video, "--video", "--overwrite") == 0
     assert "without the video" not in capsys.readouterr().out
     assert [page["video"] for page in pages] == [None, tmp_path / "out" / "late.mp4.faces.mp4"]
