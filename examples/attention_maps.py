@@ -1,9 +1,9 @@
 """Draw the attention maps of a trained network, and test whether they explain its predictions.
 
-Two runs, one of train.py --attention aga-without-gate and one with the gate, give the paper's Figure 8: frames of test
-clips, the gain of AGA in the model trained without the gate, and in the complete model. One run gives its gain with the
-gate, and with the gate fixed at 1/2 and the same weights, which is not the same as training without it. --curves adds
-the deletion and insertion curves of one run's maps, compared with random maps and a centre prior.
+Two runs, one trained with --attention aga-without-gate and one with the gate, give the paper's Figure 8: frames of test
+clips with the gain of AGA in both models. One run gives its gain with the gate, and with the gate fixed at 1/2 and the
+same weights, which differs from training without it. --curves adds deletion and insertion curves of one run's maps,
+compared with random maps and a centre prior.
 """
 
 import json
@@ -33,14 +33,14 @@ from dfer.training.trained_file import TrainedFacts
 
 
 def read_video(video: Path, facts: TrainedFacts) -> Tensor:
-    """The centre squares of evenly spaced frames: (1, T, 3, size, size) from 0 to 1."""
+    """Centre crops of evenly spaced frames: (1, T, 3, size, size) from 0 to 1."""
     try:
         with av.open(str(video)) as container:
             pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     except (OSError, IndexError, av.FFmpegError) as error:
-        raise BadInput(f"{video}: cannot be read as a video ({error}); give a file that holds one") from None
+        raise BadInput(f"{video}: cannot be read as a video ({error})") from None
     if not pictures:
-        raise BadInput(f"{video}: holds no frames; give a file that holds a video")
+        raise BadInput(f"{video}: expected a video, got a file without frames")
     chosen = []
     for index in np.linspace(0, len(pictures) - 1, facts.frames).round().astype(int):
         picture = pictures[index]
@@ -51,7 +51,7 @@ def read_video(video: Path, facts: TrainedFacts) -> Tensor:
 
 
 def spread_over_classes(truths: Sequence[int], most: int) -> list[int]:
-    """Indices of clips, alternating between classes; each class starts at another clip, to show different people."""
+    """Indices of clips that alternate between classes; each class starts at a different clip, to vary the people."""
     places: dict[int, list[int]] = {}
     for index, truth in enumerate(truths):
         places.setdefault(truth, []).append(index)
@@ -71,7 +71,7 @@ def look(args: Any, nets: Sequence[TrainedNet]) -> None:
         folder += f"-{args.video.stem}"
     else:
         clips = clips_of(nets, args)
-        # Other clips must not overwrite the maps of the run's own.
+        # Maps of other clips must not overwrite those of the run's own.
         folder += "" if clips.own else f"-{clips.short_name}"
         chosen = spread_over_classes(clips.truths, args.clips)
         shown, truths = load(clips, chosen), [facts.classes[clips.truths[index]] for index in chosen]
@@ -86,7 +86,7 @@ def look(args: Any, nets: Sequence[TrainedNet]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--out {out}: cannot be written to ({error.strerror}); name another") from None
+        raise BadInput(f"--out {out}: cannot be written to ({error.strerror}); choose another") from None
     draw_maps(out / "attention_maps.png", shown, rows, captions)
     if report is not None:
         text = markdown(report) + "\n" + "  \n".join(in_words(report)) + "\n"
@@ -101,14 +101,14 @@ def look(args: Any, nets: Sequence[TrainedNet]) -> None:
 
 def parse(argv: Sequence[str] | None) -> Any:
     parser = OneLineParser(prog="attention_maps.py", usage="attention_maps.py RUN [RUN] [options]", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", help="a run of train.py, or two: folders or weights.safetensors")
+    parser.add_argument("runs", type=Path, nargs="+", help="one or two runs of train.py: folders or weights files")
     parser.add_argument("--video", type=Path | None, help="draw this video instead of test clips")
     parser.add_argument("--clips", type=int, default=3, help="number of test clips to draw")
     parser.add_argument("--curves", type=int, default=0, help="number of test clips for the curves; 0: no curves")
-    parser.add_argument("--fill", type=str, default="blur", help="what replaces pixels: blur or grey")
-    parser.add_argument("--seed", type=int, default=0, help="of the random maps and of the intervals")
-    parser.add_argument("--batch-size", type=int, default=8, help="clips at once")
-    parser.add_argument("--out", type=Path | None, help="folder for results (default: in the gated run's folder)")
+    parser.add_argument("--fill", type=str, default="blur", help="replacement for deleted pixels: blur or grey")
+    parser.add_argument("--seed", type=int, default=0, help="seed of random maps and intervals")
+    parser.add_argument("--batch-size", type=int, default=8, help="clips per batch")
+    parser.add_argument("--out", type=Path | None, help="output folder (default: in the gated run's folder)")
     add_clip_flags(parser)
     args = parser.parse_args(argv)
     at_least(1, clips=args.clips, batch_size=args.batch_size)
@@ -116,9 +116,9 @@ def parse(argv: Sequence[str] | None) -> Any:
     if args.fill not in ("blur", "grey"):
         raise BadInput(f"--fill: expected blur or grey, got {args.fill}")
     if args.curves and len(args.runs) > 1:
-        raise BadInput("--curves: measured on the maps of one run; give one")
+        raise BadInput(f"--curves: expected one run, got {len(args.runs)}")
     if args.video is not None and (args.curves or any(args[name] is not None for name in CLIP_FLAGS)):
-        raise BadInput("--video is drawn alone; leave out --curves and the flags that name test clips")
+        raise BadInput("--video: cannot be combined with --curves or with flags that name test clips")
     return args
 
 

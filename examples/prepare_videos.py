@@ -1,9 +1,9 @@
-"""Turn videos into training clips: one folder of aligned faces a video.
+"""Turn videos into training clips: one folder of aligned faces per video.
 
 IN is a folder of videos (DAiSEE's tree, or any other) or one video. OUT gets the same tree: a.mp4 becomes the folder a
-of 00001.jpg, 00002.jpg, ..., and the report a.json. Faces are tracked as in recognise.py. The clip is the aligned face
-that is seen longest and largest, from its first frame to its last; with --every-face each face gets a clip: a/face1,
-a/face2, ... A video without faces gets only its report.
+of 00001.jpg, 00002.jpg, ..., and the report a.json. Faces are tracked as in recognise.py. The clip follows the face
+that is seen longest and largest, from its first frame to its last. With --every-face, each face gets a clip: a/face1,
+a/face2, ... A video without faces gets only a report.
 
 Run the same command again to continue: finished clips are skipped. Exit code: 0, every video was read to its end; 3, at
 least one was damaged (the readable part is prepared) or unreadable; 2, bad input, or the output cannot be written; 130
@@ -61,8 +61,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--every", type=interval, help="seconds between frames (default: every frame of the video)")
     parser.add_argument("--size", type=partial(whole, least=16), default=112, help="side of a face in pixels (112)")
     parser.add_argument("--every-face", action="store_true", help="write a clip for each face")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
-    parser.add_argument("--workers", type=partial(whole, least=1), help="processes (default: one a core; 4 with a GPU)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda if available)")
+    parser.add_argument(
+        "--workers", type=partial(whole, least=1), help="processes (default: one per core; 4 with a GPU)"
+    )
     parser.add_argument(
         "--shard", type=shard, default=Shard(1, 1), metavar="K/N", help="only every N-th video, starting with the K-th"
     )
@@ -75,7 +77,7 @@ def prepare(args: argparse.Namespace) -> int:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise BadInput(f"--device {device}: {str(error).splitlines()[0]}") from error
-    load_nets()  # reports missing weights once, before anything starts
+    load_nets()  # report missing weights once, before any process starts
     clips = args.shard.of(find_clips(args.source, args.out))
     with alone_in(args.out, args.shard):
         return prepare_all(clips, Settings(args.size, args.every, args.every_face), device, args.workers)
@@ -95,7 +97,8 @@ def prepare_all(clips: Sequence[Clip], settings: Settings, device: str, workers:
     print(summary(reports.values(), already))
     seconds = time.monotonic() - began
     if todo:
-        print(f"this run: {frames} frames in {seconds:.0f} s, {frames / seconds:.1f} a second by {workers} processes")
+        processes = f"{workers} process" + "es" * (workers > 1)
+        print(f"this run: {frames} frames in {seconds:.0f} s, {frames / seconds:.1f} frames/s in {processes}")
     return 3 if any(report.problem for report in reports.values()) else 0
 
 
@@ -105,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with stoppable():
             return prepare(args)
     except Stopped as stop:
-        print(f"prepare_videos.py: {stop}; the same command goes on with the clips that are left", file=sys.stderr)
+        print(f"prepare_videos.py: {stop}; run the same command to continue", file=sys.stderr)
         return stop.exit_code
     except (BadInput, OSError) as error:
         print(f"prepare_videos.py: {error}", file=sys.stderr)

@@ -1,5 +1,3 @@
-"""attention_maps.py on test clips of a run and on the talking face: pictures, curves, and one line for bad input."""
-
 import importlib.util
 import json
 import re
@@ -147,9 +145,9 @@ def test_bad_input_is_reported_in_one_line(run: Path, tmp_path: Path, capsys: py
         ([se, run], "the net holds no AGA"),
         ([run, elsewhere], "are tested on different clips; train both with the same flags and --seed"),
         ([run, larger], "weights.safetensors has size 48"),
-        ([run, plain, "--curves", "2"], "--curves: measured on the maps of one run; give one"),
-        ([run, "--video", video, "--curves", "2"], "--video is drawn alone; leave out --curves"),
-        ([run, "--video", video, "--test-list", "x"], "--video is drawn alone"),
+        ([run, plain, "--curves", "2"], "--curves: expected one run, got 2"),
+        ([run, "--video", video, "--curves", "2"], "--video: cannot be combined with --curves"),
+        ([run, "--video", video, "--test-list", "x"], "--video: cannot be combined with --curves or with flags"),
         ([run, "--clips", "0"], "--clips: expected a whole number from 1, got 0"),
         ([run, "--fill", "black"], "--fill: expected blur or grey, got black"),
         ([run, "--out", tmp_path / "file"], f"--out {tmp_path / 'file'}: cannot be written to"),

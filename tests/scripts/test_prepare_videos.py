@@ -1,5 +1,3 @@
-"""prepare_videos.py end to end: a tree, killed and interrupted runs, shards, bad input."""
-
 import json
 import os
 import re
@@ -112,7 +110,7 @@ def test_every_video_of_the_tree_is_prepared_or_reported(videos: Path, uninterru
     lines = printed.splitlines()
     assert len(lines) == 11
     assert "9 videos: 7 prepared, 1 of them damaged, 1 without a face, 1 unreadable; " in lines[-2]
-    assert re.fullmatch(r"this run: \d+ frames in \d+ s, [\d.]+ a second by 2 processes", lines[-1])
+    assert re.fullmatch(r"this run: \d+ frames in \d+ s, [\d.]+ frames/s in 2 processes", lines[-1])
     assert any("Train/broken.mp4: unreadable: a text file, not a video" in line for line in lines)
 
 
@@ -136,7 +134,7 @@ def test_restarted_run_gives_the_same_bytes(videos: Path, uninterrupted: tuple[P
 
     code, errors = stop_in_the_middle(signal.SIGTERM, tmp_path, *arguments)
     assert code == 128 + signal.SIGTERM
-    assert errors == "prepare_videos.py: stopped by SIGTERM; the same command goes on with the clips that are left\n"
+    assert errors == "prepare_videos.py: stopped by SIGTERM; run the same command to continue\n"
     left = contents(tmp_path)
     assert not any(".partial-" in name for name in names(tmp_path))
 
@@ -157,7 +155,7 @@ def test_ctrl_c_ends_like_sigterm(
     monkeypatch.setattr("prepare_videos.prepare_clips", interrupted)
     (tmp_path / "a.mp4").touch()
     assert main([str(tmp_path), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 130
-    assert capsys.readouterr().err.startswith("prepare_videos.py: stopped by SIGINT; the same command goes on")
+    assert capsys.readouterr().err.startswith("prepare_videos.py: stopped by SIGINT; run the same command")
 
 
 def test_second_process_is_refused_but_another_shard_is_not(
@@ -174,7 +172,7 @@ def test_second_process_is_refused_but_another_shard_is_not(
             assert main([*one, "--shard", shard]) == 2
             assert capsys.readouterr().err == (
                 f"prepare_videos.py: --out {tmp_path}: another prepare_videos.py, shard 1/2, is writing there; "
-                "wait for its end, or name another --out\n"
+                "wait until it ends, or choose another --out\n"
             )
         assert first.poll() is None
         assert main([*one, "--shard", "9/10"]) == 2  # 9 and 1 are both odd
@@ -191,8 +189,8 @@ def test_full_disk_is_reported_and_a_rerun_continues(
     with full_disk(3000):  # less than a picture
         assert main(arguments) == 2
     assert re.fullmatch(
-        rf"prepare_videos.py: {out}/110001/\d+/\d+: cannot be written \(File too large\); make room, and the same "
-        r"command goes on with the clips that are left\n",
+        rf"prepare_videos.py: {out}/110001/\d+/\d+: cannot be written \(File too large\); free some space and run "
+        r"the same command to continue\n",
         capsys.readouterr().err,
     )
     assert contents(out) == {}
@@ -223,8 +221,8 @@ def test_shards_are_disjoint_and_complete(videos: Path, uninterrupted: tuple[Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing"], "missing: expected a video or a folder of videos"),
-        (["."], "no video in it"),
+        (["missing"], "missing: no such file; expected a video or a folder of videos"),
+        (["."], "contains no video"),
         ([".", "--device", "cuda:99"], "--device cuda:99: "),
         ([".", "--device", "toaster"], "--device toaster: "),
     ],

@@ -1,4 +1,4 @@
-"""Find the videos, name the folder of each, and choose those that this process prepares."""
+"""The videos to prepare: their output folders, shards, and locks against a second process."""
 
 import os
 import re
@@ -20,7 +20,7 @@ LONGEST_NAME = 255 - len(".partial-")
 
 @dataclass(frozen=True)
 class Clip:
-    """A video and its output `folder`, with the report at `folder` + .json. name: the printed path."""
+    """A video, its output `folder`, and the path to print, `name`. Its report is at `folder` + .json."""
 
     video: Path
     folder: Path
@@ -36,13 +36,14 @@ class Clip:
 
 
 def find_clips(source: Path, out: Path) -> list[Clip]:
-    """Every video under `source`, or the one file, sorted; each folder under `out` has its path without the suffix."""
+    """The videos under `source`, or that one file, sorted. Folders under `out` mirror their paths without the suffix.
+
+    Raises BadInput if there is no video, or if two videos would have the same folder.
+    """
     clips = _clips_of(source, out)
     for clip in clips:
         if len(os.fsencode(clip.folder.name)) > LONGEST_NAME:
-            raise BadInput(
-                f"{clip.video}: its name is too long; rename it to {LONGEST_NAME} bytes and the suffix at most"
-            )
+            raise BadInput(f"{clip.video}: name too long; rename it to at most {LONGEST_NAME} bytes before the suffix")
     return clips
 
 
@@ -50,10 +51,10 @@ def _clips_of(source: Path, out: Path) -> list[Clip]:
     if source.is_file():
         return [Clip(source, out / source.stem, _printable(source.name))]
     if not source.is_dir():
-        raise BadInput(f"{source}: expected a video or a folder of videos; there is nothing of that name")
+        raise BadInput(f"{source}: no such file; expected a video or a folder of videos")
     videos = sorted(_videos(source))
     if not videos:
-        raise BadInput(f"{source}: no video in it; expected files that end in {', '.join(sorted(VIDEOS))}")
+        raise BadInput(f"{source}: contains no video; expected files that end in {', '.join(sorted(VIDEOS))}")
     clips: dict[Path, Clip] = {}
     for video in videos:
         path = video.relative_to(source)
@@ -64,7 +65,7 @@ def _clips_of(source: Path, out: Path) -> list[Clip]:
     for clip in clips.values():
         outer = next((clips[parent] for parent in clip.folder.parents if parent in clips), None)
         if outer is not None:
-            raise BadInput(f"{outer.video} would become {outer.folder}, which also holds {clip.folder}; rename it")
+            raise BadInput(f"{outer.video} would become {outer.folder}, which also contains {clip.folder}; rename it")
     return list(clips.values())
 
 
@@ -81,7 +82,7 @@ def _printable(name: str) -> str:
 
 
 def clear_partial(clip: Clip) -> None:
-    """Remove what an interrupted run left of this clip."""
+    """Remove the unfinished folder of this clip."""
     shutil.rmtree(clip.partial, ignore_errors=True)
 
 
@@ -118,21 +119,20 @@ def alone_in(out: Path, shard: Shard) -> Iterator[None]:
 
     def refusal(other: Shard) -> str:
         which = "" if other == (1, 1) == shard else f", shard {other},"
-        return (
-            f"--out {out}: another prepare_videos.py{which} is writing there; wait for its end, or name another --out"
-        )
+        advice = "wait until it ends, or choose another --out"
+        return f"--out {out}: another prepare_videos.py{which} is writing there; {advice}"
 
     with ExitStack() as held:
         try:
             out.mkdir(parents=True, exist_ok=True)
             held.enter_context(one_at_a_time(out / f".shard-{shard.number}-of-{shard.total}", refusal(shard)))
         except OSError as error:
-            raise BadInput(f"--out {out}: cannot be written ({error.strerror}); name another place") from None
-        # After taking the own lock, so that at least one of two processes that start together sees the other.
+            raise BadInput(f"--out {out}: cannot be written ({error.strerror}); choose another folder") from None
+        # Take our own lock first, so that of two processes that start together at least one sees the other.
         for file in out.glob(".shard-*-of-*"):
             if match := re.fullmatch(r"\.shard-(\d+)-of-(\d+)", file.name):
                 other = Shard(int(match[1]), int(match[2]))
-                # Do not open the own file: closing it again would release the lock.
+                # Never open our own file: closing it would release the lock.
                 if other != shard and shard.overlaps(other) and is_held(file):
                     raise BadInput(refusal(other))
         yield

@@ -1,7 +1,7 @@
-"""Turn videos into folders of aligned faces, each with a report beside it and written atomically.
+"""Turn videos into folders of aligned faces, written atomically, each with a report.
 
-Faces are tracked as in recognise.py. A clip is one track, from the first frame with its face to the last. It holds no
-other face, and only its own short gaps are filled, with its nearest picture.
+Faces are tracked as in recognise.py. A clip is one track, from the first frame with its face to the last. It contains
+no other face, and its gaps are filled with the picture nearest in time.
 """
 
 import io
@@ -34,10 +34,10 @@ SHORTEST_TRACK = 0.5
 def prepare_clips(
     clips: Sequence[Clip], settings: Settings, device: str, workers: int
 ) -> Generator[tuple[Clip, Report], None, None]:
-    """Yield each clip with its report as it is finished by one of `workers` processes.
+    """Prepare clips in `workers` processes and yield each with its report as it is finished.
 
-    Errors of a video are in its report. Raises BadInput if the output cannot be written. Never leaves a half-written
-    clip.
+    The report of a video contains its errors. Raises BadInput if the output cannot be written. Never leaves a
+    half-written clip.
     """
     try:
         with closing(run_jobs(partial(_start, device, settings), clips, workers)) as outcomes:
@@ -46,8 +46,8 @@ def prepare_clips(
                     raise outcome
                 if isinstance(outcome, OSError):
                     raise BadInput(
-                        f"{clip.folder}: cannot be written ({outcome.strerror or outcome}); make room, and the same "
-                        "command goes on with the clips that are left"
+                        f"{clip.folder}: cannot be written ({outcome.strerror or outcome}); free some space and run "
+                        "the same command to continue"
                     )
                 yield clip, report_failure(clip, settings, str(outcome)) if isinstance(outcome, Exception) else outcome
     finally:
@@ -56,14 +56,14 @@ def prepare_clips(
 
 
 def _start(device: str, settings: Settings) -> Callable[[Clip], Report]:
-    # One thread per process: the last bits of a convolution depend on the number of threads, and the pictures must not
+    # Use one thread, since the number of threads changes the last bits of a convolution, and the pictures must not
     # depend on the number of workers.
     torch.set_num_threads(1)
     return partial(prepare_clip, detector=FaceDetector(device), settings=settings)
 
 
 class _Track:
-    """One face: its pictures are written to `folder` as they come, numbered from its first frame."""
+    """One face. Its pictures are written to `folder` as they come, numbered from its first frame."""
 
     def __init__(self, folder: Path, first: int) -> None:
         self.folder, self.first = folder, first

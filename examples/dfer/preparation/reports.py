@@ -19,7 +19,7 @@ from dfer.preparation.clips import Clip
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings that change the output."""
+    """Settings that change the output."""
 
     size: int = 112
     every: float | None = None
@@ -37,10 +37,10 @@ class ClipReport:
     end: float
     """Times of its first and its last frame in the video, in seconds."""
     frames: int
-    """Its pictures: found + filled."""
+    """found + filled"""
     found: int
     filled: int
-    """Frames between without the face, filled with the nearest picture."""
+    """Frames in which the face was not found, filled with the picture nearest in time."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Report:
     several: int = 0
     """Frames with more than one face."""
     faces: int = 0
-    """Faces that were tracked for half a second or more. A person counts again after a cut."""
+    """Faces tracked for half a second or more. A person counts again after a cut."""
     at_once: int = 0
     """Largest number of faces in one frame."""
     cuts: int = 0
@@ -105,7 +105,7 @@ def write_report(path: Path, report: Report, *, beside: Path) -> None:
 
 
 def summary(reports: Collection[Report], already: int) -> str:
-    """One line on all videos."""
+    """One line about all videos."""
     count = Counter(report.status for report in reports)
     prepared = [report for report in reports if report.status == "prepared"]
     parts = [
@@ -131,7 +131,7 @@ def read_report(clip: Clip, settings: Settings) -> Report | None:
     except FileNotFoundError:
         if clip.folder.exists():
             raise BadInput(
-                f"{clip.folder} is there without its report {clip.report.name}; move it away or choose another --out"
+                f"{clip.folder} exists without its report {clip.report.name}; move it away or choose another --out"
             ) from None
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -142,7 +142,7 @@ def read_report(clip: Clip, settings: Settings) -> Report | None:
         return None
     if report.settings != asdict(settings):
         raise BadInput(
-            f"{clip.folder} was prepared with {report.settings}, now asked for {asdict(settings)}; choose another --out"
+            f"{clip.folder} was prepared with {report.settings}, expected {asdict(settings)}; choose another --out"
         )
     if report.bytes != file_size(clip.video):
         raise BadInput(f"{clip.video} has changed since {clip.report} was written; remove the report and the folder")
@@ -150,7 +150,7 @@ def read_report(clip: Clip, settings: Settings) -> Report | None:
 
 
 def file_size(path: Path) -> int:
-    """In bytes; 0 if unknown, as for a broken link, whose report says why it is unreadable."""
+    """In bytes; 0 if unknown, as for a broken link."""
     try:
         return path.stat().st_size
     except OSError:

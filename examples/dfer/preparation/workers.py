@@ -1,4 +1,4 @@
-"""Run jobs in several processes; a process that dies ends neither the run nor loses its job."""
+"""Run jobs in several processes. If a process dies, its job gets an error and the run continues."""
 
 import multiprocessing
 import os
@@ -18,15 +18,15 @@ Result = TypeVar("Result")
 
 
 class WorkerDied(Exception):
-    """The process ended during its job: killed for memory, or by a fault in compiled code."""
+    """The process died during its job, out of memory or from a crash in compiled code."""
 
 
 def run_jobs(
     start: Callable[[], Callable[[Job], Result]], jobs: Sequence[Job], workers: int
 ) -> Generator[tuple[Job, Result | Exception], None, None]:
-    """Yield every job with its result or exception, in the order in which they end.
+    """Yield every job with its result or exception, in the order of completion.
 
-    `start` is called once in each process and returns the function that does a job there; jobs and `start` are pickled.
+    `start` is called once in each process and returns the function that runs a job; jobs and `start` are pickled.
     A process that dies gives WorkerDied for its job and is replaced. Closing the iterator ends all processes, and so
     does the death of this process.
     """
@@ -39,7 +39,7 @@ def run_jobs(
 
     def give(process: BaseProcess, connection: Connection) -> None:
         busy[connection] = process, waiting.pop()
-        with suppress(OSError):  # a dead process is noticed when its answer is read
+        with suppress(OSError):  # a dead process is noticed when its result is read
             connection.send(busy[connection][1])
 
     try:
@@ -90,7 +90,7 @@ def _serve(start: Callable[[], Callable[[Job], Result]], connection: Connection)
     while True:
         try:
             job = connection.recv()
-        except EOFError:  # the parent ended before it had a job for this process
+        except EOFError:  # the parent ended before it sent a job
             return
         try:
             do = do or start()
@@ -111,5 +111,5 @@ def _end_with_parent() -> None:
 
 def _how(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"its process was ended by {signal.Signals(-code).name} (out of memory, or a fault in the decoder)"
+        return f"its process was killed by {signal.Signals(-code).name} (out of memory, or a crash in the decoder)"
     return f"its process ended with exit code {code}"

@@ -47,11 +47,11 @@ def test_unprintable_names_are_replaced(tmp_path: Path) -> None:
 
 
 def test_ambiguous_and_missing_sources_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="missing: expected a video or a folder of videos"):
+    with pytest.raises(BadInput, match="missing: no such file; expected a video or a folder of videos"):
         find_clips(tmp_path / "missing", Path("out"))
-    with pytest.raises(BadInput, match=r"no video in it; expected files that end in \.3gp, .*\.wmv"):
+    with pytest.raises(BadInput, match=r"contains no video; expected files that end in \.3gp, .*\.wmv"):
         find_clips(touch(tmp_path / "pictures", "a.jpg"), Path("out"))
     with pytest.raises(BadInput, match=r"a\.avi and .*a\.mp4 would both become out/a; rename one"):
         find_clips(touch(tmp_path / "twins", "a.avi", "a.mp4"), Path("out"))
-    with pytest.raises(BadInput, match=r"a\.avi would become out/a, which also holds out/a/b; rename"):
+    with pytest.raises(BadInput, match=r"a\.avi would become out/a, which also contains out/a/b; rename"):
         find_clips(touch(tmp_path / "nested", "a.avi", "a/b.mp4"), Path("out"))

@@ -1,5 +1,3 @@
-"""From one video to one folder: found, filled and skipped frames, and the report."""
-
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -148,8 +146,8 @@ def test_failure_replaces_the_unfinished_clip(tmp_path: Path) -> None:
     (clip,) = find_clips(tmp_path / "a.mp4", tmp_path / "out")
     clip.partial.mkdir(parents=True)
     (clip.partial / "00001.jpg").touch()
-    report = report_failure(clip, Settings(), "its process was ended by SIGKILL")
-    assert json.loads(clip.report.read_text())["problem"] == "its process was ended by SIGKILL"
+    report = report_failure(clip, Settings(), "its process was killed by SIGKILL")
+    assert json.loads(clip.report.read_text())["problem"] == "its process was killed by SIGKILL"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.json"]
     assert report.bytes == 3
 
@@ -178,7 +176,7 @@ def test_finished_clips_are_skipped_and_conflicts_refused(tmp_path: Path) -> Non
     assert read_report(clip, Settings(every=0.1)) == Report(
         "a.mp4", 5, asdict(Settings(every=0.1)), "prepared", None, []
     )
-    with pytest.raises(BadInput, match=r"'every': 0\.1, .*, now asked for .*'every': None, .*; choose another --out"):
+    with pytest.raises(BadInput, match=r"'every': 0\.1, .*, expected .*'every': None, .*; choose another --out"):
         read_report(clip, Settings())
     clip.video.write_bytes(b"1234567")
     with pytest.raises(BadInput, match=r"a\.mp4 has changed since .*a\.json was written; remove"):
@@ -191,7 +189,7 @@ def test_finished_clips_are_skipped_and_conflicts_refused(tmp_path: Path) -> Non
     clip.report.unlink()
     assert read_report(clip, Settings()) is None
     clip.folder.mkdir()
-    with pytest.raises(BadInput, match=r"is there without its report a\.json; move it away or choose another --out"):
+    with pytest.raises(BadInput, match=r"exists without its report a\.json; move it away or choose another --out"):
         read_report(clip, Settings())
 
 
@@ -214,7 +212,7 @@ def test_summary_counts_videos_clips_and_frames() -> None:
 def test_memory_does_not_grow_with_the_length_of_the_video(
     tmp_path: Path, detector: FaceDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Frames of a wall and a stand-in detector, so that an hour of video takes seconds."""
+    """A constant picture and a fake detector stand in for a long video."""
     face = Faces(torch.tensor([[8.0, 8.0, 40.0, 40.0]]), 8 + 32 * TEMPLATE[None], torch.ones(1))
     video = tmp_path / "a.mp4"
     video.touch()

@@ -1,5 +1,3 @@
-"""Overlap of shards, and locks against two processes on one video."""
-
 from pathlib import Path
 
 import pytest
@@ -46,7 +44,7 @@ def test_videos_held_by_another_process_are_refused(
                 pass
         else:
             with (
-                pytest.raises(BadInput, match=f"^--out {tmp_path}: {told}; wait for its end"),
+                pytest.raises(BadInput, match=f"^--out {tmp_path}: {told}; wait until it ends"),
                 alone_in(tmp_path, started),
             ):
                 pytest.fail("two at a time")
