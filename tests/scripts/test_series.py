@@ -83,6 +83,7 @@ def test_last_epoch_is_kept_when_nothing_selects(
         (("--model", "agdtnet"), "--width: belongs to vectors+mean"),
         (("--attention", "se"), "--attention: vectors+dtformer has none"),
         (("--width", "9"), "a multiple of 4"),
+        (("--width", "0"), "a multiple of 4, the number of heads; got 0"),
         (("--size", "32"), "--size is the side of a picture"),
         (("--contact-sheet",), "--contact-sheet draws pictures"),
         (("--frames-root", "x"), "--frames-root belongs to"),

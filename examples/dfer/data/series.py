@@ -190,7 +190,9 @@ def _parts(file: Path, series: Series, fold: int) -> NDArray[np.str_]:
         return np.array(series.parts)
     people = sorted(set(series.subjects or ()))
     if len(people) < 2:
-        raise BadInput(f"{file}: expected parts, or subjects of whom one is left out; got neither")
+        raise BadInput(
+            f"{file}: expected the array parts, or subjects with two people or more; got the people {people}"
+        )
     if not 1 <= fold <= len(people):
         raise BadInput(f"--fold {fold}: {file} has {len(people)} subjects; expected 1 to {len(people)}")
     return np.where(np.array(series.subjects) == people[fold - 1], "test", "training")

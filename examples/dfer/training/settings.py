@@ -224,9 +224,10 @@ class NetSettings:
                 if getattr(self, name) not in (None, False):
                     raise BadInput(f"{flag(name)}: {self.model} has none; leave it out")
             settle(self, "dropout", self.dropout or 0.0)
-            settle(self, "width", self.width or WIDTH)
-            if self.width is None or self.width < HEADS or self.width % HEADS:
-                raise BadInput(f"--width: expected a multiple of {HEADS}, the number of heads; got {self.width}")
+            width = WIDTH if self.width is None else self.width
+            if width < HEADS or width % HEADS:
+                raise BadInput(f"--width: expected a multiple of {HEADS}, the number of heads; got {width}")
+            settle(self, "width", width)
         elif self.width is not None:
             raise BadInput(f"--width: belongs to {', '.join(VECTOR_MODELS)}; leave it out")
         if self.model in COMPARISON_SYSTEMS:

@@ -183,11 +183,12 @@ def check_fit(path: Path, session: Any, expected: Mapping[str | None, Sequence[i
     fits = inputs.keys() == expected.keys() and all(
         _fits(inputs[name].shape, shape) for name, shape in expected.items()
     )
-    fits = fits and all(entry.type in ("tensor(float)", "tensor(int64)") for entry in inputs.values())
+    # Only the number of frames seen, in the state of a step, is an integer.
+    fits = fits and all(own.type == f"tensor({'int64' if name == 'seen' else 'float'})" for name, own in inputs.items())
     if not fits or not _fits(session.get_outputs()[0].shape, [None, classes]):
         wants = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs.values())
         gives = session.get_outputs()[0]
-        needed = ", ".join(f"{name} {['N', *shape[1:]]}" for name, shape in expected.items())
+        needed = ", ".join(f"{name or 'one input'} {['N', *shape[1:]]}" for name, shape in expected.items())
         raise BadInput(
             f"--onnx {path}: takes {wants} and gives {gives.shape}; expected float32 {needed} and scores "
             f"['N', {classes}], N dynamic or 1, as its JSON file says"

@@ -87,7 +87,12 @@ def test_shuffled_frames_are_the_same_frames_in_an_order_drawn_anew_in_training(
     [
         ({}, {"fold": 5}, "has 4 subjects; expected 1 to 4"),
         ({"parts": PARTS}, {"fold": 2}, "names its parts; leave it out"),
-        ({"subjects": None}, {}, "expected parts, or subjects"),
+        (
+            {"subjects": None},
+            {},
+            "expected the array parts, or subjects with two people or more; got the people \\[\\]",
+        ),
+        ({"subjects": np.array(["ann"] * 12)}, {}, "got the people .'ann'"),
         ({"parts": np.array(["training"] * 11 + ["dev"])}, {}, "expected training, validation or test, got 'dev'"),
         ({"parts": np.array(["training"] * 12)}, {}, "no series are left for the validation part|for the test part"),
     ],
