@@ -22,7 +22,7 @@ import torch
 
 from dfer.data.clips import usable_cores
 from dfer.errors import BadInput
-from dfer.preparation.clips import Clip, Shard, alone_in, find_clips
+from dfer.preparation.clips import Clip, Shard, alone_in, clear_partial, find_clips
 from dfer.preparation.preparing import prepare_clips
 from dfer.preparation.reports import Progress, Settings, read_report, summary
 from dfer.stopping import Stopped, stoppable
@@ -80,6 +80,8 @@ def prepare(args: argparse.Namespace) -> int:
     load_nets()  # report missing weights once, before any process starts
     clips = args.shard.of(find_clips(args.source, args.out))
     with alone_in(args.out, args.shard):
+        for clip in clips:  # of finished clips too: a run can be killed just before it removes their unfinished folder
+            clear_partial(clip)
         return prepare_all(clips, Settings(args.size, args.every, args.every_face), device, args.workers)
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,18 @@ def test_restarted_run_gives_the_same_bytes(videos: Path, uninterrupted: tuple[P
     assert all(whole[name] == content for name, content in left.items())
     assert main([*map(str, arguments), "--device", "cpu"]) == 3
     assert contents(tmp_path) == whole
+
+
+def test_rerun_removes_the_unfinished_folder_of_a_finished_clip(
+    videos: Path, uninterrupted: tuple[Path, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(uninterrupted[0], out)
+    partial = find_clips(videos, out)[0].partial
+    (partial / "1").mkdir(parents=True)
+    assert main([str(videos), "--out", str(out), "--device", "cpu"]) == 3
+    assert contents(out) == contents(uninterrupted[0])
+    assert not partial.exists()
 
 
 def test_ctrl_c_ends_like_sigterm(
