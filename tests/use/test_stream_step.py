@@ -1,4 +1,4 @@
-"""A stream's step exported: AGDTStream, the exported program and ONNX Runtime give the same scores from frame one."""
+"""A stream's step exported and compiled gives the scores of AGDTStream from the first frame on."""
 
 import warnings
 from pathlib import Path
@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
 from torch.export import Dim
 
 from agdt_layers import (
@@ -21,9 +22,7 @@ from helpers.strategies import random_tensor
 
 WINDOW, SIZE = 3, (3, 32, 32)
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(torch.compiler, "is_exporting"), reason="the exporter of torch before 2.7 refuses a dynamic batch here"
-)
+NETWORKS = ["causal", "not causal", "own CNN", "timm"]
 
 
 def causal_attention(channels: int) -> AdaptiveGlobalAttention:
@@ -55,7 +54,10 @@ def timm_resnet() -> nn.Module:
     return timm.create_model("resnet10t", num_classes=0, global_pool="")
 
 
-@pytest.mark.parametrize("name", ["causal", "not causal", "own CNN", "timm"])
+@pytest.mark.skipif(
+    not hasattr(torch.compiler, "is_exporting"), reason="the exporter of torch before 2.7 refuses a dynamic batch here"
+)
+@pytest.mark.parametrize("name", NETWORKS)
 @torch.no_grad()
 def test_exported_step_gives_the_scores_of_the_stream(name: str, tmp_path: Path) -> None:
     net, video = network(name), random_tensor((2, 3 * WINDOW, *SIZE), 0, torch.float32)
@@ -88,3 +90,18 @@ def test_exported_step_gives_the_scores_of_the_stream(name: str, tmp_path: Path)
         onnx_scores, *other = in_onnx(frames, other)
         for answer in (scores, onnx_scores):
             torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.no_grad()
+def test_one_full_graph_serves_every_frame(name: str) -> None:
+    net = network(name)
+    step, stream = StreamStep(net, num_frames=WINDOW), AGDTStream(net, num_frames=WINDOW)
+    torch.compiler.reset()
+    graphs = CompileCounter()
+    compiled, state = torch.compile(step, backend=graphs, fullgraph=True), step.initial_state(2)
+    for frames in random_tensor((2, 3 * WINDOW, *SIZE), 0, torch.float32).unbind(1):
+        scores, state = compiled(frames.contiguous(), state)
+        torch.testing.assert_close(scores, stream.push(frames), rtol=1e-5, atol=1e-5)
+        assert all(kept.is_contiguous() for kept in state.values())
+    assert graphs.frame_count == 1
