@@ -24,7 +24,7 @@ from dfer.errors import BadInput
 from dfer.evaluation.answers import normalised
 from dfer.evaluation.attention_pictures import draw_explanation, draw_maps
 from dfer.evaluation.drawn_nets import TrainedNet, answers, clips_of, load_nets, rows_of
-from dfer.evaluation.evaluated_clips import CLIP_FLAGS, EvaluatedClips, add_clip_flags, trained_file_of
+from dfer.evaluation.evaluated_clips import CLIP_FLAGS, EvaluatedClips, add_flags_of_other_clips, trained_file_of
 from dfer.evaluation.explanation import explain, in_words, markdown
 from dfer.evaluation.gains import gains
 from dfer.training.command_line import OneLineParser
@@ -109,7 +109,7 @@ def parse(argv: Sequence[str] | None) -> Any:
     parser.add_argument("--seed", type=int, default=0, help="seed of random maps and intervals")
     parser.add_argument("--batch-size", type=int, default=8, help="clips per batch")
     parser.add_argument("--out", type=Path | None, help="output folder (default: in the gated run's folder)")
-    add_clip_flags(parser)
+    add_flags_of_other_clips(parser)
     args = parser.parse_args(argv)
     at_least(1, clips=args.clips, batch_size=args.batch_size)
     at_least(0, seed=args.seed, curves=args.curves)

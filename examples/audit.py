@@ -8,9 +8,8 @@ shared by two parts, and how far the scores can be trusted. The exit code is 1 i
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from dfer.atomic_files import whole_file
 from dfer.data.acted import ACTED
@@ -19,9 +18,9 @@ from dfer.data.packing import Store, open_place
 from dfer.errors import BadInput
 from dfer.evaluation.audit import Result, audit, page
 from dfer.evaluation.predictions import read_predictions
-from dfer.training.command_line import OneLineParser
+from dfer.training.command_line import OneLineParser, add_clip_flags
 from dfer.training.load_data import read
-from dfer.training.settings import ON_DISK, SOURCES, WITH_FOLDS, ClipSettings, expect, flag
+from dfer.training.settings import ON_DISK, SOURCES, WITH_FOLDS, ClipSettings, expect
 
 OTHERS = ("class_names", "first_label", "daisee_parts", "daisee_state", "frames_root")
 
@@ -38,12 +37,8 @@ class NamesOnly(FolderTree):
 
 def parse(argv: Sequence[str] | None) -> Any:
     parser = OneLineParser(prog="audit.py", usage="audit.py [options]", description=__doc__)
-    clips, hints = parser.add_argument_group("Clips, named as for train.py"), get_type_hints(ClipSettings)
-    for field in fields(ClipSettings):
-        if field.name in (*SOURCES, *OTHERS, "test_list"):
-            several: dict[str, Any] = {"nargs": "+"} if field.name in ("list", "test_list") else {}
-            kind = Path if several else hints[field.name] | None
-            clips.add_argument(flag(field.name), type=kind, default=None, help=field.metadata["help"], **several)
+    clips = parser.add_argument_group("Clips, named as for train.py")
+    add_clip_flags(clips, (*SOURCES, *OTHERS, "test_list"), several=("list", "test_list"))
     clips.add_argument("--fold", type=int | None, help="one fold of DFEW, RAVDESS or CREMA-D (all five)")
     parser.add_argument("--predictions", type=Path, nargs="+", default=[], help="a file for all folds, or one for each")
     parser.add_argument("--person", type=str | None, help="a regular expression that finds the person in a path")

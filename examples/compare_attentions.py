@@ -26,7 +26,7 @@ PROTOCOL = Path(__file__).parents[1] / "docs" / "experiments" / "protocol.json"
 def compare(args: argparse.Namespace) -> None:
     protocol, out = Protocol.read(args.protocol), args.out
     out.mkdir(parents=True, exist_ok=True)
-    with one_at_a_time(out / ".lock", f"{out}: another process makes these runs; wait, or name another --out"):
+    with one_at_a_time(out / ".lock", f"{out}: another process is writing there; wait until it ends"):
         done = finished_runs(out, protocol.runs(), protocol.settings)
         missing = [] if args.report_only else [planned for planned in protocol.runs() if planned not in done]
         for made, record in track(make(out, args.fashion_mnist, protocol, missing), "runs", len(missing)):

@@ -18,15 +18,17 @@ import torch
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
 from dfer.evaluation.answers import Device, choose_device, probabilities
-from dfer.evaluation.evaluated_clips import add_clip_flags, evaluated_clips, trained_file_of
+from dfer.evaluation.evaluated_clips import add_flags_of_other_clips, evaluated_clips, trained_file_of
 from dfer.evaluation.pictures import draw_confusion
 from dfer.evaluation.report import EvaluatedRun, make_report
 from dfer.evaluation.scores import RESAMPLES
 from dfer.evaluation.tables import markdown
 from dfer.training.command_line import OneLineParser
-from dfer.training.identity import commit, installed
-from dfer.training.settings import at_least
+from dfer.training.settings import TrainingSettings, at_least, described
 from dfer.training.trained_file import load_trained
+from dfer.versions import commit, installed
+
+PRECISION = described(TrainingSettings)["precision"]
 
 
 def parse(argv: Sequence[str] | None) -> Any:
@@ -40,8 +42,8 @@ def parse(argv: Sequence[str] | None) -> Any:
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap")
     parser.add_argument("--batch-size", type=int, default=16, help="clips at once")
     parser.add_argument("--workers", type=int, default=0, help="processes that load clips")
-    parser.add_argument("--precision", type=str, default="auto", help="auto, float32 or bfloat16, as for train.py")
-    add_clip_flags(parser)
+    parser.add_argument("--precision", type=PRECISION.type, default="auto", help=PRECISION.help)
+    add_flags_of_other_clips(parser)
     args = parser.parse_args(argv)
     at_least(1, resamples=args.resamples, batch_size=args.batch_size)
     at_least(0, seed=args.seed, workers=args.workers)
@@ -62,7 +64,7 @@ def write(folder: Path, report: dict[str, Any], text: str, runs: Sequence[Evalua
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--out {folder}: cannot be written to ({error.strerror}); name another") from None
+        raise BadInput(f"--out {folder}: cannot be written to ({error.strerror}); choose another") from None
     with whole_file(folder / "evaluation.json") as path:
         path.write_text(json.dumps(report, indent=2) + "\n")
     with whole_file(folder / "evaluation.md") as path:
@@ -113,7 +115,7 @@ def refuse_to_overwrite(folder: Path, report: dict[str, Any]) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         same = False
     if not same:
-        raise BadInput(f"{path}: holds an evaluation of other runs or clips; name another folder with --out")
+        raise BadInput(f"{path}: holds an evaluation of other runs or clips; choose another folder with --out")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

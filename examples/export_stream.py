@@ -33,7 +33,7 @@ def export(args: argparse.Namespace) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--out {folder}: cannot be made ({error.strerror}); name another folder") from None
+        raise BadInput(f"--out {folder}: cannot be made ({error.strerror}); choose another") from None
     difference = export_stream(net, facts, folder)
     print(f"{MODEL} and {DESCRIPTION}: {folder.resolve()}")
     print(f"checked in ONNX Runtime: scores within {difference:.0e} of PyTorch's")

@@ -1,7 +1,7 @@
 """Train and evaluate a network on clips of faces.
 
-Without arguments: AGDTNet on rendered faces, made on the spot, in a few minutes on two CPU cores.
-With --list and --test-list: on clips of your own, whose frames lie in folders.
+Without arguments: AGDTNet on rendered faces, in a few minutes on two CPU cores.
+With --list and --test-list: on your own clips, as folders of frames.
 """
 
 import sys
@@ -11,16 +11,16 @@ from io import TextIOWrapper
 from dfer.errors import BadInput
 from dfer.stopping import Stopped, stoppable
 from dfer.training.command_line import parse
-from dfer.training.processes import OtherProcessLost, leave, this_process
+from dfer.training.device import OtherProcessLost, leave, this_process
 from dfer.training.run_folder import CHECKPOINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    # Line by line also into a file or a pipe: a run of hours should be followed while it goes on.
+    # Flush each line, so that a log file shows the progress of a run of hours.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     process = this_process()
-    # Of several processes each says who it is; what the command line has wrong, the first alone says.
+    # Each process prints its rank; only rank 0 reports command-line errors.
     name = "train.py" if process.count == 1 else f"train.py: process {process.rank}"
     try:
         settings = parse(argv, prog="train.py", description=__doc__)
@@ -30,17 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         with stoppable():
-            # Here, not above: to import Lightning takes seconds, and a mistyped flag should answer at once.
+            # Imported here because Lightning takes seconds, and a mistyped flag should be reported at once.
             from dfer.training.run import run
 
             run(settings)
     except BadInput as error:
-        # A loader's worker hands its error on inside a traceback, whose last line it is.
+        # An error in a loader's worker arrives as a traceback; its last line is the message.
         print(f"{name}: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 2
     except (Stopped, OtherProcessLost) as stop:
         begun = (settings.out / CHECKPOINT).exists()
-        advice = "the same command with --resume goes on from the last epoch" if begun else "no epoch was finished"
+        advice = "run the same command with --resume to continue" if begun else "no epoch was finished"
         print(f"{name}: {stop}; {advice}", file=sys.stderr)
         return stop.exit_code
     return 0

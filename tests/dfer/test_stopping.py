@@ -32,7 +32,7 @@ def test_a_stopped_run_says_so_and_can_go_on(tmp_path: Path, number: signal.Sign
     os.kill(process.pid, number)
     assert finished(process) == 128 + number
     last = printed.read_text().splitlines()[-1]
-    assert last == (f"train.py: stopped by {number.name}; the same command with --resume goes on from the last epoch")
+    assert last == (f"train.py: stopped by {number.name}; run the same command with --resume to continue")
     assert "Traceback" not in printed.read_text()
     done = sum(line.startswith("epoch ") for line in printed.read_text().splitlines())
     # The line of an epoch is printed before its checkpoint is whole: the signal may come between.
@@ -64,7 +64,7 @@ def test_a_signal_to_the_workers_too_changes_nothing(tmp_path: Path, number: sig
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert errors.splitlines() == [
-        f"train.py: stopped by {number.name}; the same command with --resume goes on from the last epoch"
+        f"train.py: stopped by {number.name}; run the same command with --resume to continue"
     ]
 
 

@@ -19,8 +19,8 @@ from dfer.experiments import trained_runs
 from dfer.experiments.hard_face_runs import train_and_test
 from dfer.experiments.hard_faces import Protocol
 from dfer.models import build_model
-from dfer.training.identity import plain
 from dfer.training.module import Recognition
+from dfer.training.run_folder import plain
 from dfer.training.settings import Settings
 from helpers.made_data import write_dfew
 from helpers.tiny_runs import write_coloured_lists

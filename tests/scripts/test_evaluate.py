@@ -170,7 +170,7 @@ def test_clips_other_than_the_runs_own(tmp_path: Path, lists: Path, capsys: pyte
     assert (run / "evaluation.json").read_bytes() == own, "the evaluation on the run's own clips is kept"
     capsys.readouterr()
     assert main([str(run), "--test-list", str(other), "--out", str(run)]) == 2
-    assert "evaluation.json: holds an evaluation of other runs or clips; name another folder" in capsys.readouterr().err
+    assert "holds an evaluation of other runs or clips; choose another folder" in capsys.readouterr().err
     (run / "settings.json").unlink()
     assert main([str(run), "--test-list", str(other)]) == 0
     capsys.readouterr()
@@ -311,7 +311,7 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
     )
     for arguments, message in (
         ([tmp_path / "none"], f"{tmp_path / 'none'}: no such file"),
-        ([tmp_path / "file"], "file is no safetensors file"),
+        ([tmp_path / "file"], "file is not a safetensors file"),
         ([tmp_path / "empty"], "holds no weights.safetensors; is it the folder of a finished run of train.py"),
         ([run, "--test-list", tmp_path / "no.txt"], "no.txt: cannot be read as a clip list"),
         ([run, "--dfew", tmp_path / "empty", "--fold", "1"], "cannot be read as a split of DFEW"),
@@ -331,7 +331,7 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
         ([run, other, "--compare"], "--compare: expected two runs or more on the same test clips"),
         ([run, "--compare"], "--compare: expected two runs or more"),
         ([run, "--resamples", "0"], "--resamples: expected a whole number from 1, got 0"),
-        ([run, "--precision", "half"], "--precision: expected auto, float32 or bfloat16, got half"),
+        ([run, "--precision", "half"], "--precision: expected one of auto, float32, bfloat16, got half"),
         ([run, "--out", tmp_path / "file"], f"--out {tmp_path / 'file'}: cannot be written to"),
         ([run, "--flag"], "unrecognized arguments: --flag"),
         ([], "runs"),

@@ -331,7 +331,7 @@ def test_full_disk_leaves_nothing_half_written(
     assert code == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "cannot be written (File too large); make room or name another place" in said
+    assert "cannot be written (File too large); free some space, or choose another folder" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
@@ -379,7 +379,7 @@ def test_unusable_weights_are_refused_in_one_line(
     tmp_path: Path, talking: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "text.safetensors").write_text("no weights")
-    for wrong, said in ((tmp_path, "no such file"), (tmp_path / "text.safetensors", "is no safetensors file")):
+    for wrong, said in ((tmp_path, "no such file"), (tmp_path / "text.safetensors", "is not a safetensors file")):
         assert run(wrong, tmp_path / "out", talking) == 2
         assert said in capsys.readouterr().err
     monkeypatch.setattr(recognise, "SHIPPED", tmp_path / "shipped.pt")

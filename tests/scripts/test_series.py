@@ -80,8 +80,8 @@ def test_last_epoch_is_kept_when_nothing_selects(
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (("--model", "agdtnet"), "--width: belongs to vectors+mean"),
-        (("--attention", "se"), "--attention: vectors+dtformer has none"),
+        (("--model", "agdtnet"), "--width: agdtnet has no such setting; leave it out"),
+        (("--attention", "se"), "--attention: vectors+dtformer has no such setting"),
         (("--width", "9"), "a multiple of 4"),
         (("--width", "0"), "a multiple of 4, the number of heads; got 0"),
         (("--size", "32"), "--size is the side of a picture"),

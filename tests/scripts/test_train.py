@@ -104,7 +104,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--learning-rate", "x"], "--learning-rate: expected a number, got x"),
         (["--balanced", "x"], "--balanced: expected true or false, got x"),
         (["--momentum", "0.9"], "--momentum belongs to the recipes dfew, ferv39k, daisee, not to rendered"),
-        (["--model", "c3d", "--causal"], "--causal: c3d is built as published; leave it out"),
+        (["--model", "c3d", "--causal"], "--causal: c3d has no such setting; leave it out"),
         (["--model", "vgg11-lstm", "--size", "24"], "Frames need at least 32 x 32 pixels."),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--test-list", "x.txt"], "--test-list belongs to --list; leave it out"),
@@ -125,7 +125,7 @@ def test_bad_flags(arguments: list[str], message: str, capsys: pytest.CaptureFix
 def test_bad_files(footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = listed(footage, "few", frames=2, size=32, epochs=1, out=tmp_path / "out")
     assert "nowhere.txt: cannot be read" in refused([*flags, "--list", str(tmp_path / "nowhere.txt")], capsys)
-    assert "--resume: there is no checkpoint" in refused([*flags, "--resume"], capsys)
+    assert "--resume: no checkpoint" in refused([*flags, "--resume"], capsys)
     assert "labels 0 to 2, so 3 names are expected; got 2" in refused([*flags, "--class-names", "a,b"], capsys)
     assert "--pretrained" in refused([*flags, "--pretrained", str(tmp_path / "none.pt")], capsys)
     (tmp_path / "text.pt").write_text("not weights")

@@ -145,15 +145,15 @@ def pack(root: Path, out: Path, size: int) -> Packed:
     if not root.is_dir():
         raise BadInput(f"{root}: is not a folder; give one with folders of frames")
     if out.exists():
-        raise BadInput(f"--out {out}: already exists; delete it or name another")
+        raise BadInput(f"--out {out}: already exists; delete it or choose another")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        refusal = f"--out {out}: another pack_clips.py is writing to it; wait until it ends, or name another"
+        refusal = f"--out {out}: another pack_clips.py is writing to it; wait until it ends, or choose another"
         with one_at_a_time(out.with_name(f".{out.name}.lock"), refusal):
             return pack_alone(root, out, size)
     except OSError as error:
         why = error.strerror or error
-        raise BadInput(f"--out {out}: cannot be written ({why}); make room or name another place") from None
+        raise BadInput(f"--out {out}: cannot be written ({why}); free some space, or choose another folder") from None
 
 
 def pack_alone(root: Path, out: Path, size: int) -> Packed:
@@ -172,7 +172,7 @@ def pack_alone(root: Path, out: Path, size: int) -> Packed:
         free, needed = shutil.disk_usage(beside).free, total * 3 * size * size
         if needed > free:
             raise BadInput(
-                f"--out {out}: needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; name another disk"
+                f"--out {out}: needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; choose another disk"
             )
         spans = write_frames(beside / FRAMES, folders, total, size)
         index = {"size": size, "clips": spans, "left_out": left_out}

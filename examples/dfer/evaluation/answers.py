@@ -26,8 +26,6 @@ class Device:
 
 def choose_device(precision: str) -> Device:
     """As in train.py: the GPU if there is one, with bfloat16 unless `precision` is float32."""
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise BadInput(f"--precision: expected auto, float32 or bfloat16, got {precision}")
     cuda = torch.cuda.is_available()
     fast = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
     return Device("cuda" if cuda else "cpu", fast if precision == "auto" else precision == "bfloat16")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -15,12 +15,11 @@ from dfer.data.clips import ClipsOnDisk, ClipSource, content_hash
 from dfer.data.data_set import DataSet
 from dfer.data.lists import read_lists
 from dfer.data.packing import open_place
-from dfer.data.parts import rendered_data
 from dfer.errors import BadInput
 from dfer.progress import track
-from dfer.training.identity import latest
-from dfer.training.load_data import load_series, read
-from dfer.training.run_folder import CLIPS, SETTINGS, WEIGHTS, clip_key, keys_in
+from dfer.training.command_line import add_clip_flags
+from dfer.training.load_data import read, rendered_or_series
+from dfer.training.run_folder import CLIPS, SETTINGS, WEIGHTS, clip_key, keys_in, latest
 from dfer.training.settings import SOURCES, WITH_FOLDS, ClipSettings, flag, trained_on
 from dfer.training.trained_file import TrainedFacts
 
@@ -30,17 +29,9 @@ PLACES = (*SETS, "list", "frames_root")
 CLIP_FLAGS = (*PLACES, "fold", "daisee_parts", "daisee_state", "first_label", "skip_missing")
 
 
-def add_clip_flags(parser: ArgumentParser) -> None:
-    """Add the clip flags of train.py, without defaults."""
-    group, hints = parser.add_argument_group("Other test clips, named as for train.py"), get_type_hints(ClipSettings)
-    for field in fields(ClipSettings):
-        if field.name in CLIP_FLAGS:
-            kind = (
-                {"action": "store_const", "const": True}
-                if field.default is False
-                else {"type": hints[field.name] | None}
-            )
-            group.add_argument(flag(field.name), default=None, help=field.metadata["help"], **kind)
+def add_flags_of_other_clips(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("Other test clips, named as for train.py")
+    add_clip_flags(group, CLIP_FLAGS)
     group.add_argument(
         "--allow-trained-on", action="store_true", help="also clips that the net was trained on; the result counts them"
     )
@@ -206,14 +197,9 @@ class ReportedPart:
 
 
 def reported_part(settings: ClipSettings, seed: int) -> ReportedPart:
-    if settings.source == "series":
-        run = load_series(settings, select_on="test", seed=seed)
-        return ReportedPart(run.test, run.names, run.remarks, (run.mean, run.std))
-    if settings.source == "labels":
-        run = rendered_data(
-            str(settings.labels), frames=settings.frames, size=settings.size, seed=seed, select_on="validation"
-        )
-        return ReportedPart(run.test, run.names)
+    if run := rendered_or_series(settings, select_on="test", seed=seed):
+        scale = (run.mean, run.std) if settings.source == "series" else None
+        return ReportedPart(run.test, run.names, run.remarks, scale)
     data = each_once(listed(settings) if settings.test_list is not None else read(settings))
     source = ClipsOnDisk(
         data.test,

@@ -15,8 +15,7 @@ from dfer.data.clips import ClipSource
 from dfer.data.parts import RunData
 from dfer.evaluation.pictures import draw_attention, draw_confusion, draw_curves
 from dfer.evaluation.scores import Scores, scores_of
-from dfer.training.identity import settings_file
-from dfer.training.run_folder import METRICS, WEIGHTS
+from dfer.training.run_folder import METRICS, WEIGHTS, settings_file
 from dfer.training.settings import Settings, chosen_on, trained_on
 from dfer.training.trained_file import TrainedFacts, write_trained
 

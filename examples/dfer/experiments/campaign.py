@@ -100,7 +100,7 @@ def finished_runs(
         except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"{path} is not the result of a run; delete it, and the run is made again") from None
         if other := difference(result, run._asdict()) or difference(found, settings(run)):
-            raise BadInput(f"{path} was made with {other}; give the same settings, or name another --out")
+            raise BadInput(f"{path} was made with {other}; give the same settings, or choose another --out")
         done[run] = result
     return done
 

@@ -25,7 +25,7 @@ from dfer.evaluation.scores import scores_of
 from dfer.experiments.campaign import ROWS, Result
 from dfer.experiments.hard_faces import Protocol
 from dfer.models.wide_resnet18 import WIDER, ResNet18OfWidths, parameters, usual_widths, wider_dtformer
-from dfer.training.identity import commit
+from dfer.versions import commit
 
 # Peaks of one cycle, for narrow nets from scratch. No batch norm steadies a temporal encoder: it takes smaller steps.
 LEARNING_RATE, TEMPORAL_LEARNING_RATE, WEIGHT_DECAY = 2e-3, 7e-4, 0.05

@@ -17,10 +17,9 @@ from dfer.experiments.campaign import Result, Run, flag, write_result
 from dfer.models.vector_nets import VECTOR_MODELS
 from dfer.models.wide_resnet18 import WIDER, parameters
 from dfer.training.command_line import parse
-from dfer.training.identity import latest, plain
 from dfer.training.networks import check_model, pretrained_hash, sha256
 from dfer.training.run import run as train
-from dfer.training.run_folder import CHECKPOINT, METRICS, WEIGHTS
+from dfer.training.run_folder import CHECKPOINT, METRICS, WEIGHTS, latest, plain
 from dfer.training.settings import ClipSettings, Settings, chosen_on
 from dfer.training.trained_file import load_trained
 

@@ -5,10 +5,9 @@ import re
 import shutil
 import textwrap
 from argparse import SUPPRESS, Action
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
@@ -26,6 +25,7 @@ from dfer.training.settings import (
     NetSettings,
     Settings,
     TrainingSettings,
+    described,
 )
 from dfer.training.settings import flag as flag_of
 
@@ -35,7 +35,7 @@ GROUPS: tuple[type[Any], ...] = (ClipSettings, NetSettings, TrainingSettings)
 
 
 class ShortHelp(DefaultHelpFormatter):
-    """One line for each option where it fits: its values as people write them, what it does, its default."""
+    """One line per option where it fits: its values as people write them, what it does, its default."""
 
     def __init__(self, prog: str) -> None:
         width = shutil.get_terminal_size((120, 24)).columns
@@ -55,7 +55,7 @@ class ShortHelp(DefaultHelpFormatter):
 
 
 def values_of(hint: Any) -> str:
-    """What may stand behind a flag of this type, which may also be None."""
+    """The values that a flag of this type takes; None is not shown."""
     if get_origin(hint) is Literal:
         return "|".join(get_args(hint))
     if inner := [kind for kind in get_args(hint) if kind is not type(None)]:
@@ -83,21 +83,32 @@ class OneLineParser(ArgumentParser):
         raise BadInput(line)
 
 
+def add_clip_flags(group: Any, names: Collection[str], *, several: Collection[str] = ()) -> None:
+    """Add flags of ClipSettings without defaults; those in `several` take several paths."""
+    for name, setting in described(ClipSettings).items():
+        if name in names:
+            kind: dict[str, Any] = {"type": setting.type | None}
+            if name in several:
+                kind = {"type": Path, "nargs": "+"}
+            elif setting.type is bool:
+                kind = {"action": "store_const", "const": True}
+            group.add_argument(flag_of(name), default=None, help=setting.help, **kind)
+
+
 def parser(prog: str, description: str | None) -> ArgumentParser:
     made = OneLineParser(prog=prog, usage=f"{prog} [options]", description=description)
     for settings in GROUPS:
-        group, hints = made.add_argument_group(str(settings.__doc__)), get_type_hints(settings)
-        for field in fields(settings):
-            kind = {"action": "store_true"} if field.default is False else {"type": hints[field.name]}
-            group.add_argument(
-                flag_of(field.name), help=field.metadata["help"] + _defaults(field.name), **kind,
-                default=None if field.name in ON_DISK or field.name in BY_RECIPE else field.default,
-            )  # fmt: skip
+        group = made.add_argument_group(str(settings.__doc__))
+        for name, setting in described(settings).items():
+            depends = name in ON_DISK or name in BY_RECIPE
+            default = None if depends else getattr(settings, name)
+            kind = {"action": "store_true"} if default is False else {"type": setting.type}
+            group.add_argument(flag_of(name), help=setting.help + _defaults(name), default=default, **kind)
     run = made.add_argument_group("Run")
     run.add_argument("--out", type=Path | None, help="folder for results (default: a folder in runs, by the clips)")
-    run.add_argument("--resume", action="store_true", help="go on from the last epoch that --out holds")
+    run.add_argument("--resume", action="store_true", help="continue after the last epoch in --out")
     run.add_argument("--check-frames", action="store_true", help="decode every frame once before the run")
-    run.add_argument("--contact-sheet", action="store_true", help="draw some clips before the run, to look at")
+    run.add_argument("--contact-sheet", action="store_true", help="draw some of the clips before the run")
     made.set_defaults(RENDERED | recipe_defaults(RENDERED["recipe"]))
     return made
 
@@ -123,7 +134,7 @@ def _defaults(name: str) -> str:
 
 
 def parse(argv: Sequence[str] | None, *, prog: str, description: str | None) -> Settings:
-    """Read twice what decides defaults: where the clips come from, then the recipe and the model."""
+    """Parse three times: the source of the clips decides defaults, then the recipe and the model do."""
     reader = parser(prog, description)
     given = reader.parse_args(argv)
     if given.series is not None:
@@ -137,7 +148,7 @@ def parse(argv: Sequence[str] | None, *, prog: str, description: str | None) -> 
     if given.model in COMPARISON_SYSTEMS:
         reader.set_defaults({"dropout": None})
     given = reader.parse_args(argv)
-    clips, net, training = (group(**{f.name: given[f.name] for f in fields(group)}) for group in GROUPS)
+    clips, net, training = (group(**{name: given[name] for name in described(group)}) for group in GROUPS)
     return Settings(
         clips=clips,
         net=net,
@@ -150,7 +161,7 @@ def parse(argv: Sequence[str] | None, *, prog: str, description: str | None) -> 
 
 
 def default_folder(clips: ClipSettings) -> Path:
-    """Lists of one name in different folders, and copies of a data set, get different results."""
+    """A folder in runs whose name tells lists and data sets in different places apart."""
     if clips.source == "labels":
         return Path("runs") / str(clips.labels)
     given: Path = getattr(clips, clips.source)

@@ -1,31 +1,30 @@
-"""What makes a run this run and no other, and what it was made with."""
+"""What identifies a run: its settings and the hashes of its files. Only the same run may be resumed."""
 
 import hashlib
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import agdt_layers
 from dfer.data.clips import ClipSource, content_hash, usable_cores
 from dfer.data.folders import Checked
 from dfer.data.parts import RunData
+from dfer.errors import BadInput
 from dfer.progress import track
-from dfer.training.device import choose_device
+from dfer.training.device import choose_device, this_process
 from dfer.training.networks import pretrained_hash
-from dfer.training.processes import this_process
-from dfer.training.settings import Settings, flag
+from dfer.training.run_folder import plain
+from dfer.training.settings import Settings, described, flag
+from dfer.versions import commit, installed
 
 PACKAGES = ("einops", "lightning", "numpy", "pillow", "safetensors", "torch", "torchmetrics")
 
 
 def contents(data: RunData) -> dict[str, list[bytes]]:
-    """What tells the clips of each part from others, short."""
+    """A short hash of each clip, by part."""
     return {part: of_each(source, part, partial(content_hash, source)) for part, source in data.parts.items()}
 
 
@@ -38,24 +37,22 @@ def of_each(source: ClipSource, part: str, look: Callable[[int], bytes]) -> list
 def identity(
     settings: Settings, data: RunData, clips: dict[str, list[bytes]], checked: dict[str, list[Checked]]
 ) -> dict[str, Any]:
-    """What a resumed run must share with the run that was started.
+    """What a resumed run must share with the original.
 
-    `clips` are the contents of the clips; `checked` is what `check_frames` found, empty without it.
+    `clips` are the contents of the clips; `checked` is the result of `check_frames`, empty without it.
     """
-    groups = (settings.clips, settings.net, settings.training)
+    sources = data.parts.items()
     return {
         "settings": {
-            flag(f.name): getattr(group, f.name)
-            for group in groups
-            for f in fields(group)
-            if not f.metadata["may_change"]
+            flag(name): getattr(group, name)
+            for group in (settings.clips, settings.net, settings.training)
+            for name, setting in described(type(group)).items()
+            if not setting.may_change
         },
         "pretrained_sha256": pretrained_hash(settings.net),
         "classes": list(data.names),
-        "clips": {part: digest(source.labels, clips[part]) for part, source in data.parts.items()},
-        "files": {
-            part: digest(source.labels, of_each(source, part, source.stamp)) for part, source in data.parts.items()
-        },
+        "clips": {part: digest(source.labels, clips[part]) for part, source in sources},
+        "files": {part: digest(source.labels, of_each(source, part, source.stamp)) for part, source in sources},
         "frames": {
             part: digest(data.parts[part].labels, [clip.pixels for clip in found]) for part, found in checked.items()
         },
@@ -63,17 +60,59 @@ def identity(
 
 
 def digest(labels: Sequence[int], clips: Sequence[bytes]) -> str:
-    """Depends on the clips, their labels and their order, not on where they lie."""
+    """Depends on the clips, their labels and their order, not on their paths."""
     total = hashlib.sha256()
     for label, content in zip(labels, clips, strict=True):
         total.update(f"{label} ".encode() + content)
     return total.hexdigest()
 
 
+def refuse_other_run(started: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to resume the run `started` with other settings, weights, classes or clips."""
+    for name, value in now["settings"].items():
+        before = started["settings"].get(name)
+        if before != value:
+            raise BadInput(f"--resume: the run was started with {name} {before}, not {value}; give the same")
+    before, after = started["pretrained_sha256"], now["pretrained_sha256"]
+    if before is None and after is not None:
+        raise BadInput("--resume: the run was started without --pretrained; leave it out")
+    if before != after:
+        given = "another file" if after else "none"
+        raise BadInput(
+            f"--resume: the run was started with a --pretrained of SHA-256 {before}, not {given}; give the same"
+        )
+    if started["classes"] != now["classes"]:
+        names, given = (", ".join(each["classes"]) for each in (started, now))
+        raise BadInput(f"--resume: the run was started with the classes {names}, not {given}; name the clips as before")
+    for part, clips in now["clips"].items():
+        if started["clips"].get(part) != clips:
+            raise BadInput(
+                f"--resume: the {part} clips are not those that the run was started with; "
+                "give the same, or start another run in another --out"
+            )
+        refuse_other_files(part, started, now)
+
+
+def refuse_other_files(part: str, started: dict[str, Any], now: dict[str, Any]) -> None:
+    """Compare all frames if both runs read them, else the sizes and dates of the files."""
+    if part in started["frames"] and part in now["frames"]:
+        if started["frames"][part] != now["frames"][part]:
+            raise BadInput(
+                f"--resume: frames of the {part} clips are not those that the run was started with; give the same"
+            )
+    elif started["files"][part] != now["files"][part]:
+        advice = (
+            "give --check-frames, which compares the frames themselves"
+            if part in started["frames"]
+            else "restore them (cp -p keeps dates); only a run started with --check-frames can compare the frames"
+        )
+        raise BadInput(f"--resume: files of the {part} clips have other sizes or dates than at the start; {advice}")
+
+
 def record(settings: Settings, identity: dict[str, Any], *, epochs_done: int) -> dict[str, Any]:
     """All settings, the hashes of what was read, the device, the versions, and the commit if there is one.
 
-    A run has one record for its start, which stays as it is, and one more for each time that it was resumed.
+    A run keeps the record of its start and gets another each time that it is resumed.
     """
     return {
         "epochs_done": epochs_done,
@@ -89,36 +128,3 @@ def record(settings: Settings, identity: dict[str, Any], *, epochs_done: int) ->
         },
         "commit": commit(),
     }
-
-
-def settings_file(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The content of settings.json, from the records of the start and of every resumption."""
-    return {**records[0], "resumed": list(records[1:])}
-
-
-def latest(saved: dict[str, Any]) -> dict[str, Any]:
-    """The last of the records in a settings.json: where the clips were found last, and the number of epochs."""
-    return [saved, *saved.get("resumed", ())][-1]
-
-
-def plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-
-def installed(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def commit() -> str | None:
-    """The commit of this file's checkout, with a plus sign where tracked files differ from it."""
-    # Without a lock: one that is left behind in the checkout keeps its owner from committing.
-    git = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+" if changed else "")

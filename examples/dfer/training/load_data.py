@@ -1,4 +1,4 @@
-"""The clips that the settings ask for."""
+"""The clips that the settings name."""
 
 from typing import Any
 
@@ -18,23 +18,19 @@ from dfer.training.settings import ClipSettings, Settings
 
 def load_data(settings: Settings) -> RunData:
     clips, training = settings.clips, settings.training
-    if clips.source == "labels":
-        return rendered_data(
-            str(clips.labels), frames=clips.frames, size=clips.size, seed=training.seed, select_on=training.select_on
-        )
-    if clips.source == "series":
-        return load_series(clips, select_on=training.select_on, seed=training.seed)
+    choices: dict[str, Any] = {"select_on": training.select_on, "seed": training.seed}
+    if run := rendered_or_series(clips, **choices):
+        return run
     data = read(clips)
     run = run_data(
         data,
         size=clips.size,
         frames=clips.frames,
         per_segment=clips.per_segment,
-        select_on=training.select_on,
-        seed=training.seed,
         batch_size=training.batch_size,
+        **choices,
     )
-    # Asked last: labels that are no classes have been refused with a better word.
+    # After run_data, which has better words for labels that are not classes.
     classes = 1 + max(clip.label for clip in (*data.training, *data.test))
     if clips.names is not None and len(clips.names) != classes:
         raise BadInput(
@@ -44,32 +40,31 @@ def load_data(settings: Settings) -> RunData:
     return run
 
 
-def load_series(clips: ClipSettings, *, select_on: str, seed: int) -> RunData:
-    assert clips.series is not None
-    return series_data(
-        clips.series,
-        frames=clips.frames,
-        windows=clips.windows,
-        shuffled=clips.shuffle_frames,
-        fold=clips.fold,
-        select_on=select_on,
-        seed=seed,
-    )
+def rendered_or_series(clips: ClipSettings, *, select_on: str, seed: int) -> RunData | None:
+    """The clips that are not folders of frames; None for a data set on disk."""
+    if clips.labels is not None:
+        return rendered_data(clips.labels, frames=clips.frames, size=clips.size, select_on=select_on, seed=seed)
+    if clips.series is not None:
+        return series_data(
+            clips.series,
+            frames=clips.frames,
+            windows=clips.windows,
+            shuffled=clips.shuffle_frames,
+            fold=clips.fold,
+            select_on=select_on,
+            seed=seed,
+        )
+    return None
 
 
 def read(clips: ClipSettings, place: FolderTree | None = None) -> DataSet:
-    """The data set that the settings name; its frames lie in `place`, or where the settings say."""
+    """The data set that the settings name. Its frames lie in `place`, by default where the settings say."""
     if place is None and clips.frames_root is not None:
         place = open_place(clips.frames_root)
     if clips.list is not None and clips.test_list is not None:
-        # Opened once: both lists share an open store.
         files = [(file, place or open_place(file.parent)) for file in (clips.list, clips.test_list)]
-        options: dict[str, Any] = {
-            "names": clips.names,
-            "first_label": clips.first_label or 0,
-            "skip_missing": clips.skip_missing,
-        }
-        return read_lists(files, **options)
+        first = clips.first_label or 0
+        return read_lists(files, names=clips.names, first_label=first, skip_missing=clips.skip_missing)
     if clips.dfew is not None:
         return read_dfew(clips.dfew, clips.fold, place, skip_missing=clips.skip_missing)
     if clips.ferv39k is not None:

@@ -1,4 +1,4 @@
-"""Batches for the three parts of a run, in an order that the seed decides, divided among processes."""
+"""Batches for the three parts of a run. The seed decides their order; the processes share each batch."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 from dfer.data.clips import DrawnClips, EpochOrder, PlainClips, seeded
 from dfer.data.parts import RunData
 from dfer.stopping import leave_signals_to_the_run
-from dfer.training.processes import Processes
+from dfer.training.device import Processes
 from dfer.training.settings import TrainingSettings
 
 
@@ -34,7 +34,7 @@ def make_loaders(data: RunData, settings: TrainingSettings, processes: Processes
 
     labels = data.training.labels
     order = BalancedOrder(labels, settings.seed) if settings.balanced else EpochOrder(len(labels), settings.seed)
-    # Lightning tells the order its epoch, but in a resumed run only after it has asked for the first clips.
+    # Lightning sets the epoch too, but in a resumed run only after it has asked for the first clips.
     order.set_epoch(epochs_done)
     validation, test = PlainClips(data.validation), PlainClips(data.test)
     return Loaders(
@@ -45,7 +45,7 @@ def make_loaders(data: RunData, settings: TrainingSettings, processes: Processes
 
 
 def read_once(loaders: Loaders) -> None:
-    """A broken frame of the clips that are not trained on is better found now than after the first or last epoch."""
+    """Find a broken validation or test frame now instead of after an epoch."""
     for part in (loaders.validation, loaders.test):
         for _ in part:
             pass
@@ -54,7 +54,7 @@ def read_once(loaders: Loaders) -> None:
 class BalancedOrder(Sampler[tuple[int, int, int]]):
     """As many draws as clips, with replacement: (epoch, index, how often the clip was drawn before).
 
-    The third number lets a clip that is drawn again be augmented in another way.
+    The third number gives each draw of a clip its own augmentation.
     """
 
     def __init__(self, labels: Sequence[int], seed: int) -> None:
@@ -77,15 +77,15 @@ class BalancedOrder(Sampler[tuple[int, int, int]]):
 
 
 class SharedBatches(Sampler[list[tuple[Any, float]]]):
-    """What one process takes of every batch: keys with weights.
+    """The share of one process in every batch: keys with weights.
 
-    The gradients of the processes are averaged. A clip's weight is therefore processes / clips of the joint batch: then
-    the average of the weighted sums is the mean over the joint batch, also where the shares of the last batch differ.
-    Where none is left for a process, it takes another's clip with weight 0, since it must make the step too.
+    The gradients of the processes are averaged. The weight of a clip is processes / clips of the joint batch, so the
+    average of the weighted sums is the mean over the joint batch, even if the shares of the last batch differ.
+    A process without a clip takes one of another process with weight 0, since it must make the step too.
     """
 
     def __init__(self, order: Sampler[Any], batch_size: int, processes: Processes) -> None:
-        # Lightning tells a sampler of this name the epoch.
+        # Lightning calls set_epoch on an attribute of this name.
         self.sampler, self.batch_size, self.processes = order, batch_size, processes
 
     def __len__(self) -> int:
@@ -101,13 +101,13 @@ class SharedBatches(Sampler[list[tuple[Any, float]]]):
 
 
 def smallest_share(clips: int, batch_size: int, processes: Processes) -> int:
-    """The fewest clips of a step of one process."""
+    """The smallest number of clips of one process in a step."""
     left = clips % batch_size or batch_size
     return max(1, left // processes.count)
 
 
 class WeightedClips(Dataset[tuple[Any, ...]]):
-    """The clips of another data set with a weight each, looked up by what SharedBatches gives."""
+    """The clips of another data set with their weights, indexed by the keys of SharedBatches."""
 
     def __init__(self, clips: Dataset[Any]) -> None:
         self.clips = clips

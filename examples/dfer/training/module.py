@@ -1,4 +1,4 @@
-"""How a model is trained and measured, and what a checkpoint must hold for a run to go on exactly."""
+"""Training and evaluation of a model, and the state that a checkpoint needs for an exact resumption."""
 
 import math
 import time
@@ -18,12 +18,12 @@ from dfer.evaluation.scores import scores_of
 from dfer.training.optimisation import make_optimiser, make_schedule
 from dfer.training.settings import TrainingSettings
 
-# Steps between two looks at the training loss: to look makes a GPU wait.
-LOOK_EVERY = 20
+# Steps between two checks of the training loss. Reading it makes a GPU wait.
+CHECK_EVERY = 20
 
 
 class MeanOverClips:
-    """Of losses of clips. NaN comes through: torchmetrics' mean drops it, or drops the weights."""
+    """Mean loss. Keeps NaN, which the mean of torchmetrics drops."""
 
     def __init__(self) -> None:
         self.reset()
@@ -32,21 +32,21 @@ class MeanOverClips:
         self.total_and_clips = torch.zeros(2)
 
     def update(self, losses: Tensor, counted: Tensor) -> None:
-        """Without a look at a number, which would make a GPU wait."""
+        # No value is read, which would make a GPU wait.
         added = torch.stack([(losses * counted).sum(), counted.sum()])
         self.total_and_clips = self.total_and_clips.to(losses.device) + added
 
     def compute(self, sum_up: Callable[[Tensor], Tensor]) -> Tensor:
-        """The mean over the clips of all processes, whose numbers `sum_up` adds."""
+        """The mean over the clips of all processes; `sum_up` adds a tensor over the processes."""
         total, clips = sum_up(self.total_and_clips)
         return total / clips
 
 
 class Recognition(LightningModule):
-    """Any model of clips (B, T, ...) with scores (B, classes). `history` holds one row an epoch.
+    """Any model that maps clips (B, T, ...) to scores (B, classes). `history` has one row per epoch.
 
-    A batch ends with labels and weights, those of SharedBatches: 0 for a clip that another process counts. `identity`
-    and `records` travel in the checkpoint: another run's is not resumed, and what the run started from is kept.
+    A batch ends with labels and the weights of SharedBatches, 0 for a clip that another process counts. The checkpoint
+    holds `identity` and `records`, so that only the same run is resumed and the record of its start is kept.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Recognition(LightningModule):
         super().__init__()
         self.augmented = augmented
         self.net = net
-        # A function, no module: the checkpoint knows the net by one name, compiled or not.
+        # A function, not a module, so that the names in a checkpoint are the same for a compiled net.
         self.compiled = torch.compile(net.forward) if settings.compile else None
         self.settings, self.steps, self.identity, self.records = settings, steps, identity, records
         self.history: list[dict[str, float]] = []
@@ -76,7 +76,7 @@ class Recognition(LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, ...], _: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Augment a training batch (clips, draws, labels, weights), and normalise; on the device."""
+        """Augment a training batch (clips, draws, labels, weights) and normalise it, on the device."""
         clips, *draws, labels, weights = batch
         return prepare(clips, draws[0] if draws and self.augmented else None), labels, weights
 
@@ -88,12 +88,12 @@ class Recognition(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> Tensor:
         clips, labels, weights = batch
-        # Dropout draws from the global generator, as others do: tie it to the step, so that a resumed run draws alike.
+        # Dropout uses the global generator. Seed it by step, so that a resumed run draws the same numbers.
         torch.manual_seed(seeded(self.settings.seed, "dropout", self.current_epoch, step, self.global_rank))
         losses = cross_entropy(self.scores(clips), labels, reduction="none")
         self.training_loss.update(losses.detach(), weights > 0)
         loss = (losses * weights).sum()
-        if step % LOOK_EVERY == 0:
+        if step % CHECK_EVERY == 0:
             self._stop_unless_finite(self.sum_up(loss.detach()))
         return loss
 
@@ -104,8 +104,8 @@ class Recognition(LightningModule):
         self.confusion.update(logits[counted], labels[counted])
 
     def sum_up(self, value: Tensor) -> Tensor:
-        """Over all processes; each of them gets the sum."""
-        # Of a copy: the processes add their numbers in place.
+        """The sum over all processes, in each of them."""
+        # reduce adds in place, so give it a copy.
         return torch.as_tensor(self.trainer.strategy.reduce(value.clone(), reduce_op="sum"))
 
     def on_train_epoch_end(self) -> None:
@@ -119,7 +119,7 @@ class Recognition(LightningModule):
             "seconds": time.monotonic() - self.started,
         }
         self.history.append(row)
-        # No wider than a terminal of 80 columns.
+        # At most 80 columns.
         self.print(
             f"epoch {row['epoch']:3}/{self.trainer.max_epochs}  loss {row['training_loss']:.3f}  "
             f"validation loss {row['validation_loss']:.3f}  UAR {100 * scores.uar:5.1f} %  "

@@ -1,4 +1,4 @@
-"""The models that a run can train, by name: each maps clips (B, T, ...) to scores (B, classes)."""
+"""The models that a run can train, by name. Each maps clips (B, T, ...) to scores (B, classes)."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ from dfer.models.wide_resnet18 import WIDER, wider_dtformer
 from dfer.training.settings import NetSettings
 
 Builder = Callable[[NetSettings, int, int, int], nn.Module]
-"""From the settings, the number of classes, the frames of a clip, and the side of a frame or the length of a vector."""
+"""Arguments: settings, number of classes, frames per clip, and the side of a frame or the length of a vector."""
 
 
 def registered(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Module:
@@ -55,9 +55,9 @@ def check_name(settings: NetSettings) -> None:
 
 
 def check_model(settings: NetSettings, *, frames: int, size: int, batch: int | None = None) -> None:
-    """Refuse a name, and clips that the model cannot take; with `batch`, also those that batch norm cannot train on.
+    """Refuse an unknown name, and clips that the model cannot take.
 
-    A model of this package is run on the meta device: without numbers, in a moment.
+    With `batch`, refuse clips on which batch norm cannot train too. The model runs on the meta device, without numbers.
     """
     check_name(settings)
     if settings.model not in (*MODEL_NAMES, NARROW, WIDER):
@@ -76,7 +76,7 @@ def build_net(settings: NetSettings, classes: int, frames: int, size: int) -> nn
 
 
 def load_pretrained(net: nn.Module, settings: NetSettings) -> WeightsReport:
-    """Load --pretrained into the net or into its backbone, or say in a line why it does not fit."""
+    """Load --pretrained into the net or into its backbone. Raises BadInput if the file does not fit."""
     path = settings.pretrained
     assert path is not None
     try:
@@ -85,7 +85,7 @@ def load_pretrained(net: nn.Module, settings: NetSettings) -> WeightsReport:
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())
         if not isinstance(getattr(net, "backbone", None), ResNet18):
-            line += f" {settings.model} has no ResNet18 inside; expected weights of a whole {settings.model}."
+            line += f" {settings.model} has no ResNet18; expected weights of a whole {settings.model}."
         raise BadInput(f"--pretrained {path}: {line}") from None
 
 
@@ -103,7 +103,9 @@ def sha256(path: Path) -> str:
 
 
 def check_hash(path: Path) -> None:
-    """Files of torchvision are named after their SHA-256, resnet18-f37072fd.pth: one with another was cut short."""
-    named = re.search(r"-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$", path.name)  # With a letter: else it may be a date.
+    """Check the start of the SHA-256 in a name of torchvision, as in resnet18-f37072fd.pth."""
+    named = re.search(
+        r"-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$", path.name
+    )  # With a letter, since digits alone may be a date.
     if named and not sha256(path).startswith(named[1]):
-        raise ValueError(f"its name promises a SHA-256 that begins with {named[1]}; download it again, or rename it")
+        raise ValueError(f"its SHA-256 does not begin with {named[1]}; download it again, or rename it")

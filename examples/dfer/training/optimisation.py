@@ -11,9 +11,9 @@ from dfer.training.settings import TrainingSettings
 
 
 def parameter_groups(model: nn.Module, learning_rates: dict[str, float]) -> list[dict[str, Any]]:
-    """One group for each prefix of parameter names, the first that fits; the prefix "" takes what is left.
+    """One group per prefix of parameter names; the first matching prefix counts, and "" matches all.
 
-    Groups are lists in the model's own order, never sets: a checkpoint finds the state of a parameter by its place.
+    Groups keep the order of the model, since a checkpoint finds the state of a parameter by its position.
     """
     groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in learning_rates}
     for name, parameter in model.named_parameters():
@@ -36,7 +36,7 @@ def make_optimiser(settings: TrainingSettings, model: nn.Module) -> Optimizer:
 
 
 class OneCycle(OneCycleLR):
-    """Restores where a run stands, not how long it was to be: a resumed run may have more epochs."""
+    """Restores the position of a run but not its length: a resumed run may have more epochs."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.last_epoch = state_dict["last_epoch"]
@@ -45,7 +45,7 @@ class OneCycle(OneCycleLR):
 def make_schedule(
     settings: TrainingSettings, optimiser: Optimizer, *, steps: int
 ) -> tuple[LRScheduler, Literal["step", "epoch"]]:
-    """The schedule and how often it moves; `steps` are those of one epoch."""
+    """The schedule and how often it steps; `steps` is the number of steps per epoch."""
     schedule = RECIPES[settings.recipe].schedule
     if schedule == "one-cycle":
         peaks = [group["lr"] for group in optimiser.param_groups]

@@ -1,4 +1,4 @@
-"""One run from clips to results: fit, choose the best epoch, test it, and write everything down."""
+"""One run from clips to results: train, choose the best epoch, test it, write the results."""
 
 import json
 import logging
@@ -21,23 +21,31 @@ from dfer.data.checks import check_frames, copies
 from dfer.data.parts import RunData
 from dfer.evaluation.results import Results, write_results
 from dfer.training.checkpoints import BestAndLast, WholeFiles, epochs_done, read_checkpoint
-from dfer.training.device import check_compiler, choose_device, to_channels_last
-from dfer.training.identity import contents, identity, record, settings_file
+from dfer.training.device import (
+    Processes,
+    check_compiler,
+    check_processes,
+    choose_device,
+    end_exchange,
+    lost_processes_reported,
+    this_process,
+    to_channels_last,
+)
+from dfer.training.identity import contents, identity, record, refuse_other_run
 from dfer.training.load_data import load_data
 from dfer.training.loading import make_loaders, read_once, smallest_share
 from dfer.training.module import Recognition
 from dfer.training.networks import build_net, check_model, load_pretrained
-from dfer.training.processes import Processes, check_processes, end_exchange, naming_lost_processes, this_process
-from dfer.training.run_folder import CHANGES, CHECKPOINT, CLIPS, SETTINGS, run_folder, write_clip_table
+from dfer.training.run_folder import CHANGES, CHECKPOINT, CLIPS, SETTINGS, run_folder, settings_file, write_clip_table
 from dfer.training.settings import Settings
 
-# How long a process waits for another: longer than their disks differ, shorter than anyone would look at a hung run.
+# How long a process waits for another: longer than disks differ in speed, short enough to end a hung run.
 PATIENCE = timedelta(minutes=10)
 
 
 def run(settings: Settings) -> None:
-    """Everything is checked before anything is written; the first of several processes alone prints and writes."""
-    # The library's adverts and the notes it has for its own developers are not for the person who trains.
+    """Check everything before anything is written. Only rank 0 prints and writes."""
+    # Advertisements and notes of Lightning for its own developers.
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
@@ -49,7 +57,7 @@ def run(settings: Settings) -> None:
             stack.enter_context(run_folder(settings.out, resume=settings.resume))
         else:
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
-        stack.enter_context(naming_lost_processes())
+        stack.enter_context(lost_processes_reported())
         _run(settings, processes)
 
 
@@ -66,7 +74,10 @@ def _run(settings: Settings, processes: Processes) -> None:
         print(f"{sum(clip.frames for part in checked.values() for clip in part)} frames decoded, none is broken")
     clips = contents(data)
     run_identity = identity(settings, data, clips, checked)
-    done = 0 if checkpoint is None else epochs_done(checkpoint, run_identity, training.epochs)
+    done = 0
+    if checkpoint is not None:
+        refuse_other_run(checkpoint["identity"], run_identity)
+        done = epochs_done(checkpoint, training.epochs)
     parts = {"training": data.training, "test": data.test}
     if training.select_on == "validation":
         parts["validation"] = data.validation
@@ -128,7 +139,7 @@ def _run(settings: Settings, processes: Processes) -> None:
     )
     net.load_state_dict(best_and_last.weights)
     trainer.test(module, loaders.test, verbose=False)
-    # Every process takes part in the count.
+    # Every process must take part in this sum.
     confusion = module.confusion.compute().cpu()
     end_exchange()
     if processes.first:
@@ -137,7 +148,7 @@ def _run(settings: Settings, processes: Processes) -> None:
 
 
 def distribution(processes: Processes) -> dict[str, Any]:
-    """Lightning's arguments; the environment of torchrun tells it the rest. The clips are divided by SharedBatches."""
+    """Arguments of Lightning's trainer, which reads the rest from the environment. SharedBatches divides the clips."""
     if processes.count == 1:
         return {"devices": 1}
     return {
@@ -151,7 +162,7 @@ def distribution(processes: Processes) -> dict[str, Any]:
 def _write_before(
     settings: Settings, data: RunData, records: Sequence[dict[str, Any]], clips: dict[str, list[bytes]]
 ) -> None:
-    """What the folder of a run holds before its first epoch."""
+    """Write the files that exist before the first epoch."""
     out = settings.out
     with whole_file(out / SETTINGS) as path:
         path.write_text(json.dumps(settings_file(records), indent=2) + "\n")

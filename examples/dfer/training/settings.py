@@ -1,10 +1,10 @@
-"""What a run can be told: every setting once, with its default and its help."""
+"""The settings of a run: each once, with its type, default and help."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 from dfer.data.clips import default_workers
 from dfer.errors import BadInput
@@ -12,10 +12,9 @@ from dfer.models.narrow_agdtnet import NARROW
 from dfer.models.registry import AGDTNET_ROWS, COMPARISON_SYSTEMS, MODEL_NAMES
 from dfer.models.vector_nets import HEADS, VECTOR_MODELS, WIDTH
 from dfer.models.wide_resnet18 import WIDER
-from dfer.training.recipes import RECIPES
+from dfer.training.recipes import RECIPES, Recipe
 
-# What depends on the clips. Rendered faces: what two CPU cores learn in minutes. On disk: the size and the sampling of
-# the paper, with numbers of segments and frames that it does not print.
+# Defaults that depend on the clips. Rendered faces: what two CPU cores learn in minutes.
 RENDERED: dict[str, Any] = {
     "labels": "expressions",
     "frames": 4,
@@ -24,6 +23,7 @@ RENDERED: dict[str, Any] = {
     "workers": 0,
     "recipe": "rendered",
 }
+# Size and sampling as in the paper, which does not print the numbers of segments and frames.
 ON_DISK: dict[str, Any] = {
     "labels": None,
     "frames": 16,
@@ -32,9 +32,9 @@ ON_DISK: dict[str, Any] = {
     "workers": default_workers(),
     "recipe": "dfew",
 }
-# Sequences of vectors; they have no size in pixels.
+# Vectors have no size in pixels.
 SERIES: dict[str, Any] = {**RENDERED, "labels": None, "frames": 128, "size": 16, "recipe": "series"}
-# The data sets on disk, each named by a flag that says where it is, and the recipe of each.
+# The recipe of each data set on disk; the flag of its name says where it is.
 SOURCES = {
     "list": "dfew",
     "dfew": "dfew",
@@ -44,16 +44,42 @@ SOURCES = {
     "crema_d": "dfew",
 }
 WITH_FOLDS = ("dfew", "ravdess", "crema_d")
-# What depends on the recipe; it holds the values.
-BY_RECIPE = (
-    *("epochs", "batch_size", "dropout", "balanced", "learning_rate", "temporal_learning_rate", "momentum"),
-    *("weight_decay", "step_size", "gamma", "restart_after", "restart_factor"),
-)
+# The clips that a setting applies to.
+APPLIES_TO = {
+    "test_list": ("list",),
+    "class_names": ("list",),
+    "first_label": ("list",),
+    "daisee_state": ("daisee",),
+    "windows": ("series",),
+    "shuffle_frames": ("series",),
+    "skip_missing": ("list", "dfew", "ferv39k"),
+    "frames_root": ("list", "dfew", "ferv39k", "daisee"),
+    "frames_per_segment": tuple(SOURCES),
+}
+# Settings whose default is the recipe's value.
+BY_RECIPE = tuple(field.name for field in fields(Recipe) if field.name not in ("optimiser", "schedule"))
+
+# Marks a setting that a resumed run may change.
+MAY_CHANGE = object()
 
 
-def described(text: str, *, may_change: bool = False) -> dict[str, Any]:
-    """The help of a setting; `may_change` where a resumed run need not repeat it."""
-    return {"help": text, "may_change": may_change}
+class Setting(NamedTuple):
+    type: Any
+    help: str
+    may_change: bool
+
+
+def described(group: type) -> dict[str, Setting]:
+    """The settings of a group, from its annotations."""
+    hints = get_type_hints(group, include_extras=True)
+    return {
+        name: Setting(hint.__origin__, hint.__metadata__[-1], MAY_CHANGE in hint.__metadata__)
+        for name, hint in hints.items()
+    }
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def at_least(least: int, **values: int | None) -> None:
@@ -68,69 +94,50 @@ def expect(wanted: str, fits: Callable[[float], bool], **values: float | None) -
             raise BadInput(f"{flag(name)}: expected {wanted}, got {value}")
 
 
-def settle(settings: object, name: str, value: Any) -> None:
-    """Replace a None of frozen settings while they are made."""
-    object.__setattr__(settings, name, value)
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def fill_in(settings: object, **values: Any) -> None:
+    """Replace values of frozen settings in their __post_init__."""
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSettings:
     """Clips: rendered faces, or frames on disk"""
 
-    labels: Literal["expressions", "aligned-expressions", "direction"] | None = field(
-        metadata=described("what rendered faces are asked for; aligned: framed as the faces of prepared videos")
+    labels: Annotated[
+        Literal["expressions", "aligned-expressions", "direction"] | None,
+        "the classes of rendered faces; aligned: framed like the faces of prepared videos",
+    ]
+    list: Annotated[Path | None, MAY_CHANGE, "training clips: lines of `<frame folder> <number of frames> <label>`"] = (
+        None
     )
-    list: Path | None = field(
-        default=None,
-        metadata=described("training clips: lines of `<frame folder> <number of frames> <label>`", may_change=True),
-    )
-    test_list: Path | None = field(default=None, metadata=described("with --list: test clips", may_change=True))
-    dfew: Path | None = field(default=None, metadata=described("DFEW's folder", may_change=True))
-    fold: int = field(
-        default=1, metadata=described("of the five of DFEW, RAVDESS or CREMA-D; with --series: the subject to test on")
-    )
-    ferv39k: Path | None = field(default=None, metadata=described("FERV39k's folder", may_change=True))
-    daisee: Path | None = field(default=None, metadata=described("DAiSEE's folder Labels", may_change=True))
-    daisee_parts: Literal["official", "paper"] = field(
-        default="official",
-        metadata=described("official: its three tables; paper: AllLabels.csv, validation and test exchanged"),
-    )
-    daisee_state: Literal["boredom", "engagement", "confusion", "frustration"] | None = field(
-        default=None, metadata=described("the four levels of this state, in place of one label for all four")
-    )
-    ravdess: Path | None = field(
-        default=None, metadata=described("what prepare_videos.py made of RAVDESS", may_change=True)
-    )
-    crema_d: Path | None = field(
-        default=None, metadata=described("what prepare_videos.py made of CREMA-D", may_change=True)
-    )
-    series: Path | None = field(
-        default=None, metadata=described("sequences of vectors in one .npz file, in place of clips", may_change=True)
-    )
-    windows: bool = field(
-        default=False, metadata=described("with --series: cut longer series into windows of --frames frames")
-    )
-    shuffle_frames: bool = field(
-        default=False, metadata=described("with --series: put the frames of each series in a random order")
-    )
-    frames_root: Path | None = field(
-        default=None,
-        metadata=described(
-            "a folder, or a store of pack_clips.py, from which the frames' paths start", may_change=True
-        ),
-    )
-    class_names: str | None = field(default=None, metadata=described("names of labels 0,1,2,... with commas"))
-    first_label: int | None = field(default=None, metadata=described("with --list: the lowest label, if it is not 0"))
-    skip_missing: bool = field(
-        default=False, metadata=described("leave out clips whose folders are missing or empty", may_change=True)
-    )
-    frames: int = field(metadata=described("frames of a clip that the net sees"))
-    frames_per_segment: int | None = field(metadata=described("V of the paper's sampling; U is --frames divided by it"))
-    size: int = field(metadata=described("side of a frame in pixels"))
+    test_list: Annotated[Path | None, MAY_CHANGE, "with --list: test clips"] = None
+    dfew: Annotated[Path | None, MAY_CHANGE, "DFEW's folder"] = None
+    fold: Annotated[int, "of the five of DFEW, RAVDESS or CREMA-D; with --series: the subject to test on"] = 1
+    ferv39k: Annotated[Path | None, MAY_CHANGE, "FERV39k's folder"] = None
+    daisee: Annotated[Path | None, MAY_CHANGE, "DAiSEE's folder Labels"] = None
+    daisee_parts: Annotated[
+        Literal["official", "paper"],
+        "official: its three tables; paper: AllLabels.csv, validation and test exchanged",
+    ] = "official"
+    daisee_state: Annotated[
+        Literal["boredom", "engagement", "confusion", "frustration"] | None,
+        "the four levels of this state instead of one label for all four",
+    ] = None
+    ravdess: Annotated[Path | None, MAY_CHANGE, "output folder of prepare_videos.py for RAVDESS"] = None
+    crema_d: Annotated[Path | None, MAY_CHANGE, "output folder of prepare_videos.py for CREMA-D"] = None
+    series: Annotated[Path | None, MAY_CHANGE, "sequences of vectors in one .npz file instead of clips"] = None
+    windows: Annotated[bool, "with --series: cut longer series into windows of --frames frames"] = False
+    shuffle_frames: Annotated[bool, "with --series: put the frames of each series in a random order"] = False
+    frames_root: Annotated[
+        Path | None, MAY_CHANGE, "folder, or store of pack_clips.py, that the frames' paths are relative to"
+    ] = None
+    class_names: Annotated[str | None, "names of labels 0,1,2,... with commas"] = None
+    first_label: Annotated[int | None, "with --list: the lowest label, if it is not 0"] = None
+    skip_missing: Annotated[bool, MAY_CHANGE, "leave out clips whose folders are missing or empty"] = False
+    frames: Annotated[int, "frames per clip that the net sees"]
+    frames_per_segment: Annotated[int | None, "V of the paper's sampling; U is --frames divided by it"]
+    size: Annotated[int, "side of a frame in pixels"]
 
     def __post_init__(self) -> None:
         at_least(1, frames=self.frames, frames_per_segment=self.frames_per_segment)
@@ -138,22 +145,15 @@ class ClipSettings:
         given = [flag(name) for name in ("labels", "series", *SOURCES) if getattr(self, name) is not None]
         if len(given) > 1:
             raise BadInput(f"{given[0]} and {given[1]} are different clips; give one of them")
-        owners = {
-            **dict.fromkeys(("test_list", "class_names", "first_label"), ("list",)),
-            "daisee_state": ("daisee",),
-            **dict.fromkeys(("windows", "shuffle_frames"), ("series",)),
-            "skip_missing": ("list", "dfew", "ferv39k"),
-            "frames_root": ("list", "dfew", "ferv39k", "daisee"),
-        }
-        for name, sources in (owners | {"frames_per_segment": tuple(SOURCES)}).items():
+        for name, sources in APPLIES_TO.items():
             if getattr(self, name) not in (None, False) and self.source not in sources:
                 raise BadInput(f"{flag(name)} belongs to {', '.join(map(flag, sources))}; leave it out")
         if self.series is not None and self.size != SERIES["size"]:
             raise BadInput("--size is the side of a picture; leave it out with --series")
         if self.list is not None and self.test_list is None:
-            raise BadInput("--list needs --test-list FILE: clips that are not trained on")
+            raise BadInput("--list needs --test-list FILE, a list of clips to test on")
         if self.daisee is not None and self.frames_root is None:
-            raise BadInput("--daisee needs --frames-root: what prepare_videos.py or pack_clips.py made of its videos")
+            raise BadInput("--daisee needs --frames-root, the output of prepare_videos.py or pack_clips.py")
         if self.frames % self.per_segment:
             raise BadInput(
                 f"--frames {self.frames} is not a multiple of --frames-per-segment {self.per_segment}; "
@@ -190,109 +190,86 @@ def trained_on(clips: ClipSettings) -> str:
 class NetSettings:
     """Net"""
 
-    model: str = field(
-        default="agdtnet",
-        metadata=described(
-            f"one of {', '.join((*MODEL_NAMES, NARROW, WIDER))}; with --series {', '.join(VECTOR_MODELS)}"
-        ),
-    )
-    attention: Literal["aga", "aga-without-gate", "cbam", "se", "none"] | None = field(
-        default=None, metadata=described("of agdtnet: after the second and third stage (aga)")
-    )
-    temporal: Literal["dtformer", "tformer", "mean"] | None = field(
-        default=None, metadata=described("of agdtnet: temporal encoder (dtformer)")
-    )
-    dropout: float | None = field(
-        default=None, metadata=described("in the temporal encoder of agdtnet and the other rows of its ablation")
-    )
-    width: int | None = field(
-        default=None, metadata=described(f"with --series: channels of the encoder over time ({WIDTH})")
-    )
-    causal: bool = field(
-        default=False,
-        metadata=described("of the same: no frame sees a later one before the temporal encoder; for streaming"),
-    )
-    pretrained: Path | None = field(
-        default=None,
-        metadata=described("start from the weights in this file, of a ResNet18 or of the whole net", may_change=True),
-    )
+    model: Annotated[
+        str, f"one of {', '.join((*MODEL_NAMES, NARROW, WIDER))}; with --series {', '.join(VECTOR_MODELS)}"
+    ] = "agdtnet"
+    attention: Annotated[
+        Literal["aga", "aga-without-gate", "cbam", "se", "none"] | None,
+        "of agdtnet: after the second and third stage (aga)",
+    ] = None
+    temporal: Annotated[Literal["dtformer", "tformer", "mean"] | None, "of agdtnet: temporal encoder (dtformer)"] = None
+    dropout: Annotated[float | None, "in the temporal encoder of agdtnet and the other rows of its ablation"] = None
+    width: Annotated[int | None, f"with --series: channels of the temporal encoder ({WIDTH})"] = None
+    causal: Annotated[bool, "of agdtnet: no frame sees a later one before the temporal encoder; for streaming"] = False
+    pretrained: Annotated[
+        Path | None, MAY_CHANGE, "start from the weights in this file, of a ResNet18 or of the whole net"
+    ] = None
 
     def __post_init__(self) -> None:
         expect("a number from 0 to below 1", lambda value: 0 <= value < 1, dropout=self.dropout)
         if self.model in VECTOR_MODELS:
-            for name in ("attention", "temporal", "causal"):
-                if getattr(self, name) not in (None, False):
-                    raise BadInput(f"{flag(name)}: {self.model} has none; leave it out")
-            settle(self, "dropout", self.dropout or 0.0)
+            self._leave_out("attention", "temporal", "causal")
             width = WIDTH if self.width is None else self.width
             if width < HEADS or width % HEADS:
                 raise BadInput(f"--width: expected a multiple of {HEADS}, the number of heads; got {width}")
-            settle(self, "width", width)
-        elif self.width is not None:
-            raise BadInput(f"--width: belongs to {', '.join(VECTOR_MODELS)}; leave it out")
+            fill_in(self, width=width, dropout=self.dropout or 0.0)
+        else:
+            self._leave_out("width")
         if self.model in COMPARISON_SYSTEMS:
-            for name in ("attention", "temporal", "dropout", "causal"):
-                if getattr(self, name) not in (None, False):
-                    raise BadInput(f"{flag(name)}: {self.model} is built as published; leave it out")
+            self._leave_out("attention", "temporal", "dropout", "causal")
         rows = {**AGDTNET_ROWS, NARROW: ("aga", "dtformer"), WIDER: ("none", "dtformer")}
         if self.model in rows:
             for name, own in zip(("attention", "temporal"), rows[self.model], strict=True):
                 given = getattr(self, name)
                 if self.model != "agdtnet" and given not in (None, own):
                     raise BadInput(f"{flag(name)} {given}: {self.model} has {own}; leave it out, or give agdtnet")
-                settle(self, name, given or own)
-            settle(self, "dropout", self.dropout or 0.0)
-            settle(self, "causal", self.causal or self.model == NARROW)
+                fill_in(self, **{name: given or own})
+            fill_in(self, dropout=self.dropout or 0.0, causal=self.causal or self.model == NARROW)
+
+    def _leave_out(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) not in (None, False):
+                raise BadInput(f"{flag(name)}: {self.model} has no such setting; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """Training"""
 
-    recipe: str = field(metadata=described(f"optimiser and schedule: {', '.join(RECIPES)}"))
-    epochs: int = field(metadata=described("passes over the training clips", may_change=True))
-    batch_size: int = field(metadata=described("clips of a step, over all processes together"))
-    learning_rate: float | None = field(default=None, metadata=described("at the start, or at the peak of one cycle"))
-    temporal_learning_rate: float | None = field(
-        default=None, metadata=described("of parameters under `temporal.`, where it is another")
-    )
-    momentum: float | None = field(default=None, metadata=described("of SGD"))
-    weight_decay: float | None = field(default=None, metadata=described("of every parameter"))
-    step_size: int | None = field(
-        default=None, metadata=described("epochs after which the learning rate is multiplied by --gamma")
-    )
-    gamma: float | None = field(default=None, metadata=described("the factor of --step-size"))
-    restart_after: int | None = field(default=None, metadata=described("epochs to the first warm restart, T_0"))
-    restart_factor: int | None = field(
-        default=None, metadata=described("how much longer every cosine is than the one before, T_mult")
-    )
-    balanced: bool | None = field(
-        default=None, metadata=described("draw clips with replacement, every class equally often")
-    )
-    workers: int = field(metadata=described("processes that load clips, for each that trains", may_change=True))
-    select_on: Literal["validation", "test", "last"] = field(
-        default="validation",
-        metadata=described("which clips choose the epoch; `test` is common, and flatters; `last`: the last epoch"),
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = field(
-        default="auto", metadata=described("autocast to bfloat16 or not; auto: on a GPU that has it")
-    )
-    channels_last: bool = field(default=True, metadata=described("memory format of the feature maps"))
-    compile: bool = field(default=False, metadata=described("run the net through torch.compile"))
-    seed: int = field(
-        default=0, metadata=described("decides the start weights, the order, the augmentation, the dropout")
-    )
+    recipe: Annotated[str, f"optimiser and schedule: {', '.join(RECIPES)}"]
+    epochs: Annotated[int, MAY_CHANGE, "passes over the training clips"]
+    batch_size: Annotated[int, "clips per step, over all processes together"]
+    learning_rate: Annotated[float | None, "at the start, or at the peak of one cycle"] = None
+    temporal_learning_rate: Annotated[float | None, "of parameters under `temporal.`, if it differs"] = None
+    momentum: Annotated[float | None, "of SGD"] = None
+    weight_decay: Annotated[float | None, "of every parameter"] = None
+    step_size: Annotated[int | None, "epochs after which the learning rate is multiplied by --gamma"] = None
+    gamma: Annotated[float | None, "the factor of --step-size"] = None
+    restart_after: Annotated[int | None, "epochs to the first warm restart, T_0"] = None
+    restart_factor: Annotated[int | None, "length of each cosine divided by that of the one before, T_mult"] = None
+    balanced: Annotated[bool | None, "draw clips with replacement, every class equally often"] = None
+    workers: Annotated[int, MAY_CHANGE, "processes that load clips, for each that trains"]
+    select_on: Annotated[
+        Literal["validation", "test", "last"],
+        "clips that choose the epoch; `test` is common, and flatters; `last`: the last epoch",
+    ] = "validation"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], "bfloat16: autocast; auto: bfloat16 on a GPU that supports it"
+    ] = "auto"
+    channels_last: Annotated[bool, "memory format of the feature maps"] = True
+    compile: Annotated[bool, "run the net through torch.compile"] = False
+    seed: Annotated[int, "of the initial weights, the order of the clips, augmentation and dropout"] = 0
 
     def __post_init__(self) -> None:
-        """What is None takes the recipe's value; after this, None means that the recipe has no such value."""
+        """Replace None by the recipe's value. What is None after this does not apply to the recipe."""
         if self.recipe not in RECIPES:
             raise BadInput(f"--recipe: expected one of {', '.join(RECIPES)}, got {self.recipe}")
-        for name in {f.name for f in fields(self)}.intersection(BY_RECIPE):
+        for name in [field.name for field in fields(self) if field.name in BY_RECIPE]:
             own, given = getattr(RECIPES[self.recipe], name), getattr(self, name)
             if own is None and given is not None and name != "temporal_learning_rate":
                 owners = ", ".join(recipe for recipe, values in RECIPES.items() if getattr(values, name) is not None)
                 raise BadInput(f"{flag(name)} belongs to the recipes {owners}, not to {self.recipe}; leave it out")
-            settle(self, name, own if given is None else given)
+            fill_in(self, **{name: own if given is None else given})
         at_least(1, epochs=self.epochs, batch_size=self.batch_size)
         at_least(1, step_size=self.step_size, restart_after=self.restart_after, restart_factor=self.restart_factor)
         at_least(0, workers=self.workers, seed=self.seed)
@@ -304,7 +281,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`out` and `resume` say where; `check_frames` and `contact_sheet` ask for a look at the clips before a run."""
+    """`out` and `resume` say where; `check_frames` and `contact_sheet` look at the clips before the run."""
 
     clips: ClipSettings
     net: NetSettings

@@ -1,4 +1,4 @@
-"""The weights of a trained net with all that is needed to use them, in one safetensors file."""
+"""The weights of a trained net and all facts needed to use them, in one safetensors file."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -15,7 +15,7 @@ from dfer.errors import BadInput
 from dfer.training.networks import build_net, check_name
 from dfer.training.settings import NetSettings
 
-# The key under which the file's metadata, which are strings by name, hold the facts as JSON.
+# The key of the metadata that hold the facts as JSON.
 KEY = "dfer"
 
 
@@ -24,25 +24,25 @@ class TrainedFacts:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    """Frames from 0 to 1 are normalised channel by channel: (frame - mean) / std."""
+    """Frames from 0 to 1 are normalised per channel: (frame - mean) / std."""
     size: int
     """Side of a frame in pixels."""
     frames: int
     frames_per_segment: int
-    """Of the sampling protocol: frames / frames_per_segment segments."""
+    """V of the sampling protocol: frames / frames_per_segment segments."""
     net: dict[str, Any]
-    """The model's name and settings; of an AGDTNet also whether it is causal."""
+    """The model's name and settings; for an AGDTNet also whether it is causal."""
     trained_on: str
     epoch: int
     epoch_selected_on: str
     uar: float
     war: float
     recall: tuple[float | None, ...]
-    """Of the test clips, class by class; None where there was no clip."""
+    """Recall of each class on the test clips; None without a clip of the class."""
 
 
 def write_trained(path: Path, net: nn.Module, facts: TrainedFacts) -> None:
-    """Readable by :func:`load_trained`; that of an AGDTNet by `build_agdtnet(weights=path)` alone too."""
+    """Write a file for :func:`load_trained`. `build_agdtnet(weights=path)` reads that of an AGDTNet too."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     content = save(tensors, metadata={KEY: json.dumps(asdict(facts))})
     with whole_file(path) as beside:
@@ -50,7 +50,7 @@ def write_trained(path: Path, net: nn.Module, facts: TrainedFacts) -> None:
 
 
 def facts_of(given: dict[str, Any]) -> TrainedFacts:
-    """From what JSON made of them. Raises KeyError or TypeError where something else is given."""
+    """The facts from parsed JSON. Raises KeyError or TypeError if they are incomplete."""
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in dict(given).items()}
     return TrainedFacts(**{field.name: given[field.name] for field in fields(TrainedFacts)})
 
@@ -63,7 +63,7 @@ def read_facts(path: Path) -> TrainedFacts:
         raise BadInput(f"{path}: no such file; expected the weights.safetensors of a run of train.py") from None
     except (OSError, SafetensorError):
         raise BadInput(
-            f"{path} is no safetensors file; expected the weights.safetensors of a run of train.py"
+            f"{path} is not a safetensors file; expected the weights.safetensors of a run of train.py"
         ) from None
     except (KeyError, TypeError, ValueError):
         raise BadInput(
@@ -75,7 +75,7 @@ def load_trained(path: Path) -> tuple[nn.Module, TrainedFacts]:
     """The net, in eval mode on the CPU, and the facts."""
     facts = read_facts(path)
     settings = NetSettings(**facts.net)
-    # Without a trial on the meta device, which would import torch's compiler and take a second.
+    # No trial on the meta device: it imports torch's compiler, which takes a second.
     check_name(settings)
     net = build_net(settings, len(facts.classes), facts.frames, facts.size)
     try:

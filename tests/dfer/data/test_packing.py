@@ -238,7 +238,7 @@ def test_a_second_process_on_one_store_is_refused(
         assert main([str(folders), "--out", str(tmp_path / "other"), "--size", "16"]) == 0
     assert capsys.readouterr().err == (
         f"pack_clips.py: --out {tmp_path / 'store'}: another pack_clips.py is writing to it; wait until it ends, "
-        "or name another\n"
+        "or choose another\n"
     )
     assert partial.is_dir()
 
@@ -253,7 +253,7 @@ def test_a_full_disk_is_one_line(
         assert main(arguments) == 2
     assert capsys.readouterr().err == (
         f"pack_clips.py: --out {tmp_path / 'store'}: cannot be written (File too large); "
-        "make room or name another place\n"
+        "free some space, or choose another folder\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["folders"]
     assert main(arguments) == 0
@@ -284,7 +284,7 @@ def test_too_little_space_is_refused_before_packing(
         free = 8_000
 
     monkeypatch.setattr(dfer.data.packing.shutil, "disk_usage", lambda path: Usage)
-    with pytest.raises(BadInput, match=r"needs 0\.0 GB, and 0\.0 GB are free; name another disk"):
+    with pytest.raises(BadInput, match=r"needs 0\.0 GB, and 0\.0 GB are free; choose another disk"):
         pack(folders, tmp_path / "store", 16)
     assert not (tmp_path / ".store.partial").exists()
 
@@ -302,7 +302,7 @@ def test_wrong_folders(folders: Path, tmp_path: Path, wrong: str) -> None:
     message = {
         "nowhere": r"nowhere: is not a folder",
         "empty": r"empty: contains no folders of pictures",
-        "there": r"--out .*there: already exists; delete it or name another",
+        "there": r"--out .*there: already exists; delete it or choose another",
     }[wrong]
     given = folders if wrong == "there" else tmp_path / wrong
     with pytest.raises(BadInput, match=message):

@@ -3,18 +3,17 @@
 import importlib
 import json
 import re
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from dfer.errors import BadInput
 from dfer.training.command_line import GROUPS, parse
-from dfer.training.device import choose_device
-from dfer.training.processes import Processes
+from dfer.training.device import Processes, choose_device
 from dfer.training.recipes import RECIPES
 from dfer.training.run import run
-from dfer.training.settings import Settings, flag
+from dfer.training.settings import Settings, described, flag
 from helpers.tiny_runs import tiny_settings, use_tiny_model
 
 
@@ -65,14 +64,14 @@ def test_every_setting_has_a_flag_and_help_and_help_tells_every_default(capsys: 
         parsed("--help")
     printed = " ".join(capsys.readouterr().out.split())
     for group in GROUPS:
-        for field in fields(group):
-            assert flag(field.name) + " " in printed
-            assert field.metadata["help"] in printed
+        for name, setting in described(group).items():
+            assert flag(name) + " " in printed
+            assert setting.help in printed
     assert "--epochs N passes over the training clips (rendered 3; series 40; dfew, ferv39k, daisee 100)" in printed
     assert "--size N side of a frame in pixels (48; with clips on disk 112)" in printed
-    assert "frames of a clip that the net sees (4; with clips on disk 16; with --series 128)" in printed
+    assert "frames per clip that the net sees (4; with clips on disk 16; with --series 128)" in printed
     assert "--balanced true|false" in printed
-    assert "the dropout (0)" in printed
+    assert "augmentation and dropout (0)" in printed
     assert "for each that trains (0; with clips on disk" in printed
     assert all(recipe in printed for recipe in RECIPES)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from dfer.data.clips import EpochOrder
+from dfer.training.device import Processes
 from dfer.training.loading import BalancedOrder, make_loaders
-from dfer.training.processes import Processes
 from helpers.tiny_runs import tiny_data, tiny_settings
 
 

@@ -48,7 +48,7 @@ def test_one_that_is_killed_ends_the_run_in_a_line(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert re.fullmatch(
         r"train\.py: DataLoader worker \(pid \d+\) is killed by signal: Killed; the machine may be short of memory: "
-        r"give fewer --workers; the same command with --resume goes on from the last epoch",
+        r"give fewer --workers; run the same command with --resume to continue",
         errors.splitlines()[-1],
     ), errors
     # Before it there may be a word of the process itself, which Python lets out where it was just handing over a clip.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dfer.errors import BadInput
 from dfer.training import device, module, networks
-from dfer.training.processes import Processes
+from dfer.training.device import Processes
 from dfer.training.run import run
 from dfer.training.settings import TrainingSettings
 from helpers.tiny_runs import NAMES, TinyNet, tiny_settings, use_tiny_model
@@ -96,7 +96,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_the_epochs_before_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, net: BreakingNet, look_every: int
 ) -> None:
     use_tiny_model(monkeypatch)
-    monkeypatch.setattr(module, "LOOK_EVERY", look_every)
+    monkeypatch.setattr(module, "CHECK_EVERY", look_every)
     monkeypatch.setitem(networks.MODELS, "tiny", lambda *_: net)
     with pytest.raises(BadInput, match=r"the loss is nan in epoch 2; .* or give --resume --epochs 1 to keep the best"):
         run(tiny_settings(tmp_path, epochs=4))

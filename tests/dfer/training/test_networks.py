@@ -111,7 +111,7 @@ def test_agdtnet_takes_every_attention_and_temporal_encoder() -> None:
 @pytest.mark.parametrize("name", COMPARISON_SYSTEMS)
 @pytest.mark.parametrize("given", ["--attention se", "--temporal mean", "--dropout 0.1", "--causal"])
 def test_a_published_system_refuses_what_is_agdtnets(name: str, given: str) -> None:
-    with pytest.raises(BadInput, match=rf"^{given.split()[0]}: {name} is built as published; leave it out$"):
+    with pytest.raises(BadInput, match=rf"^{given.split()[0]}: {name} has no such setting; leave it out$"):
         parse(["--model", name, *given.split()], prog="", description="")
     net = parse(["--model", name], prog="", description="").net
     assert (net.attention, net.temporal, net.dropout, net.causal) == (None, None, None, False)
@@ -187,7 +187,7 @@ def test_a_pretrained_resnet18_is_loaded_where_there_is_one_inside(name: str, re
 @pytest.mark.parametrize("name", ["c3d", "i3d", "resnet18-lstm-dfew"])
 def test_a_model_without_a_resnet18_says_so(name: str, resnet18_file: Path) -> None:
     settings = NetSettings(model=name, pretrained=resnet18_file)
-    with pytest.raises(BadInput, match=rf"^--pretrained .*{name} has no ResNet18 inside; expected .* whole {name}\.$"):
+    with pytest.raises(BadInput, match=rf"^--pretrained .*{name} has no ResNet18; expected .* whole {name}\.$"):
         load_pretrained(build_net(settings, 3, FRAMES, SIZE), settings)
 
 
@@ -215,7 +215,7 @@ def test_a_file_that_is_not_what_its_name_promises(tmp_path: Path, resnet18_file
         settings = NetSettings(model="resnet18-lstm", pretrained=path)
         load_pretrained(nn.ModuleDict({"backbone": ResNet18()}), settings)
 
-    with pytest.raises(BadInput, match=r"f37072fd\.pth: its name promises a SHA-256 that begins with f37072fd"):
+    with pytest.raises(BadInput, match=r"f37072fd\.pth: its SHA-256 does not begin with f37072fd"):
         loaded("resnet18-f37072fd.pth")
     loaded("resnet18-20240131.pth")  # A date.
     loaded("resnet18-face.pth")

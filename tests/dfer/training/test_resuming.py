@@ -18,7 +18,7 @@ import train
 from dfer.stopping import Stopped
 from dfer.training import networks
 from dfer.training.checkpoints import BestAndLast
-from dfer.training.identity import latest
+from dfer.training.run_folder import latest
 from helpers.killing import compare
 from helpers.made_data import write_dfew
 from helpers.tiny_runs import TinyNet, add_tiny_model, tiny_flags, write_coloured_lists
@@ -245,14 +245,14 @@ def test_no_checkpoint_a_damaged_one_a_foreign_one(
 ) -> None:
     out = tmp_path / "out"
     flags = [*tiny_flags(clips, out, epochs=1), "--resume"]
-    assert "there is no checkpoint" in refused(flags, capsys)
+    assert "no checkpoint" in refused(flags, capsys)
     assert not out.exists()
     assert train.main(flags[:-1]) == 0
     checkpoint = out / "last.ckpt"
     whole = checkpoint.read_bytes()
     for content in (b"", b"text", whole[:100], whole[: len(whole) // 2], whole[:-30], pickle.dumps(TinyNet(3, 0.0))):
         checkpoint.write_bytes(content)
-        assert f"{checkpoint} is damaged or no checkpoint; start again under another --out" in refused(flags, capsys)
+        assert f"{checkpoint} is damaged or no checkpoint; start again in another --out" in refused(flags, capsys)
     for foreign in ({"state_dict": {}}, torch.zeros(3), [1, 2]):
         torch.save(foreign, checkpoint)
         assert f"{checkpoint} is no checkpoint of train.py" in refused(flags, capsys)

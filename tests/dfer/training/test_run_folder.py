@@ -33,7 +33,7 @@ def test_an_earlier_run_is_kept_whatever_is_started_again(
     run(tiny_settings(out, epochs=1))
     before = contents(out)
     flags = tiny_flags(write_coloured_lists(tmp_path / "clips"), out)
-    assert "holds a run; go on with it by --resume, or name another" in refused(flags, capsys)
+    assert "holds a run; continue it with --resume, or give another" in refused(flags, capsys)
     assert "holds a run" in refused([*flags, "--list", "mistyped.txt"], capsys)
     assert "--resume: the run was started with" in refused([*flags, "--resume"], capsys)
     assert contents(out) == before
@@ -126,6 +126,6 @@ def test_a_full_disk_is_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
     flags = tiny_flags(write_coloured_lists(tmp_path), out)
     assert finished(start(flags, tmp_path / "printed", largest_file=9000)) == 2
     last = (tmp_path / "printed").read_text().splitlines()[-1]
-    assert last.startswith(f"train.py: {out / 'last.ckpt'}: cannot be written (File too large); make room")
+    assert last.startswith(f"train.py: {out / 'last.ckpt'}: cannot be written (File too large); free some space")
     assert {file.name for file in out.iterdir()} == {"settings.json", "clips.csv"}
     assert finished(start(flags, tmp_path / "printed")) == 0

@@ -15,7 +15,7 @@ from dfer.data.clips import ClipsOnDisk
 from dfer.data.lists import read_lists
 from dfer.data.packing import open_place
 from dfer.errors import BadInput
-from dfer.training.processes import Processes, check_processes
+from dfer.training.device import Processes, check_processes
 from helpers.prepared import EvaluationClips
 from helpers.tiny_runs import TinyNet, tiny_flags, write_coloured_list
 from helpers.train_processes import finished, start, start_together, wait_for
@@ -102,7 +102,7 @@ def test_one_process_killed_ends_the_other_and_the_run_can_go_on(clips: Path, tm
     said = files[1 - killed].read_text().splitlines()[-1]
     assert said == (
         f"train.py: process {1 - killed}: another process of the run has ended or cannot be reached; "
-        "the same command with --resume goes on from the last epoch"
+        "run the same command with --resume to continue"
     )
     done = int(torch.load(out / "last.ckpt", weights_only=True)["epoch"]) + 1
     run_together(flags(clips, out, "--resume", model="tiny", epochs=done + 1), tmp_path)

@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
 from dfer.data.clips import EpochOrder, PlainClips
+from dfer.training.device import Processes
 from dfer.training.loading import BalancedOrder, SharedBatches, WeightedClips, smallest_share
-from dfer.training.processes import Processes
 from helpers.tiny_runs import coloured_clips
 
 LABELS = [0] * 18 + [1] * 5 + [2] * 2
