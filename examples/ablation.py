@@ -21,6 +21,7 @@ from dataclasses import fields
 from io import TextIOWrapper
 from pathlib import Path
 
+from dfer.arguments import Paragraphs
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
 from dfer.experiments.ablation_report import markdown, summarise
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = given.index("--") if "--" in given else len(given)
     parser = argparse.ArgumentParser(
         prog="ablation.py", usage="ablation.py [options] [-- options of train.py]", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Paragraphs,
     )  # fmt: skip
     rows = SERIES_ROWS if any(flag.partition("=")[0] == "--series" for flag in given[own:]) else tuple(ROWS)
     parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows), metavar="ROW",

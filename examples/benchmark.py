@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 import agdt_layers
+from dfer.arguments import Paragraphs
 from dfer.atomic_files import whole_file
 from dfer.benchmarking.deployed import deployed_rows, deployments, skipped_forms
 from dfer.benchmarking.layers import layer_costs, skipped_peers, temporal_encoder
@@ -91,10 +92,10 @@ def print_tables(report: dict[str, Any]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="benchmark.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="benchmark.py", description=__doc__, formatter_class=Paragraphs)
+    parser.add_argument(
+        "--only", nargs="+", choices=NAMES, metavar="CASE", help=f"measure only these cases, of {', '.join(NAMES)}"
     )
-    parser.add_argument("--only", nargs="+", choices=NAMES, help="measure only these cases")
     parser.add_argument("--seconds", type=float, default=2.0, help="measuring time for each group of runs (2)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="output folder (runs/benchmark)")

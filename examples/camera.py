@@ -1,10 +1,13 @@
-"""Print the displayed expression of the face before a camera. Needs numpy, opencv-python and onnxruntime, no PyTorch.
+"""Print the displayed expression of the face in front of a camera.
+
+Needs numpy, opencv-python and onnxruntime, but not PyTorch.
 
     python camera.py stream.onnx           # the first camera
     python camera.py stream.onnx VIDEO
 
-Hold your face in the square in the middle of the picture. The network expects faces cropped as in training: for a
-product, replace `middle_square` by your face detector.
+Hold your face in the square in the middle of the picture. The network expects
+faces cropped as in training: for a product, replace `middle_square` with your
+face detector.
 """
 
 import argparse

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
+from dfer.arguments import Paragraphs
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
 from dfer.experiments.campaign import finished_runs
 from dfer.experiments.drawings import draw_pictures
-from dfer.experiments.picture_report import markdown, summarise
-from dfer.experiments.picture_runs import Protocol, make
+from dfer.experiments.pictures import Protocol, make, markdown, summarise
 from dfer.lock import one_at_a_time
 from dfer.progress import track
 
@@ -45,9 +45,7 @@ def compare(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    parser = argparse.ArgumentParser(
-        prog="compare_attentions.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="compare_attentions.py", description=__doc__, formatter_class=Paragraphs)
     parser.add_argument("--fashion-mnist", type=Path, metavar="DIR", required=True, help="with its four files")
     parser.add_argument("--out", type=Path, default=Path("runs/comparison"), help="folder of runs, tables and picture")
     parser.add_argument("--protocol", type=Path, default=PROTOCOL, help="of the runs (docs/experiments/protocol.json)")

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 import agdt_layers
+from dfer.arguments import Paragraphs
 from dfer.atomic_files import whole_file
 from dfer.evaluation.complexity import complexity
 from dfer.evaluation.complexity_plot import draw_cost_against_score
@@ -90,9 +91,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="complexity.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="complexity.py", description=__doc__, formatter_class=Paragraphs)
     parser.add_argument("--models", nargs="+", choices=MODEL_NAMES, default=list(MODEL_NAMES), metavar="NAME",
                         help=f"measure only these of {', '.join(MODEL_NAMES)}")  # fmt: skip
     parser.add_argument("--frames", type=int, default=16, help="frames of the clip (16)")

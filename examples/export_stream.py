@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dfer.arguments import Paragraphs
 from dfer.errors import BadInput
 
 
@@ -40,9 +41,7 @@ def export(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="export_stream.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="export_stream.py", description=__doc__, formatter_class=Paragraphs)
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run of train.py, or its weights.safetensors")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the two files (default: the run's)")
     args = parser.parse_args(argv)

@@ -4,7 +4,8 @@ The vectors come from a network that train.py trained, or from a timm model. Fla
 and with --timm their frames and size:
 
     extract_features.py --run runs/dfew --out dfew.npz -- --dfew DFEW
-    extract_features.py --timm vit_base_patch16_clip_224 --out dfew.npz -- --dfew DFEW --size 224
+    extract_features.py --timm vit_base_patch16_clip_224 --out dfew.npz \\
+        -- --dfew DFEW --size 224
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dfer.arguments import Paragraphs
 from dfer.errors import BadInput
 
 
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = given.index("--") if "--" in given else len(given)
     parser = argparse.ArgumentParser(
         prog="extract_features.py", usage="extract_features.py [options] [-- options of train.py]", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Paragraphs,
     )  # fmt: skip
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--run", type=Path, help="a run of train.py with an agdtnet, or its weights.safetensors")

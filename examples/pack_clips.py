@@ -11,15 +11,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dfer.arguments import Paragraphs
 from dfer.data.packing import pack
 from dfer.errors import BadInput
 from dfer.stopping import Stopped, stoppable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="pack_clips.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="pack_clips.py", description=__doc__, formatter_class=Paragraphs)
     parser.add_argument("source", metavar="IN", type=Path, help="the folder that the paths of the lists start from")
     parser.add_argument("--out", type=Path, required=True, help="the store, a folder that does not exist yet")
     parser.add_argument("--size", type=int, default=112, help="side of a frame in pixels, as train.py's --size (112)")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from dfer.arguments import Paragraphs, whole
 from dfer.data.clips import usable_cores
 from dfer.errors import BadInput
 from dfer.preparation.clips import Clip, Shard, alone_in, clear_partial, find_clips
@@ -46,16 +47,8 @@ def interval(text: str) -> float:
     return value
 
 
-def whole(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
-    return int(text)
-
-
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="prepare_videos.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="prepare_videos.py", description=__doc__, formatter_class=Paragraphs)
     parser.add_argument("source", metavar="IN", type=Path, help="a folder of videos, or one video")
     parser.add_argument("--out", type=Path, required=True, help="folder for the clips")
     parser.add_argument("--every", type=interval, help="seconds between frames (default: every frame of the video)")

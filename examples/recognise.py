@@ -24,15 +24,14 @@ from functools import partial  # noqa: E402
 from io import TextIOWrapper  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from dfer.arguments import Paragraphs, whole  # noqa: E402
 from dfer.errors import BadInput  # noqa: E402
 
 SHIPPED = Path(__file__).parent / "dfer" / "weights" / "rendered_faces.safetensors"
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="recognise.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="recognise.py", description=__doc__, formatter_class=Paragraphs)
     parser.add_argument("source", metavar="VIDEO", nargs="?", type=Path)
     parser.add_argument("--camera", nargs="?", type=partial(whole, least=0), const=0, metavar="N",
                         help="read camera N (default 0) instead of a file, until Ctrl-C")  # fmt: skip
@@ -59,12 +58,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.video and (args.no_thumbnails or args.camera is not None):
         parser.error("--video shows faces and needs a file: leave out --no-thumbnails and --camera")
     return args
-
-
-def whole(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
-    return int(text)
 
 
 def recognise(args: argparse.Namespace, began: float) -> int:

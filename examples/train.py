@@ -1,7 +1,7 @@
 """Train and evaluate a network on clips of faces.
 
-Without arguments: AGDTNet on rendered faces, in a few minutes on two CPU cores.
-With --list and --test-list: on your own clips, as folders of frames.
+Without arguments, trains AGDTNet on rendered faces in a few minutes on two CPU cores. With --list and --test-list,
+trains on your own clips, as folders of frames.
 """
 
 import sys

@@ -14,8 +14,8 @@ import pytest
 
 from dfer.experiments.campaign import Run
 from dfer.experiments.hard_faces import HardFaces, Protocol
-from dfer.preparation.workers import run_jobs
 from dfer.stopping import Stopped, signals_delayed, stoppable
+from dfer.workers import run_jobs
 from helpers.tiny_runs import tiny_flags, write_coloured_lists
 from helpers.train_processes import finished, start, wait_for
 

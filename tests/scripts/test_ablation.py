@@ -16,8 +16,7 @@ import pytest
 
 import ablation
 from dfer.experiments import trained_runs
-from dfer.experiments.hard_face_runs import train_and_test
-from dfer.experiments.hard_faces import Protocol
+from dfer.experiments.hard_faces import Protocol, train_and_test
 from dfer.models import build_model
 from dfer.training.module import Recognition
 from dfer.training.run_folder import plain

@@ -10,8 +10,7 @@ import pytest
 
 import compare_attentions
 from dfer.experiments.picture_nets import ATTENTIONS
-from dfer.experiments.picture_report import summarise
-from dfer.experiments.picture_runs import Protocol, Run
+from dfer.experiments.pictures import Protocol, Run, summarise
 
 DESIGN: dict[str, Any] = {
     "seeds": {"none": 3, "AGA": 3, "AGA without gate": 2},

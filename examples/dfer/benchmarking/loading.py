@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from dfer.arguments import Paragraphs
 from dfer.data.augmentation import prepare
 from dfer.data.clips import ClipsOnDisk, DrawnClips
 from dfer.data.data_set import ListedClip
@@ -86,9 +87,7 @@ def measure(side: int, seconds: float) -> dict[str, float]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="loading.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="loading.py", description=__doc__, formatter_class=Paragraphs)
     parser.add_argument("--seconds", type=float, default=20.0, help="measuring time for each size (20)")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)

@@ -20,12 +20,12 @@ from torch import Tensor
 from dfer.errors import BadInput
 from dfer.preparation.clips import Clip, clear_partial
 from dfer.preparation.reports import ClipReport, Report, Settings, report_of, write_report
-from dfer.preparation.workers import run_jobs
 from dfer.video.faces import FaceDetector
 from dfer.video.pictures import open_reader
 from dfer.video.reading import UnreadableVideo
 from dfer.video.stopwatch import Stopwatch
 from dfer.video.watching import Sighting, Watcher
+from dfer.workers import run_jobs
 
 # In seconds. Shorter tracks give no clip, unless they last a quarter of the video.
 SHORTEST_TRACK = 0.5

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
+from dfer.arguments import Paragraphs
 from dfer.errors import BadInput
 from dfer.models.registry import COMPARISON_SYSTEMS
 from dfer.training.recipes import RECIPES
@@ -34,11 +35,11 @@ TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 GROUPS: tuple[type[Any], ...] = (ClipSettings, NetSettings, TrainingSettings)
 
 
-class ShortHelp(DefaultHelpFormatter):
+class ShortHelp(Paragraphs, DefaultHelpFormatter):
     """One line per option where it fits: its values as people write them, what it does, its default."""
 
     def __init__(self, prog: str) -> None:
-        width = shutil.get_terminal_size((120, 24)).columns
+        width = shutil.get_terminal_size().columns - 2
         super().__init__(prog, max_help_position=34, width=width)  # type: ignore[no-untyped-call]
 
     def _split_lines(self, text: str, width: int) -> list[str]:

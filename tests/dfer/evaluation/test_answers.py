@@ -12,6 +12,6 @@ def test_device_and_precision_are_printed(monkeypatch: pytest.MonkeyPatch) -> No
     assert str(Device("cuda", bfloat16=True)) == "on a GPU, bfloat16 autocast, channels_last"
 
 
-def test_unknown_precision_is_refused() -> None:
+def test_precision_overrides_the_device() -> None:
     assert choose_device("bfloat16").bfloat16
     assert not choose_device("float32").bfloat16

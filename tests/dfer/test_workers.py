@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dfer.errors import BadInput
-from dfer.preparation.workers import WorkerDied, run_jobs
+from dfer.workers import WorkerDied, run_jobs
 from helpers.worker_jobs import refuse, start
 
 
@@ -70,7 +70,7 @@ def test_closing_the_iterator_ends_the_processes(tmp_path: Path) -> None:
 
 @linux
 def test_killing_the_parent_ends_the_processes(tmp_path: Path) -> None:
-    code = "from dfer.preparation.workers import run_jobs; from helpers.worker_jobs import start; import sys\n"
+    code = "from dfer.workers import run_jobs; from helpers.worker_jobs import start; import sys\n"
     code += "if __name__ == '__main__': list(run_jobs(start, [sys.argv[1]], 1))"
     (tmp_path / "parent.py").write_text(code)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
