@@ -311,7 +311,7 @@ def test_bad_input(tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[st
     )
     for arguments, message in (
         ([tmp_path / "none"], f"{tmp_path / 'none'}: no such file"),
-        ([tmp_path / "file"], "file is not a safetensors file"),
+        ([tmp_path / "file"], "file: is not a safetensors file"),
         ([tmp_path / "empty"], "holds no weights.safetensors; is it the folder of a finished run of train.py"),
         ([run, "--test-list", tmp_path / "no.txt"], "no.txt: cannot be read as a clip list"),
         ([run, "--dfew", tmp_path / "empty", "--fold", "1"], "cannot be read as a split of DFEW"),

@@ -27,8 +27,8 @@ from dfer.training.settings import (
     Settings,
     TrainingSettings,
     described,
+    flag,
 )
-from dfer.training.settings import flag as flag_of
 
 VALUES: dict[Any, str] = {int: "N", float: "X", bool: "true|false", Path: "PATH"}
 TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
@@ -80,7 +80,7 @@ class OneLineParser(ArgumentParser):
         if key and expected and got:
             names = re.findall(r"'([^']+)'", expected[1])
             wanted = TYPES.get(names[0]) or f"one of {', '.join(names)}"
-            line = f"{flag_of(key[1])}: expected {wanted}, got {got[1]}"
+            line = f"{flag(key[1])}: expected {wanted}, got {got[1]}"
         raise BadInput(line)
 
 
@@ -93,7 +93,7 @@ def add_clip_flags(group: Any, names: Collection[str], *, several: Collection[st
                 kind = {"type": Path, "nargs": "+"}
             elif setting.type is bool:
                 kind = {"action": "store_const", "const": True}
-            group.add_argument(flag_of(name), default=None, help=setting.help, **kind)
+            group.add_argument(flag(name), default=None, help=setting.help, **kind)
 
 
 def parser(prog: str, description: str | None) -> ArgumentParser:
@@ -101,10 +101,9 @@ def parser(prog: str, description: str | None) -> ArgumentParser:
     for settings in GROUPS:
         group = made.add_argument_group(str(settings.__doc__))
         for name, setting in described(settings).items():
-            depends = name in ON_DISK or name in BY_RECIPE
-            default = None if depends else getattr(settings, name)
+            default = getattr(settings, name, None)
             kind = {"action": "store_true"} if default is False else {"type": setting.type}
-            group.add_argument(flag_of(name), help=setting.help + _defaults(name), default=default, **kind)
+            group.add_argument(flag(name), help=setting.help + _defaults(name), default=default, **kind)
     run = made.add_argument_group("Run")
     run.add_argument("--out", type=Path | None, help="folder for results (default: a folder in runs, by the clips)")
     run.add_argument("--resume", action="store_true", help="continue after the last epoch in --out")
@@ -140,9 +139,9 @@ def parse(argv: Sequence[str] | None, *, prog: str, description: str | None) -> 
     given = reader.parse_args(argv)
     if given.series is not None:
         reader.set_defaults(SERIES | {"model": "vectors+dtformer"})
-    for source, recipe in SOURCES.items():
+    for source in SOURCES:
         if given[source] is not None:
-            reader.set_defaults(ON_DISK | {"recipe": recipe})
+            reader.set_defaults(ON_DISK | ({"recipe": source} if source in RECIPES else {}))
     given = reader.parse_args(argv)
     if given.recipe in RECIPES:
         reader.set_defaults(recipe_defaults(given.recipe))
@@ -150,15 +149,8 @@ def parse(argv: Sequence[str] | None, *, prog: str, description: str | None) -> 
         reader.set_defaults({"dropout": None})
     given = reader.parse_args(argv)
     clips, net, training = (group(**{name: given[name] for name in described(group)}) for group in GROUPS)
-    return Settings(
-        clips=clips,
-        net=net,
-        training=training,
-        out=given.out or default_folder(clips),
-        resume=given.resume,
-        check_frames=given.check_frames,
-        contact_sheet=given.contact_sheet,
-    )
+    looks = {name: given[name] for name in ("resume", "check_frames", "contact_sheet")}
+    return Settings(clips=clips, net=net, training=training, out=given.out or default_folder(clips), **looks)
 
 
 def default_folder(clips: ClipSettings) -> Path:

@@ -103,6 +103,8 @@ class Recognition(LightningModule):
         self.evaluation_loss.update(cross_entropy(logits, labels, reduction="none"), counted)
         self.confusion.update(logits[counted], labels[counted])
 
+    test_step = validation_step
+
     def sum_up(self, value: Tensor) -> Tensor:
         """The sum over all processes, in each of them."""
         # reduce adds in place, so give it a copy.
@@ -137,9 +139,6 @@ class Recognition(LightningModule):
                 f"the loss is {value} in epoch {done + 1}; try --precision float32 or another --recipe{keep}"
             )
         return value
-
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
-        self.validation_step(batch, index)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint |= {"history": self.history, "identity": self.identity, "records": self.records}

@@ -27,14 +27,6 @@ def registered(settings: NetSettings, classes: int, frames: int, size: int) -> n
     return build_model("agdtnet", classes, frames, **options)
 
 
-def narrow(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Module:
-    return narrow_agdtnet(classes, frames, dropout=settings.dropout or 0.0)
-
-
-def wider(settings: NetSettings, classes: int, frames: int, size: int) -> nn.Module:
-    return wider_dtformer(classes, frames, dropout=settings.dropout or 0.0, causal=settings.causal)
-
-
 def of_vectors(settings: NetSettings, classes: int, frames: int, channels: int) -> nn.Module:
     assert settings.width is not None
     options = {"width": settings.width, "dropout": settings.dropout or 0.0}
@@ -43,8 +35,10 @@ def of_vectors(settings: NetSettings, classes: int, frames: int, channels: int) 
 
 MODELS: dict[str, Builder] = {
     **dict.fromkeys(MODEL_NAMES, registered),
-    NARROW: narrow,
-    WIDER: wider,
+    NARROW: lambda net, classes, frames, _: narrow_agdtnet(classes, frames, dropout=net.dropout or 0.0),
+    WIDER: lambda net, classes, frames, _: wider_dtformer(
+        classes, frames, dropout=net.dropout or 0.0, causal=net.causal
+    ),
     **dict.fromkeys(VECTOR_MODELS, of_vectors),
 }
 
@@ -104,8 +98,7 @@ def sha256(path: Path) -> str:
 
 def check_hash(path: Path) -> None:
     """Check the start of the SHA-256 in a name of torchvision, as in resnet18-f37072fd.pth."""
-    named = re.search(
-        r"-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$", path.name
-    )  # With a letter, since digits alone may be a date.
+    # With a letter, since digits alone may be a date.
+    named = re.search(r"-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$", path.name)
     if named and not sha256(path).startswith(named[1]):
         raise ValueError(f"its SHA-256 does not begin with {named[1]}; download it again, or rename it")

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
 from datetime import timedelta
 from typing import Any
@@ -73,18 +72,17 @@ def _run(settings: Settings, processes: Processes) -> None:
     if checked:
         print(f"{sum(clip.frames for part in checked.values() for clip in part)} frames decoded, none is broken")
     clips = contents(data)
-    run_identity = identity(settings, data, clips, checked)
-    done = 0
+    run_identity, done, records = identity(settings, data, clips, checked), 0, []
     if checkpoint is not None:
         refuse_other_run(checkpoint["identity"], run_identity)
         done = epochs_done(checkpoint, training.epochs)
+        run_identity, records = checkpoint["identity"], checkpoint["records"]
     parts = {"training": data.training, "test": data.test}
     if training.select_on == "validation":
         parts["validation"] = data.validation
     for remark in copies(parts, {part: clips[part] for part in parts}):
         print(f"note: {remark}")
-    started = [] if checkpoint is None else checkpoint["records"]
-    records = [*started, record(settings, run_identity, epochs_done=done)]
+    records = [*records, record(settings, run_identity, epochs_done=done)]
     loaders = make_loaders(data, training, processes, epochs_done=done)
     smallest = smallest_share(len(data.training.labels), training.batch_size, processes)
     check_model(settings.net, frames=settings.clips.frames, size=settings.clips.size, batch=smallest)
@@ -98,9 +96,8 @@ def _run(settings: Settings, processes: Processes) -> None:
         print(f"{settings.net.pretrained}: {load_pretrained(net, settings.net)}")
     if device.channels_last:
         to_channels_last(net)
-    numbers = [str(len(part.labels)) for part in (data.training, data.validation, data.test)]
     print(
-        f"{' + '.join(numbers)} clips to train, choose and test on; "
+        f"{' + '.join(str(len(part.labels)) for part in data.parts.values())} clips to train, choose and test on; "
         f"{settings.clips.frames} frames of {' x '.join(map(str, frame[-2:]))}\n"
         f"{sum(p.numel() for p in net.parameters()) / 1e6:.1f} M parameters, {device}"
     )
@@ -110,7 +107,7 @@ def _run(settings: Settings, processes: Processes) -> None:
         classes=len(data.names),
         settings=training,
         steps=len(loaders.training),
-        identity=run_identity if checkpoint is None else checkpoint["identity"],
+        identity=run_identity,
         records=records,
         augmented=data.augmented,
     )
@@ -130,13 +127,8 @@ def _run(settings: Settings, processes: Processes) -> None:
     )
     if processes.first:
         _write_before(settings, data, records, clips)
-    trainer.fit(
-        module,
-        loaders.training,
-        loaders.validation,
-        ckpt_path=None if checkpoint is None else out / CHECKPOINT,
-        weights_only=True,
-    )
+    resumed = None if checkpoint is None else out / CHECKPOINT
+    trainer.fit(module, loaders.training, loaders.validation, ckpt_path=resumed, weights_only=True)
     net.load_state_dict(best_and_last.weights)
     trainer.test(module, loaders.test, verbose=False)
     # Every process must take part in this sum.
@@ -159,9 +151,7 @@ def distribution(processes: Processes) -> dict[str, Any]:
     }
 
 
-def _write_before(
-    settings: Settings, data: RunData, records: Sequence[dict[str, Any]], clips: dict[str, list[bytes]]
-) -> None:
+def _write_before(settings: Settings, data: RunData, records: list[Any], clips: dict[str, list[bytes]]) -> None:
     """Write the files that exist before the first epoch."""
     out = settings.out
     with whole_file(out / SETTINGS) as path:

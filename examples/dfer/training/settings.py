@@ -14,35 +14,19 @@ from dfer.models.vector_nets import HEADS, VECTOR_MODELS, WIDTH
 from dfer.models.wide_resnet18 import WIDER
 from dfer.training.recipes import RECIPES, Recipe
 
-# Defaults that depend on the clips. Rendered faces: what two CPU cores learn in minutes.
-RENDERED: dict[str, Any] = {
-    "labels": "expressions",
-    "frames": 4,
-    "frames_per_segment": None,
-    "size": 48,
-    "workers": 0,
-    "recipe": "rendered",
+# Defaults by the kind of clips: rendered faces, which two CPU cores learn in minutes; frames on disk, with the size and
+# sampling of the paper, which does not print the numbers of segments and frames; series, which have no size in pixels.
+DEFAULTS: dict[str, tuple[Any, Any, Any]] = {
+    "labels": ("expressions", None, None),
+    "frames": (4, 16, 128),
+    "frames_per_segment": (None, 2, None),
+    "size": (48, 112, 16),
+    "workers": (0, default_workers(), 0),
+    "recipe": ("rendered", "dfew", "series"),
 }
-# Size and sampling as in the paper, which does not print the numbers of segments and frames.
-ON_DISK: dict[str, Any] = {
-    "labels": None,
-    "frames": 16,
-    "frames_per_segment": 2,
-    "size": 112,
-    "workers": default_workers(),
-    "recipe": "dfew",
-}
-# Vectors have no size in pixels.
-SERIES: dict[str, Any] = {**RENDERED, "labels": None, "frames": 128, "size": 16, "recipe": "series"}
-# The recipe of each data set on disk; the flag of its name says where it is.
-SOURCES = {
-    "list": "dfew",
-    "dfew": "dfew",
-    "ferv39k": "ferv39k",
-    "daisee": "daisee",
-    "ravdess": "dfew",
-    "crema_d": "dfew",
-}
+RENDERED, ON_DISK, SERIES = (dict(zip(DEFAULTS, kind, strict=True)) for kind in zip(*DEFAULTS.values(), strict=True))
+# The flags that say where clips on disk are. A data set that has no recipe of its own takes that of DFEW.
+SOURCES = ("list", "dfew", "ferv39k", "daisee", "ravdess", "crema_d")
 WITH_FOLDS = ("dfew", "ravdess", "crema_d")
 # The clips that a setting applies to.
 APPLIES_TO = {
@@ -54,7 +38,7 @@ APPLIES_TO = {
     "shuffle_frames": ("series",),
     "skip_missing": ("list", "dfew", "ferv39k"),
     "frames_root": ("list", "dfew", "ferv39k", "daisee"),
-    "frames_per_segment": tuple(SOURCES),
+    "frames_per_segment": SOURCES,
 }
 # Settings whose default is the recipe's value.
 BY_RECIPE = tuple(field.name for field in fields(Recipe) if field.name not in ("optimiser", "schedule"))
@@ -82,16 +66,14 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def at_least(least: int, **values: int | None) -> None:
-    for name, value in values.items():
-        if value is not None and value < least:
-            raise BadInput(f"{flag(name)}: expected a whole number from {least}, got {value}")
-
-
 def expect(wanted: str, fits: Callable[[float], bool], **values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not (math.isfinite(value) and fits(value)):
             raise BadInput(f"{flag(name)}: expected {wanted}, got {value}")
+
+
+def at_least(least: int, **values: int | None) -> None:
+    expect(f"a whole number from {least}", lambda value: value >= least, **values)
 
 
 def fill_in(settings: object, **values: Any) -> None:
@@ -108,17 +90,14 @@ class ClipSettings:
         Literal["expressions", "aligned-expressions", "direction"] | None,
         "the classes of rendered faces; aligned: framed like the faces of prepared videos",
     ]
-    list: Annotated[Path | None, MAY_CHANGE, "training clips: lines of `<frame folder> <number of frames> <label>`"] = (
-        None
-    )
+    list: Annotated[Path | None, MAY_CHANGE, "training clips: lines `<frame folder> <number of frames> <label>`"] = None
     test_list: Annotated[Path | None, MAY_CHANGE, "with --list: test clips"] = None
     dfew: Annotated[Path | None, MAY_CHANGE, "DFEW's folder"] = None
     fold: Annotated[int, "of the five of DFEW, RAVDESS or CREMA-D; with --series: the subject to test on"] = 1
     ferv39k: Annotated[Path | None, MAY_CHANGE, "FERV39k's folder"] = None
     daisee: Annotated[Path | None, MAY_CHANGE, "DAiSEE's folder Labels"] = None
     daisee_parts: Annotated[
-        Literal["official", "paper"],
-        "official: its three tables; paper: AllLabels.csv, validation and test exchanged",
+        Literal["official", "paper"], "official: its three tables; paper: AllLabels.csv, validation and test exchanged"
     ] = "official"
     daisee_state: Annotated[
         Literal["boredom", "engagement", "confusion", "frustration"] | None,

@@ -60,15 +60,12 @@ def read_facts(path: Path) -> TrainedFacts:
         with safe_open(path, framework="pt") as file:
             return facts_of(json.loads((file.metadata() or {})[KEY]))
     except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; expected the weights.safetensors of a run of train.py") from None
+        fault = "no such file"
     except (OSError, SafetensorError):
-        raise BadInput(
-            f"{path} is not a safetensors file; expected the weights.safetensors of a run of train.py"
-        ) from None
+        fault = "is not a safetensors file"
     except (KeyError, TypeError, ValueError):
-        raise BadInput(
-            f"{path} does not say its classes, size and frames; expected the weights.safetensors of a run of train.py"
-        ) from None
+        fault = "does not say its classes, size and frames"
+    raise BadInput(f"{path}: {fault}; expected the weights.safetensors of a run of train.py")
 
 
 def load_trained(path: Path) -> tuple[nn.Module, TrainedFacts]:

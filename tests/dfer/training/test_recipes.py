@@ -162,11 +162,11 @@ def test_the_page_has_the_values_of_the_recipes_and_says_which_are_ours() -> Non
             "learning rate": str(recipe.learning_rate),
             "momentum": str(recipe.momentum),
             "weight decay": str(recipe.weight_decay),
-            "clips of a step": str(recipe.batch_size),
+            "batch size": str(recipe.batch_size),
             "epochs": str(recipe.epochs),
             "dropout": f"{recipe.dropout:g}",
         }.items():
-            ours = label == "dropout" or (name == "daisee" and label != "clips of a step")
+            ours = label == "dropout" or (name == "daisee" and label != "batch size")
             assert table[label][place] == (f"*{value}*" if ours else value), (name, label)
-    assert table["frames of a clip"][0] == "*16: two from each of 8 segments*"
+    assert table["frames per clip"][0] == "*16: two from each of 8 segments*"
     assert (ON_DISK["frames"], ON_DISK["frames_per_segment"]) == (16, 2)

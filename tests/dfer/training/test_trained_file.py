@@ -67,11 +67,11 @@ def test_what_is_no_trained_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(BadInput, match=f"nowhere.safetensors: no such file; {expected}"):
         read_facts(tmp_path / "nowhere.safetensors")
     (tmp_path / "text.safetensors").write_text("text")
-    with pytest.raises(BadInput, match=f"text.safetensors is not a safetensors file; {expected}"):
+    with pytest.raises(BadInput, match=f"text.safetensors: is not a safetensors file; {expected}"):
         read_facts(tmp_path / "text.safetensors")
     with pytest.raises(BadInput, match=f"is not a safetensors file; {expected}"):
         read_facts(tmp_path)
-    says_nothing = f"bare.safetensors does not say its classes, size and frames; {expected}"
+    says_nothing = f"bare.safetensors: does not say its classes, size and frames; {expected}"
     bare = tmp_path / "bare.safetensors"
     for metadata in (None, {"format": "pt"}, {"dfer": "not JSON"}, {"dfer": "{}"}, {"dfer": "[]"}, {"dfer": "7"}):
         save_file({"weight": torch.zeros(1)}, bare, metadata)
