@@ -14,6 +14,7 @@ import train
 from dfer.experiments import series_sets
 from dfer.experiments.series_sets import SeriesProtocol
 from dfer.training.module import Recognition
+from dfer.training.networks import sha256
 from helpers.made_series import write_series
 
 
@@ -45,6 +46,24 @@ def test_trained_run_is_evaluated_on_its_own_test_series(
     np.savez(file, **held)
     assert evaluate.main([str(out)]) == 2
     assert "its training series are not those" in capsys.readouterr().err
+
+
+def test_folder_of_npy_files_trains_like_the_file(file: Path, tmp_path: Path) -> None:
+    held, folder = np.load(file), tmp_path / "series"
+    folder.mkdir()
+    rows = ["file,label,subject"]
+    for number, vectors in enumerate(np.split(held["vectors"], np.cumsum(held["lengths"])[:-1])):
+        np.save(folder / f"{number}.npy", vectors)
+        rows.append(f"{number}.npy,class {held['labels'][number]},{held['subjects'][number]}")
+    (folder / "series.csv").write_text("\n".join(rows))
+    before = sha256(folder)
+    for series, out in ((file, "a"), (folder, "b")):
+        assert train.main(flags(series, tmp_path / out, "--model", "vectors+mean")) == 0
+    one, other = (load_file(tmp_path / out / "weights.safetensors") for out in "ab")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert sha256(folder) == before
+    np.save(folder / "0.npy", np.load(folder / "0.npy") + 1)
+    assert sha256(folder) != before
 
 
 def test_resumed_run_is_the_run_that_was_not_stopped(

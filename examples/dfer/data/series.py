@@ -1,9 +1,11 @@
-"""Series of vectors from one .npz file: the frames of all series behind each other, and a label for each series."""
+"""Series of vectors, (T, C) each with a label, from one .npz file or a folder of .npy files."""
 
+import csv
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,16 +36,15 @@ class Series:
 
 
 def read_series(file: Path) -> Series:
-    """Read `vectors` (sum of T, C), `lengths` (N,), `labels` (N,), `names` and, if there, `subjects`, `parts` (N,).
+    """Read `vectors` (sum of T, C), `lengths` (N,), `labels` (N,), `names` and, if present, `subjects`, `parts` (N,).
+
+    A folder has one (T, C) .npy file per series, and series.csv with the columns file, label and, if needed, subject
+    and part.
 
     Raises:
         BadInput: the file cannot be read, lacks an array, or its arrays do not fit one another.
     """
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            held = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{file}: cannot be read as a .npz of series ({error}); write it by numpy.savez") from None
+    held = _of_folder(file) if file.is_dir() else _of_file(file)
     if missing := {"vectors", "lengths", "labels", "names"} - held.keys():
         raise BadInput(
             f"{file}: expected the arrays vectors, lengths, labels, names; {', '.join(sorted(missing))} missing"
@@ -69,6 +70,46 @@ def read_series(file: Path) -> Series:
     return Series(vectors.astype(np.float32), starts, labels.astype(np.int64), names, subjects, parts)
 
 
+def _of_file(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{file}: cannot be read as a .npz of series ({error}); write it with numpy.savez") from None
+
+
+def _of_folder(folder: Path) -> dict[str, NDArray[Any]]:
+    table = folder / "series.csv"
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as text:
+            rows = list(csv.DictReader(text))
+        files, labels = ([row[name].strip() for row in rows] for name in ("file", "label"))
+    except (OSError, UnicodeDecodeError, KeyError, AttributeError, csv.Error):
+        files = []
+    if not files:
+        raise BadInput(f"{table}: expected a table of series with the columns file and label")
+    if len(set(files)) < len(files):
+        raise BadInput(f"{table}: {next(name for name in files if files.count(name) > 1)} is listed twice")
+    vectors: list[NDArray[Any]] = []
+    for name in files:
+        try:
+            vectors.append(np.load(folder / name, allow_pickle=False))
+        except (OSError, ValueError, EOFError) as error:
+            raise BadInput(f"{folder / name}: cannot be read as a .npy file ({error})") from None
+        if vectors[-1].ndim != 2 or vectors[-1].shape[1] != vectors[0].shape[1]:
+            channels = vectors[0].shape[1] if vectors[0].ndim == 2 else "channels"
+            raise BadInput(f"{folder / name}: expected vectors (frames, {channels}), got {vectors[-1].shape}")
+    names = sorted(set(labels))
+    held = {
+        "vectors": np.concatenate(vectors),
+        "lengths": np.array([len(each) for each in vectors], dtype=np.int64),
+        "labels": np.array([names.index(label) for label in labels], dtype=np.int64),
+        "names": np.array(names),
+    }
+    given = {name: [row.get(name[:-1]) for row in rows] for name in ("subjects", "parts")}
+    return held | {name: np.array(values) for name, values in given.items() if values and None not in values}
+
+
 @dataclass(frozen=True)
 class Span:
     """Frames `first` to `last`, exclusive, of a series."""
@@ -79,9 +120,9 @@ class Span:
 
 
 class SeriesClips:
-    """Standardised series as (length, C) float32; frames of NaN pad those that are shorter.
+    """Standardised series as (length, C) float32; shorter series are padded with NaN.
 
-    With `shuffled` the frames of a series are in a random order, drawn anew whenever it is trained on.
+    With `shuffled` the frames of a series are in a random order, drawn again each time it is trained on.
     """
 
     def __init__(
@@ -120,18 +161,18 @@ class SeriesClips:
 def series_data(
     file: Path, *, frames: int, windows: bool, shuffled: bool, fold: int, select_on: str, seed: int
 ) -> RunData:
-    """The series of a file in the parts of a run: those that it names, or all people but one and that one.
+    """Split series into the parts of a run: those that the file names, or one person against all others.
 
-    Each channel is standardised by its mean and standard deviation over all frames that are not tested on.
+    Each channel is standardised with its mean and standard deviation over all frames outside the test part.
 
     Args:
         file: see read_series.
-        frames: the longest series that a net sees, T.
-        windows: cut longer series into windows of T frames that do not overlap and leave the rest out; else only their
-            first T frames are used.
+        frames: the most frames that a net sees, T.
+        windows: cut longer series into non-overlapping windows of T frames and drop the rest; otherwise use only the
+            first T frames.
         shuffled: see SeriesClips.
         fold: number, from 1, of the person to test on, in a file without parts.
-        select_on: "validation" holds a tenth of the training series out where the file has no validation part.
+        select_on: "validation" holds out a tenth of the training series if the file has no validation part.
         seed: of that tenth.
 
     Raises:
@@ -150,7 +191,7 @@ def series_data(
         if not found:
             raise BadInput(f"{file}: no series are left for the {part} part; give more, or name parts in the file")
     spans = {index: _spans(index, len(series[index]), frames, windows) for index in range(len(series))}
-    # Also those that choose the epoch, so that the scale depends on the file and the fold alone.
+    # With the series that choose the epoch, so that the scale depends only on the file and the fold.
     others = np.flatnonzero(parts != "test").tolist()
     seen = torch.from_numpy(np.concatenate([series[i][s.first : s.last] for i in others for s in spans[i]]))
     std, mean = torch.std_mean(seen.double(), dim=0, correction=0)
@@ -177,7 +218,7 @@ def series_data(
 
 
 def people_left_out(series: Series) -> int:
-    """How many folds leave one person out; 0 where the file names the parts."""
+    """The number of folds that leave one person out; 0 if the file names the parts."""
     return 0 if series.parts is not None else len(set(series.subjects or ()))
 
 

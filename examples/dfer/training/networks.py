@@ -92,6 +92,10 @@ def pretrained_hash(settings: NetSettings) -> str | None:
 
 
 def sha256(path: Path) -> str:
+    """Of a file, or of the names and contents of the files in a folder."""
+    if path.is_dir():
+        inside = "".join(f"{file.name} {sha256(file)}\n" for file in sorted(path.iterdir()) if file.is_file())
+        return hashlib.sha256(inside.encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

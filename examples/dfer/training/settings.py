@@ -105,7 +105,7 @@ class ClipSettings:
     ] = None
     ravdess: Annotated[Path | None, MAY_CHANGE, "output folder of prepare_videos.py for RAVDESS"] = None
     crema_d: Annotated[Path | None, MAY_CHANGE, "output folder of prepare_videos.py for CREMA-D"] = None
-    series: Annotated[Path | None, MAY_CHANGE, "sequences of vectors in one .npz file instead of clips"] = None
+    series: Annotated[Path | None, MAY_CHANGE, "sequences of vectors instead of clips: a .npz file or a folder"] = None
     windows: Annotated[bool, "with --series: cut longer series into windows of --frames frames"] = False
     shuffle_frames: Annotated[bool, "with --series: put the frames of each series in a random order"] = False
     frames_root: Annotated[
