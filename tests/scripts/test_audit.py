@@ -101,6 +101,15 @@ def cut_clip_later(root: Path) -> None:
     write_clip(root / "clips/p0/000", 7, first=1)
 
 
+def copy_still_clip(root: Path) -> None:
+    """All frames of a clip are alike, so every shift would fit."""
+    for name, quality in (("p0/000", 95), ("p1/007", 80)):
+        for number in range(4):
+            with Image.open(root / "clips/p2/013/0.png") as frame:
+                frame.save(root / f"clips/{name}/{number}.jpg", quality=quality - number)
+            (root / f"clips/{name}/{number}.png").unlink()
+
+
 def break_frame(root: Path) -> None:
     (root / "clips/p0/000/2.png").write_bytes(b"broken")
 
@@ -176,12 +185,16 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         cut_clip_later,
         "copies**: 1 pair is alike, though in different parts: p1/007 and p0/000 (frames shifted by 1)",
     ),
+    "a still copy": (
+        copy_still_clip,
+        "copies**: 1 pair is alike, though in different parts: p1/007 and p0/000 Nothing found in",
+    ),
     "a clip of black frames": (blacken_clip, "frames**: 1 clip is of one plain colour: p0/000"),
     "a broken frame": (break_frame, "frames**: 1 clip is unreadable: "),
     "one answer for all clips": (always_happy, "predictions**: fold 2: 1 class is the only answer: happy"),
     "labels of one list count from one": (
         count_labels_from_one,
-        "classes**: fold 1, 2, 3: 1 class is without a training clip: class 3",
+        "classes**: folds 1, 2, 3: 1 class is without a training clip: class 3",
     ),
     "a frame that is gone": (
         lambda root: (root / "clips/p0/003/2.png").unlink(),

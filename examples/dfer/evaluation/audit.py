@@ -177,7 +177,7 @@ def audit(result: Result) -> dict[str, list[str]]:
         names = json.loads(listed)
         line = f"1 {noun} is" if len(names) == 1 else f"{len(names)} {noun}{'es' if noun[-1] == 's' else 's'} are"
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        where = f"fold {folds}: " if folds and len(result.folds) > 1 else ""
+        where = f"fold{'s' * (', ' in str(folds))} {folds}: " if folds and len(result.folds) > 1 else ""
         found[topic].append(f"{where}{line} {what}: {', '.join(names[:MOST_NAMED])}{more}")
     return found
 

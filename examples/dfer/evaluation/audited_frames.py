@@ -77,13 +77,21 @@ def near_copies(clips: Sequence[Tensor], parts: Tensor) -> Iterator[tuple[int, i
             apart = ((parts != mine) & (parts >= 0) & (mine >= 0)).any(dim=0)
             candidates = owner[frames].unique()
             for other in candidates[apart[candidates]].tolist():
-                place = (clips[other] - middles[number]).square().sum(dim=1).argmin()
-                shift = int(place) - len(view) // 2
-                start, end = max(0, -shift), min(len(view), len(clips[other]) - shift)
-                difference = view[start:end] - clips[other][start + shift : end + shift]
-                if difference.square().mean() <= NEAR**2:
+                shift = near_shift(view, clips[other])
+                if shift is not None:
                     if frozenset((one, other)) not in found:
                         how = ["mirrored"] * (number >= len(clips)) + [f"frames shifted by {abs(shift)}"] * (shift != 0)
                         yield one, other, ", ".join(how)
                     found.add(frozenset((one, other)))
                     break
+
+
+def near_shift(one: Tensor, other: Tensor) -> int | None:
+    """The shift in frames between two clips (T, 64) that look alike, 0 if that fits; None if they differ."""
+    middle = len(one) // 2
+    best = int((other - one[middle]).square().sum(dim=1).argmin()) - middle
+    for shift in (0, best):
+        start, end = max(0, -shift), min(len(one), len(other) - shift)
+        if (one[start:end] - other[start + shift : end + shift]).square().mean() <= NEAR**2:
+            return shift
+    return None

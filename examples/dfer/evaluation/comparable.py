@@ -41,5 +41,7 @@ def folds_in_words(runs: Sequence[EvaluatedClips]) -> str:
     if runs[0].settings.source != "dfew":
         return ""
     folds = sorted({clips.settings.fold for clips in runs})
-    measured = f"fold {', '.join(map(str, folds))}" if folds != [1, 2, 3, 4, 5] else "the mean over folds 1 to 5"
+    measured = f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
+    if folds == [1, 2, 3, 4, 5]:
+        measured = "the mean over folds 1 to 5"
     return f"Measured here: {measured}; the paper does not say on which of DFEW's folds its figures were measured."

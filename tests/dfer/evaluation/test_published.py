@@ -115,7 +115,7 @@ def test_the_published_test_clips_are_comparable() -> None:
     assert why_not_comparable([clips(661, parts="paper", daisee=Path("x"))]) is None
     unknown = "the paper does not say on which of DFEW's folds its figures were measured."
     assert folds_in_words(folds) == f"Measured here: the mean over folds 1 to 5; {unknown}"
-    assert folds_in_words(folds[1:3]) == f"Measured here: fold 2, 3; {unknown}"
+    assert folds_in_words(folds[1:3]) == f"Measured here: folds 2, 3; {unknown}"
 
 
 def test_other_clips_are_not_comparable_for_a_stated_reason() -> None:
