@@ -57,10 +57,7 @@ def crop(clips: Tensor, draws: Tensor) -> Tensor:
     tall, wide, down, right, mirrored = draws[:, 4:, None].to(clips).unbind(1)
     rows, columns = positions(height, tall, down), positions(width, wide, right)
     columns = torch.where(mirrored > 0, columns.flip(1), columns)
-    grid = torch.stack(
-        [columns[:, None].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)],
-        dim=-1,
-    )
+    grid = torch.stack([columns[:, None].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)], dim=-1)
     folded = clips.flatten(1, 2)
     return grid_sample(folded, grid, mode="bilinear", padding_mode="border", align_corners=True).view(clips.shape)
 

@@ -73,10 +73,7 @@ def frames_in_order(folder: Path, names: Sequence[str]) -> list[str]:
     stems = {name: os.path.splitext(name)[0] for name in names}
     signed = next((name for name in names if re.match(r"-\d|[\d.]+e[+-]?\d+$", stems[name], re.IGNORECASE)), None)
     if signed is not None and (other := next((name for name in names if name != signed), None)):
-        raise BadInput(
-            f"{folder}: is {signed} before {other}? It depends on whether the first has a sign or an exponent; "
-            "rename the frames with whole numbers"
-        )
+        raise BadInput(f"{folder}: is {signed} before {other}? Rename the frames without signs and exponents")
     found = sorted(names, key=lambda name: natural_order(stems[name]))
     keys = [natural_order(stems[name], decimals=False) for name in found]
     for (one, before), (other, after) in pairwise(zip(found, keys, strict=True)):

@@ -44,7 +44,7 @@ def test_decimals_sort_by_their_value(tmp_path: Path, names: str, expected: str)
         ("0,5.png 0,25.png", r"is 0,25\.png before 0,5\.png\?"),
         ("1.png 1.jpg 2.png", r"1\.(jpg|png) and 1\.(jpg|png) have the same frame number; move one of them away"),
         ("01.png 1.png", r"have the same frame number"),
-        ("1e3.png 2e2.png", r"is 1e3\.png before 2e2\.png\? .* a sign or an exponent; rename the frames"),
+        ("1e3.png 2e2.png", r"is 1e3\.png before 2e2\.png\? Rename the frames without signs and exponents"),
         ("1.png 1.5E+1.png", r"is 1\.5E\+1\.png before 1\.png\?"),
         ("-1.png 0.png 1.png", r"is -1\.png before 0\.png\?"),
     ],
