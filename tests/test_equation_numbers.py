@@ -175,5 +175,5 @@ def test_all_ten_readings_give_a_reason_and_a_counterargument() -> None:
     assert sorted(int(number) for number, _ in readings) == list(range(1, 11))
     for number, text in readings:
         reason, *against = text.split("\n*Against it:*")
-        assert "because" in reason, f"reading {number} has no reason"
+        assert len(reason.split()) > 10, f"reading {number} has no reason"
         assert len(against) == 1, f"reading {number} has no argument against it"

@@ -131,7 +131,7 @@ def test_page_has_the_drawn_ranges() -> None:
         (cell,) = (cell for kind, cell in cells.items() if kind.partition(",")[0] == name)
         assert cell == f"{drawn[:, column].min():.2f} to {drawn[:, column].max():.2f}"
     assert cells["size of the crop"] == ", ".join(f"{scale:g}" for scale in CROP_SCALES)
-    places = {float(value) for value in re.findall(r"\d[.\d]*", cells["place of the crop"])}
+    places = {float(value) for value in re.findall(r"\d[.\d]*", cells["position of the crop"])}
     assert places == {value for place in CROP_PLACES for value in place}
     assert f"one of {len(CROP_PLACES)}, " in table
     assert drawn[:, 8].mean().item() == pytest.approx(0.5, abs=0.03)
