@@ -8,7 +8,6 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from torch import Tensor
 
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
@@ -44,14 +43,6 @@ class BestAndLast(Checkpoint):
         if not self.best or pl_module.settings.select_on == "last" or rank(row) > rank(self.best["row"]):
             self.best = {"row": row, "net": {k: v.cpu().clone() for k, v in pl_module.net.state_dict().items()}}
         trainer.save_checkpoint(self.path)
-
-    @property
-    def epoch(self) -> int:
-        return int(self.best["row"]["epoch"])
-
-    @property
-    def weights(self) -> dict[str, Tensor]:
-        return self.best["net"]
 
     def state_dict(self) -> dict[str, Any]:
         return self.best

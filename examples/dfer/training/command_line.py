@@ -109,12 +109,8 @@ def parser(prog: str, description: str | None) -> ArgumentParser:
     run.add_argument("--resume", action="store_true", help="continue after the last epoch in --out")
     run.add_argument("--check-frames", action="store_true", help="decode every frame once before the run")
     run.add_argument("--contact-sheet", action="store_true", help="draw some of the clips before the run")
-    made.set_defaults(RENDERED | recipe_defaults(RENDERED["recipe"]))
+    made.set_defaults(RENDERED)
     return made
-
-
-def recipe_defaults(recipe: str) -> dict[str, Any]:
-    return {name: getattr(RECIPES[recipe], name) for name in BY_RECIPE}
 
 
 def _defaults(name: str) -> str:
@@ -134,7 +130,7 @@ def _defaults(name: str) -> str:
 
 
 def parse(argv: Sequence[str] | None, *, prog: str, description: str | None) -> Settings:
-    """Parse three times: the source of the clips decides defaults, then the recipe and the model do."""
+    """Parse twice, since the source of the clips decides defaults. The recipe's values are filled in at the end."""
     reader = parser(prog, description)
     given = reader.parse_args(argv)
     if given.series is not None:
@@ -143,11 +139,8 @@ def parse(argv: Sequence[str] | None, *, prog: str, description: str | None) -> 
         if given[source] is not None:
             reader.set_defaults(ON_DISK | ({"recipe": source} if source in RECIPES else {}))
     given = reader.parse_args(argv)
-    if given.recipe in RECIPES:
-        reader.set_defaults(recipe_defaults(given.recipe))
-    if given.model in COMPARISON_SYSTEMS:
-        reader.set_defaults({"dropout": None})
-    given = reader.parse_args(argv)
+    if given.dropout is None and given.recipe in RECIPES and given.model not in COMPARISON_SYSTEMS:
+        given.dropout = RECIPES[given.recipe].dropout
     clips, net, training = (group(**{name: given[name] for name in described(group)}) for group in GROUPS)
     looks = {name: given[name] for name in ("resume", "check_frames", "contact_sheet")}
     return Settings(clips=clips, net=net, training=training, out=given.out or default_folder(clips), **looks)

@@ -111,14 +111,14 @@ def _run(settings: Settings, processes: Processes) -> None:
         records=records,
         augmented=data.augmented,
     )
-    best_and_last = BestAndLast(out / CHECKPOINT)
+    kept = BestAndLast(out / CHECKPOINT)
     watched = processes.first and sys.stdout.isatty()
     trainer = Trainer(
         max_epochs=training.epochs,
         accelerator=device.accelerator,
         **distribution(processes),
         precision="bf16-mixed" if device.bfloat16 else "32-true",
-        callbacks=[best_and_last, *([RichProgressBar()] if watched else [])],
+        callbacks=[kept, *([RichProgressBar()] if watched else [])],
         plugins=[WholeFiles()],
         enable_progress_bar=watched,
         enable_model_summary=False,
@@ -129,13 +129,13 @@ def _run(settings: Settings, processes: Processes) -> None:
         _write_before(settings, data, records, clips)
     resumed = None if checkpoint is None else out / CHECKPOINT
     trainer.fit(module, loaders.training, loaders.validation, ckpt_path=resumed, weights_only=True)
-    net.load_state_dict(best_and_last.weights)
+    net.load_state_dict(kept.best["net"])
     trainer.test(module, loaders.test, verbose=False)
     # Every process must take part in this sum.
     confusion = module.confusion.compute().cpu()
     end_exchange()
     if processes.first:
-        write_results(settings, Results(net, data, module.history, confusion, best_and_last.epoch, records))
+        write_results(settings, Results(net, data, module.history, confusion, kept.best["row"]["epoch"], records))
     print(f"{time.monotonic() - began:.0f} s in all; pictures, metrics.json, weights.safetensors: {out.resolve()}")
 
 
