@@ -25,7 +25,7 @@ def pages_with(pattern: re.Pattern[str]) -> list[Path]:
     return [page for page in PAGES if pattern.search(page.read_text(encoding="utf-8"))]
 
 
-def test_the_site_has_at_most_twelve_written_pages() -> None:
+def test_site_has_at_most_twelve_written_pages() -> None:
     assert len({page.stem for page in DOCS.glob("*.md")} - INCLUDES - APPENDIX) <= 12
 
 

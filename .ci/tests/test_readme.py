@@ -5,7 +5,7 @@ import json
 from helpers.readme import ROOT, readme_block
 
 
-def test_the_readme_is_short() -> None:
+def test_readme_has_at_most_120_lines() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
@@ -16,7 +16,7 @@ def test_every_command_installs_before_it_runs() -> None:
         assert lines[2].endswith(last)
 
 
-def test_the_examples_readme_names_every_script_and_every_folder() -> None:
+def test_examples_readme_lists_every_script_and_folder() -> None:
     text = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     for script in (ROOT / "examples").glob("*.py"):
         assert f"| `{script.name}` |" in text
@@ -24,7 +24,7 @@ def test_the_examples_readme_names_every_script_and_every_folder() -> None:
         assert f"| `{folder.parent.name}` |" in text
 
 
-def test_the_scores_are_those_of_the_run_on_the_evaluation_page() -> None:
+def test_readme_scores_match_the_evaluation_page() -> None:
     run = json.loads((ROOT / "docs/images/evaluation.json").read_text())["runs"][0]
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"UAR {100 * run['uar']:.1f} %, WAR {100 * run['war']:.1f} % on unseen people" in text

@@ -26,7 +26,7 @@ def bounds(requirements: list[str]) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-def test_the_lower_bounds_are_the_versions_that_ci_runs_as_the_oldest() -> None:
+def test_lower_bounds_are_the_oldest_versions_in_ci() -> None:
     oldest = pins(".ci/oldest.txt")
     claimed = bounds([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["train"]])
     assert claimed.keys() == oldest.keys() - {"mtcnn"}
@@ -35,20 +35,20 @@ def test_the_lower_bounds_are_the_versions_that_ci_runs_as_the_oldest() -> None:
 
 
 @pytest.mark.parametrize("extra", ["test", "docs"])
-def test_the_lower_bounds_of_an_extra_are_the_versions_of_the_constraints(extra: str) -> None:
+def test_lower_bounds_of_extras_match_the_constraints(extra: str) -> None:
     run = pins("constraints.txt")
     for name, bound in bounds(PROJECT["optional-dependencies"][extra]).items():
         assert f"{run[name]}.".startswith(f"{bound}."), f"{name}>={bound} is claimed, {run[name]} was run"
 
 
-def test_the_pythons_that_are_claimed_are_those_that_ci_runs() -> None:
+def test_claimed_pythons_are_run_by_ci() -> None:
     classified = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
     assert f">={classified[0]}" == PROJECT["requires-python"]
     assert re.findall(r"^test_wheel \w+ (3\.\d+) ", text(".ci/run"), re.MULTILINE) == classified
     assert sorted(re.findall(r"^ +(3\.\d+)$", text(".github/workflows/ci.yml"), re.MULTILINE)) == classified
 
 
-def test_the_pages_name_the_versions_that_are_run() -> None:
+def test_pages_name_the_tested_versions() -> None:
     oldest, following, newest = (pins(f".ci/{name}.txt")["torch"] for name in ("oldest", "next", "newest"))
     claim = " ".join(text("README.md").split())
     assert f"with Python 3.11 and torch {oldest}, 3.12 and {following}, 3.13 and {newest}." in claim
@@ -57,7 +57,7 @@ def test_the_pages_name_the_versions_that_are_run() -> None:
         assert f"\n| {python} | {torch} | " in text("docs/reference.md")
 
 
-def test_a_release_is_built_once_and_published_without_a_token() -> None:
+def test_release_is_built_once_and_published_without_a_token() -> None:
     workflow = text(".github/workflows/release.yml")
     assert workflow.count("python -m build") == 1
     assert "id-token: write" in workflow
@@ -72,12 +72,12 @@ def test_changelog_and_citation_agree_on_the_release() -> None:
     assert re.findall(r"^date-released: (.*)$", citation, re.MULTILINE) == released
 
 
-def test_the_hook_formats_as_ci_does() -> None:
+def test_hook_formats_like_ci() -> None:
     hook = re.search(r"ruff-pre-commit\n    rev: v(\S+)", text(".pre-commit-config.yaml"))
     assert hook is not None
     assert hook[1] == pins("constraints.txt")["ruff"]
 
 
-def test_the_workflow_runs_what_a_contributor_runs() -> None:
+def test_workflow_runs_the_commands_of_contributing() -> None:
     assert "- run: .ci/run\n" in text(".github/workflows/ci.yml")
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o100, ".ci/run cannot be executed"

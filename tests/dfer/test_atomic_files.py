@@ -8,7 +8,7 @@ import pytest
 from dfer.atomic_files import whole_file
 
 
-def test_the_content_is_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_is_synced_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = []
     fsync, replace = os.fsync, os.replace
 
@@ -28,7 +28,7 @@ def test_the_content_is_on_the_disk_before_the_name_is(tmp_path: Path, monkeypat
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_after_an_error_the_file_of_before_is_there_and_no_other(tmp_path: Path) -> None:
+def test_error_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("before")
     with pytest.raises(UnicodeEncodeError), whole_file(tmp_path / "a") as beside:
         beside.write_text("half" * 10_000 + "\udcff", encoding="utf-8")

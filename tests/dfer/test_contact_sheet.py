@@ -9,7 +9,7 @@ from dfer.data.clips import ClipsInMemory, seeded
 from dfer.rendering.clips import LABEL_SETS, render_clips
 
 
-def test_clips_come_from_all_over_the_list_and_from_every_label() -> None:
+def test_clips_are_spread_over_the_list_and_all_labels() -> None:
     labels = [0] * 10 + [2] * 4 + [1]
     assert some_of_each_label(labels, each=2, most=16) == [0, 5, 14, 10, 12]
     assert some_of_each_label(labels, each=2, most=3) == [0, 5, 14]
@@ -17,7 +17,7 @@ def test_clips_come_from_all_over_the_list_and_from_every_label() -> None:
 
 
 @pytest.mark.parametrize("augmented", [True, False])
-def test_a_sheet_has_a_row_for_each_clip(tmp_path: Path, augmented: bool) -> None:
+def test_sheet_has_one_row_per_clip(tmp_path: Path, augmented: bool) -> None:
     rendered = render_clips("direction", people=2, frames=3, size=24, seed=0)
     source = ClipsInMemory(rendered.clips, rendered.labels)
     path = tmp_path / "sheet.png"
@@ -40,7 +40,7 @@ class Noting(ClipsInMemory):
         return super().frames(index, generator)
 
 
-def test_the_second_row_of_a_clip_is_what_the_first_epoch_sees(tmp_path: Path) -> None:
+def test_second_row_of_a_clip_is_its_first_augmentation(tmp_path: Path) -> None:
     source = Noting(*render_clips("direction", people=1, frames=2, size=16, seed=0)[:2])
     draw_contact_sheet(tmp_path / "sheet.png", source, LABEL_SETS["direction"], augmented=True, seed=3)
     # As DrawnClips(source, 3)[epoch 0, index].

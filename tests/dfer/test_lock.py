@@ -15,7 +15,7 @@ from helpers.locks import held_elsewhere
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
 
 
-def test_a_second_process_is_refused_and_the_first_keeps_its_lock(tmp_path: Path) -> None:
+def test_second_process_is_refused_and_the_first_keeps_its_lock(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with held_elsewhere(file):
         for _ in range(2):
@@ -26,7 +26,7 @@ def test_a_second_process_is_refused_and_the_first_keeps_its_lock(tmp_path: Path
     assert not is_held(file)
 
 
-def test_what_a_killed_process_left_is_no_lock(tmp_path: Path) -> None:
+def test_lock_file_of_a_killed_process_is_ignored(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with held_elsewhere(file) as process:
         process.kill()
@@ -38,7 +38,7 @@ def test_what_a_killed_process_left_is_no_lock(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_it_is_free_after_an_error(tmp_path: Path) -> None:
+def test_lock_is_released_after_an_error(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with pytest.raises(RuntimeError), one_at_a_time(file, "busy"):
         raise RuntimeError
@@ -46,9 +46,7 @@ def test_it_is_free_after_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_a_file_that_its_holder_deleted_meanwhile_is_not_locked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deleted_lock_file_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opened before the holder deletes it, locked after: a third process would lock a new file of that name."""
     file, lock = tmp_path / "lock", locking.lock
     locked: list[int] = []
@@ -67,7 +65,7 @@ def test_a_file_that_its_holder_deleted_meanwhile_is_not_locked(
             pytest.fail("two at a time")
 
 
-def test_a_file_system_without_locks_refuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_without_locks_allows_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -76,6 +74,6 @@ def test_a_file_system_without_locks_refuses_nobody(tmp_path: Path, monkeypatch:
         pass
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), one_at_a_time(tmp_path / "nowhere" / "lock", "busy"):
         pass

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_says_so_and_can_go_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_stopped_run_reports_it_and_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
     out, printed = tmp_path / "out", tmp_path / "printed"
     clips = write_coloured_lists(tmp_path)
     process = start(tiny_flags(clips, out, epochs=5000, recipe="dfew"), printed)
@@ -40,7 +40,7 @@ def test_a_stopped_run_says_so_and_can_go_on(tmp_path: Path, number: signal.Sign
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_workers_too_changes_nothing(tmp_path: Path, number: signal.Signals) -> None:
+def test_signal_to_the_workers_changes_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """As a terminal sends Ctrl-C, and a cluster's scheduler SIGTERM."""
     out, clips = tmp_path / "out", write_coloured_lists(tmp_path)
     code = (
@@ -68,7 +68,7 @@ def test_a_signal_to_the_workers_too_changes_nothing(tmp_path: Path, number: sig
     ]
 
 
-def test_the_handlers_of_before_come_back() -> None:
+def test_earlier_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Stopped, match="stopped by SIGTERM") as stop, stoppable():
         os.kill(os.getpid(), signal.SIGTERM)
@@ -83,12 +83,12 @@ def signalled_twice() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_second_signal_does_not_cut_the_end_short() -> None:
+def test_second_signal_does_not_interrupt_the_cleanup() -> None:
     with pytest.raises(Stopped, match="SIGTERM"), stoppable():
         signalled_twice()
 
 
-def test_a_delayed_signal_comes_at_the_end_of_the_block() -> None:
+def test_delayed_signal_arrives_at_the_end_of_the_block() -> None:
     reached = []
 
     def block() -> None:
@@ -113,7 +113,7 @@ def _no_work() -> Callable[[int], int]:
 
 
 @pytest.mark.parametrize("start_processes", [runs_of_an_ablation, jobs_of_a_preparation])
-def test_a_signal_while_a_process_starts_leaves_no_traceback_of_it(
+def test_signal_during_process_start_leaves_no_traceback(
     start_processes: Callable[[Path], None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

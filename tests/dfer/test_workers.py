@@ -13,7 +13,7 @@ from dfer.workers import WorkerDied, run_jobs
 from helpers.worker_jobs import refuse, start
 
 
-def test_every_job_gives_a_result_an_error_or_a_death() -> None:
+def test_every_job_yields_a_result_or_an_exception() -> None:
     jobs = ["a", "killed", "b", "crashes", "leaves", "quits", "bad input", "disk full", "awkward", "c"]
     outcomes = dict(run_jobs(start, jobs, workers=2))
     assert sorted(outcomes) == sorted(jobs)

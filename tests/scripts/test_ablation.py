@@ -71,9 +71,7 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def test_stopped_and_killed_it_goes_on_and_ends_as_undisturbed_runs_do(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stopped_and_killed_runs_resume_to_the_same_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = start(tmp_path)
     wait_for(lambda: (tmp_path / "runs").exists())
     first.send_signal(signal.SIGTERM)
@@ -147,14 +145,14 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_row_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_row_is_refused_with_the_known_rows(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         ablation.main(["--rows", "eca"])
     assert stopped.value.code == 2
     assert "wider+dtformer" in capsys.readouterr().err
 
 
-def test_on_clips_on_disk_every_run_is_one_of_train_py(
+def test_runs_on_clips_on_disk_are_runs_of_train_py(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, rows, lists = tmp_path / "out", ["aga+mean", "wider+dtformer"], write_coloured_lists(tmp_path)
@@ -232,7 +230,7 @@ def test_on_clips_on_disk_every_run_is_one_of_train_py(
 DFEW = ["--frames", "2", "--size", "32", "--workers", "0", "--recipe", "rendered", "--batch-size", "8", "--epochs", "1"]
 
 
-def test_on_dfew_one_call_runs_all_five_folds_beside_table_2(
+def test_dfew_runs_all_five_folds_beside_table_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The trainings are replaced: each leaves scores from which fold and seed can be told."""
@@ -272,7 +270,7 @@ def test_on_dfew_one_call_runs_all_five_folds_beside_table_2(
     assert "Table 2" not in (tmp_path / "other/ablation.md").read_text()
 
 
-def test_a_fold_that_is_named_is_run_alone(tmp_path: Path) -> None:
+def test_given_fold_is_the_only_one_run(tmp_path: Path) -> None:
     write_dfew(tmp_path / "DFEW")
     trainer = ["--dfew", str(tmp_path / "DFEW"), "--fold=2", *DFEW]
     assert ablation.main(["--rows", "aga+mean", "--seeds", "2", "--out", str(tmp_path / "out"), "--", *trainer]) == 0
@@ -280,9 +278,7 @@ def test_a_fold_that_is_named_is_run_alone(tmp_path: Path) -> None:
     assert f"--dfew {tmp_path / 'DFEW'} --fold 2`." in (tmp_path / "out/ablation.md").read_text()
 
 
-def test_a_broken_frame_is_one_line_and_the_runs_before_it_stay(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_broken_frame_is_one_line_and_earlier_runs_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lists = write_coloured_lists(tmp_path)
     (tmp_path / "test0" / "3.png").write_bytes(b"nothing")
     trainer = ["--list", f"{lists}/train.txt", "--test-list", f"{lists}/test.txt", "--frames", "4", "--size", "32"]

@@ -252,7 +252,7 @@ def test_same_net_twice_is_refused(tmp_path: Path, lists: Path, capsys: pytest.C
         assert f"{run} and {again} hold the same trained net" in capsys.readouterr().err
 
 
-def test_a_clip_in_a_store_is_the_clip_of_its_folder(
+def test_clip_in_a_store_equals_the_clip_in_its_folder(
     tmp_path: Path, lists: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Otherwise the same clips from two places would be pooled like two folds."""

@@ -66,9 +66,7 @@ def test_folder_of_npy_files_trains_like_the_file(file: Path, tmp_path: Path) ->
     assert sha256(folder) != before
 
 
-def test_resumed_run_is_the_run_that_was_not_stopped(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resumed_run_equals_the_uninterrupted_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert train.main(flags(file, tmp_path / "whole", "--shuffle-frames")) == 0
     step = Recognition.training_step
 
@@ -167,7 +165,7 @@ def test_protocol_on_series_sets(
     assert "**watch**, 1 of 2 seeds, 2 persons\n" in (tmp_path / "series.md").read_text()
 
 
-def test_design_of_the_protocol_is_that_of_the_nets() -> None:
+def test_protocol_matches_the_nets() -> None:
     design = SeriesProtocol.read(ablation.PROTOCOL)
     assert (design.channels, design.depth, design.heads, design.mlp_channels) == (64, 2, 4, 128)
     assert design.rows["DTFormer, shuffled"] == "vectors+dtformer-shuffled"

@@ -66,7 +66,7 @@ def run_train(arguments: list[str], *, kill_at: Path | None = None) -> None:
     assert process.wait() == (0 if kill_at is None else -signal.SIGKILL)
 
 
-def test_a_killed_run_resumes_to_the_same_weights(footage: Path, tmp_path: Path) -> None:
+def test_killed_run_resumes_to_the_same_weights(footage: Path, tmp_path: Path) -> None:
     """The whole of it once; test_killed_runs.py does it with every recipe and at any moment."""
     options = {"batch-size": 6, "workers": 1, "dropout": 0.2, "recipe": "rendered"}
     flags = listed(footage, "few", frames=4, size=32, epochs=2, **options)
@@ -118,11 +118,11 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--list", "x.txt", "--labels", "direction"], "--labels and --list are different clips; give one of them"),
     ],
 )
-def test_bad_flags(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_flags_are_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert message in refused(arguments, capsys)
 
 
-def test_bad_files(footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_files_are_refused(footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = listed(footage, "few", frames=2, size=32, epochs=1, out=tmp_path / "out")
     assert "nowhere.txt: cannot be read" in refused([*flags, "--list", str(tmp_path / "nowhere.txt")], capsys)
     assert "--resume: no checkpoint" in refused([*flags, "--resume"], capsys)
@@ -135,7 +135,7 @@ def test_bad_files(footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_broken_frame(tmp_path: Path, workers: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_frame_is_reported_in_one_line(tmp_path: Path, workers: str, capsys: pytest.CaptureFixture[str]) -> None:
     for clip in range(12):
         (tmp_path / str(clip)).mkdir()
         Image.new("RGB", (32, 32), (20 * clip, 0, 0)).save(tmp_path / str(clip) / "1.png")

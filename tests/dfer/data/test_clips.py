@@ -62,7 +62,7 @@ def test_clips_depend_on_seed_epoch_and_index_only(source: ClipsOnDisk, workers:
     assert not any(one.equal(other) for one, other in zip(alone[:2], alone[2:], strict=True))
 
 
-def test_a_clip_drawn_again_in_an_epoch_is_drawn_differently(source: ClipsOnDisk) -> None:
+def test_repeated_draws_of_a_clip_in_one_epoch_differ(source: ClipsOnDisk) -> None:
     clips = DrawnClips(source, 0)
     assert not clips[0, 5, 0][1].equal(clips[0, 5, 1][1])
     assert clips[0, 5, 1][1].equal(clips[0, 5, 1][1])

@@ -30,7 +30,7 @@ def read(root: Path, **options: Any) -> tuple[dict[str, list[tuple[str, str, str
     }, data.remarks
 
 
-def test_the_training_part(tmp_path: Path) -> None:
+def test_training_part_is_read(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     parts, remarks = read(tmp_path)
     assert parts["training"] == [
@@ -94,7 +94,7 @@ def test_folders_doubled_by_unzip_are_found(tmp_path: Path, nested: str, parts: 
     assert any("lie one folder further than it says" in remark for remark in remarks)
 
 
-def test_the_label_is_the_highest_level_and_ties_follow_the_paper() -> None:
+def test_label_is_the_highest_level_and_ties_follow_the_paper() -> None:
     order = ("frustration", "confusion", "boredom", "engagement")
     for levels in product(range(4), repeat=4):
         tied = {name for name, level in zip(NAMES, levels, strict=True) if level == max(levels)}
@@ -265,7 +265,7 @@ def test_all_labels_need_every_folder(tmp_path: Path) -> None:
         read(tmp_path, parts="paper")
 
 
-def test_the_folder_above_labels_may_be_given(tmp_path: Path) -> None:
+def test_folder_above_labels_is_accepted(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     place = FolderTree(tmp_path / "faces")
     assert read_daisee(tmp_path, place).remarks == read_daisee(tmp_path / "Labels", place).remarks
@@ -284,7 +284,7 @@ def test_page_has_the_counts_of_both_kinds_of_parts() -> None:
         assert f"{part} {' / '.join(cells[:4])}" in paper
 
 
-def test_a_table_without_its_heading_has_the_published_columns(tmp_path: Path) -> None:
+def test_table_without_a_heading_has_the_published_columns(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     expected = [read(tmp_path, parts=parts)[0] for parts in ("official", "paper")]
     for table in (tmp_path / "Labels").glob("*.csv"):
@@ -295,7 +295,7 @@ def test_a_table_without_its_heading_has_the_published_columns(tmp_path: Path) -
         read(tmp_path)
 
 
-def test_the_levels_of_one_state(tmp_path: Path) -> None:
+def test_levels_of_one_state_are_classes(tmp_path: Path) -> None:
     """All clips are kept, with a level of 0 too."""
     write_daisee(tmp_path)
     for column, state in enumerate(NAMES):
@@ -306,7 +306,7 @@ def test_the_levels_of_one_state(tmp_path: Path) -> None:
         assert "levels are 0" not in "".join(map(str, data.changes))
 
 
-def test_levels_of_the_papers_parts(tmp_path: Path) -> None:
+def test_levels_of_one_state_in_the_papers_parts(tmp_path: Path) -> None:
     """In AllLabels.csv each part has one clip more, of very high engagement; validation and test are exchanged."""
     write_daisee(tmp_path)
     data = read_daisee(tmp_path, FolderTree(tmp_path / "faces"), parts="paper", state="engagement")

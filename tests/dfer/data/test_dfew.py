@@ -88,7 +88,7 @@ def test_wrong_folders_and_folds_are_named(tmp_path: Path) -> None:
         read_dfew(tmp_path, 1)
 
 
-def test_a_split_without_its_heading(tmp_path: Path) -> None:
+def test_split_without_a_heading_is_read(tmp_path: Path) -> None:
     write_dfew(tmp_path)
     expected = read_dfew(tmp_path, 1)
     for table in tmp_path.glob("EmoLabel_DataSplit/*/set_1.csv"):

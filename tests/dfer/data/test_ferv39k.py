@@ -7,7 +7,7 @@ from dfer.errors import BadInput
 from helpers.made_data import write_ferv39k
 
 
-def test_the_split_over_all_scenes(tmp_path: Path) -> None:
+def test_split_over_all_scenes_is_read(tmp_path: Path) -> None:
     write_ferv39k(tmp_path)
     data = read_ferv39k(tmp_path)
     assert (len(data.training), len(data.test)) == (28, 14)

@@ -70,7 +70,7 @@ def test_dot_files_and_other_files_are_not_frames(tmp_path: Path) -> None:
     assert list(frames)[1] == tmp_path / "a clip" / "2.png"
 
 
-def test_an_empty_folder_has_no_frames(tmp_path: Path) -> None:
+def test_empty_folder_has_no_frames(tmp_path: Path) -> None:
     frames = FolderTree(tmp_path).frames(".")
     assert len(frames) == 0
     assert list(frames) == []
@@ -153,7 +153,7 @@ def test_videos_are_recognised(tmp_path: Path, path: str, expected: bool) -> Non
     assert FolderTree(tmp_path).has_video(path) == expected
 
 
-def test_the_paths_of_900_000_frames_fit_into_100_megabytes() -> None:
+def test_paths_of_900_000_frames_fit_into_100_megabytes() -> None:
     names = numbered(90, "{:05}_00001.jpg")
     tracemalloc.start()
     clips = [FrameFolder(Path(f"/data/DFEW/Clip/clip_224x224/{clip:05}"), names) for clip in range(10_000)]

@@ -33,7 +33,7 @@ def test_people_are_held_out_whole_and_labels_in_proportion() -> None:
     assert split_by_label(labels, 1, subjects)[1] != held
 
 
-def test_the_only_person_who_shows_a_label_is_trained_on() -> None:
+def test_only_person_with_a_label_stays_in_training() -> None:
     labels, subjects = people(20, 12)
     labels.append(9)
     subjects.append("alone")
@@ -43,7 +43,7 @@ def test_the_only_person_who_shows_a_label_is_trained_on() -> None:
         assert {labels[i] for i in kept} == {0, 1, 2, 3, 9} & set(labels)
 
 
-def test_one_person_alone_cannot_be_held_out() -> None:
+def test_single_person_cannot_be_held_out() -> None:
     assert split_by_label([0, 1, 0, 1], 0, ["a"] * 4) == ([0, 1, 2, 3], [])
 
 

@@ -62,7 +62,7 @@ def test_folders_may_contain_spaces_and_commas(tmp_path: Path) -> None:
     assert read(tmp_path, "my clip, one,4\nb  c,0\n", **folders) == [("my clip, one", 2, 4), ("b  c", 1, 0)]
 
 
-def test_the_disk_decides_between_a_count_and_a_folder_that_ends_in_a_number(tmp_path: Path) -> None:
+def test_existing_folder_decides_whether_a_number_is_a_count(tmp_path: Path) -> None:
     assert read(tmp_path, "clip 1 4\nclip 2 3\n", **{"clip 1": 2, "clip 2": 2}) == [("clip 1", 2, 4), ("clip 2", 2, 3)]
 
 
@@ -84,7 +84,7 @@ def test_missing_clip_is_not_replaced_by_another_of_the_same_name(tmp_path: Path
         read_list(list_file, tmp_path / "faces")
 
 
-def test_the_files_on_disk_win_and_the_difference_is_reported(tmp_path: Path) -> None:
+def test_frame_count_on_disk_overrides_the_list_and_is_reported(tmp_path: Path) -> None:
     list_file = make(tmp_path, "a 2 0\nb 16 1\nb 3 1\n", a=2, b=2)
     data = read_list(list_file, tmp_path / "faces")
     assert [len(clip.frames) for clip in data.test] == [2, 2, 2]
@@ -214,7 +214,7 @@ def test_videos_without_a_face_are_left_out_and_named(tmp_path: Path) -> None:
         read_list(list_file, tmp_path / "faces")
 
 
-def test_the_root_itself_may_be_the_clip(tmp_path: Path) -> None:
+def test_root_itself_can_be_the_clip(tmp_path: Path) -> None:
     write_frames(tmp_path / "faces", numbered(3))
     assert read(tmp_path, ". 3 1\n") == [("faces", 3, 1)]
 
@@ -238,7 +238,7 @@ def test_bad_lines_are_named(tmp_path: Path, text: str, message: str) -> None:
         read_list(list_file, tmp_path / "faces")
 
 
-def test_a_missing_or_binary_list_is_named(tmp_path: Path) -> None:
+def test_missing_or_binary_list_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x80")
     for name in ("nowhere.txt", "binary"):
         with pytest.raises(BadInput, match=f"{name}: cannot be read as a clip list"):

@@ -39,7 +39,7 @@ def source(place: object, size: int = 16) -> ClipsOnDisk:
     return ClipsOnDisk(clips, size=size, segments=2, per_segment=2)
 
 
-def test_a_store_gives_the_tensors_of_the_folders(folders: Path, tmp_path: Path) -> None:
+def test_store_gives_the_same_tensors_as_the_folders(folders: Path, tmp_path: Path) -> None:
     assert pack(folders, tmp_path / "store", 16) == (3, 11, 0, None)
     plain, packed = source(FolderTree(folders)), source(open_place(tmp_path / "store"))
     for index in range(3):
@@ -85,7 +85,7 @@ def test_pickled_store_carries_no_frames(folders: Path, tmp_path: Path) -> None:
     assert pickle.loads(copied).frames(1, None).equal(packed.frames(1, None))
 
 
-def test_another_size_is_refused(folders: Path, tmp_path: Path) -> None:
+def test_other_size_is_refused(folders: Path, tmp_path: Path) -> None:
     pack(folders, tmp_path / "store", 16)
     with pytest.raises(BadInput, match=r"contains frames of 16 x 16, not 24 x 24; give --size 16, or pack again"):
         source(Store(tmp_path / "store"), size=24).frames(0, None)
@@ -140,7 +140,7 @@ def shifted(store: Path) -> None:
         lambda store: (store / "frames.npy").write_text("text"),
     ],
 )
-def test_a_damaged_store_is_refused(folders: Path, tmp_path: Path, damage: object) -> None:
+def test_damaged_store_is_refused(folders: Path, tmp_path: Path, damage: object) -> None:
     pack(folders, tmp_path / "store", 16)
     damage(tmp_path / "store")  # type: ignore[operator]
     with pytest.raises(
@@ -199,7 +199,7 @@ def test_interrupted_packing_leaves_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_packing_process_is_killed(folders: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_killed_packing_leaves_no_store(folders: Path, tmp_path: Path, number: signal.Signals) -> None:
     for clip in range(300):
         write_frames(folders / f"more/{clip}", numbered(9), first=clip)
     out = tmp_path / "there" / "store"
@@ -228,7 +228,7 @@ def test_packing_process_is_killed(folders: Path, tmp_path: Path, number: signal
     assert Store(out).frames("scene a/2").check(16)[:2] == (7, [])
 
 
-def test_a_second_process_on_one_store_is_refused(
+def test_second_process_on_one_store_is_refused(
     folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     partial = tmp_path / ".store.partial"
@@ -244,7 +244,7 @@ def test_a_second_process_on_one_store_is_refused(
 
 
 @pytest.mark.parametrize("largest_file", [2_000, 8_500], ids=["in the middle", "in the last bytes"])
-def test_a_full_disk_is_one_line(
+def test_full_disk_is_reported_in_one_line(
     folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], largest_file: int
 ) -> None:
     """The file of frames has 8,576 bytes."""
@@ -260,7 +260,7 @@ def test_a_full_disk_is_one_line(
     assert (tmp_path / "store" / "frames.npy").stat().st_size == 8_576
 
 
-def test_too_small_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_small_size_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([str(tmp_path), "--out", str(tmp_path / "store"), "--size", "8"])
     assert stop.value.code == 2
@@ -289,14 +289,14 @@ def test_too_little_space_is_refused_before_packing(
     assert not (tmp_path / ".store.partial").exists()
 
 
-def test_a_read_only_place(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_read_only_folder_is_refused(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main([str(folders), "--out", str(tmp_path / "file/store")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", ["nowhere", "empty", "there"])
-def test_wrong_folders(folders: Path, tmp_path: Path, wrong: str) -> None:
+def test_wrong_folders_are_refused(folders: Path, tmp_path: Path, wrong: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "there").mkdir()
     message = {

@@ -34,7 +34,7 @@ def lists(root: Path, training: list[int], test: list[int]) -> tuple[Path, Path]
     return files[0], files[1]
 
 
-def test_two_lists_make_a_run(tmp_path: Path) -> None:
+def test_two_lists_give_three_parts(tmp_path: Path) -> None:
     training, test = lists(tmp_path, [0, 0, 1, 1, 2, 2, 2], [0, 1, 2])
     data = listed_data(training, test, None, None, select_on="validation", batch_size=99, **OPTIONS)
     assert counts(data) == (4, 3, 3)
@@ -45,7 +45,7 @@ def test_two_lists_make_a_run(tmp_path: Path) -> None:
     assert "fewer than the 99 of a batch" in data.remarks[2]
 
 
-def test_a_clip_listed_twice_is_in_one_part(tmp_path: Path) -> None:
+def test_repeated_clip_is_in_one_part(tmp_path: Path) -> None:
     training, test = lists(tmp_path, [0, 1] * 10, [0, 1])
     training.write_text(2 * training.read_text())
     data = listed_data(training, test, None, None, select_on="validation", **OPTIONS)
@@ -63,14 +63,14 @@ def test_class_missing_in_a_part_is_reported(tmp_path: Path) -> None:
     assert data.remarks[-1] == told.format("test")
 
 
-def test_selecting_on_the_test_clips_holds_none_out(tmp_path: Path) -> None:
+def test_selecting_on_test_clips_holds_out_none(tmp_path: Path) -> None:
     training, test = lists(tmp_path, [0, 0, 1, 1], [0, 1])
     data = listed_data(training, test, tmp_path, ("a", "b"), select_on="test", **OPTIONS)
     assert counts(data) == (4, 2, 2)
     assert data.names == ("a", "b")
 
 
-def test_lists_that_cannot_make_a_run(tmp_path: Path) -> None:
+def test_unusable_lists_are_refused(tmp_path: Path) -> None:
     training, test = lists(tmp_path / "few", [0, 1], [0, 1])
     one, other = lists(tmp_path / "from 1", [1, 1, 2, 2], [1, 2])
     with pytest.raises(BadInput, match="the labels are 1 to 2"):
@@ -81,7 +81,7 @@ def test_lists_that_cannot_make_a_run(tmp_path: Path) -> None:
         listed_data(training, training, None, None, select_on="validation", **OPTIONS)
 
 
-def test_dfew_and_ferv39k_make_runs(tmp_path: Path) -> None:
+def test_dfew_and_ferv39k_give_three_parts(tmp_path: Path) -> None:
     write_dfew(tmp_path / "dfew")
     write_ferv39k(tmp_path / "ferv39k")
     for data, expected in (
@@ -94,7 +94,7 @@ def test_dfew_and_ferv39k_make_runs(tmp_path: Path) -> None:
         assert loads(run)
 
 
-def test_daisee_has_a_validation_part_of_its_own(tmp_path: Path) -> None:
+def test_daisee_keeps_its_validation_part(tmp_path: Path) -> None:
     write_daisee(tmp_path)
     data = read_daisee(tmp_path / "Labels", FolderTree(tmp_path / "faces"))
     run = run_data(data, select_on="validation", **OPTIONS)
@@ -103,7 +103,7 @@ def test_daisee_has_a_validation_part_of_its_own(tmp_path: Path) -> None:
     assert counts(run_data(data, select_on="test", **OPTIONS)) == (7, 5, 5)
 
 
-def test_a_packed_data_set_makes_the_same_run(tmp_path: Path) -> None:
+def test_packed_data_set_gives_the_same_parts(tmp_path: Path) -> None:
     write_dfew(tmp_path)
     pack(tmp_path / "Clip", tmp_path / "store", 16)
     folders, store = (

@@ -24,7 +24,7 @@ def ramp(height: int, width: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("size", [10, 24, 37])
-def test_frames_are_resized_as_pillow_resizes(tmp_path: Path, size: int) -> None:
+def test_frames_are_resized_like_pillow(tmp_path: Path, size: int) -> None:
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for path, face in zip(paths, FACES, strict=False):
         face.save(path)
@@ -35,7 +35,7 @@ def test_frames_are_resized_as_pillow_resizes(tmp_path: Path, size: int) -> None
     np.testing.assert_allclose(loaded.permute(0, 2, 3, 1).numpy(), np.stack(wanted).astype(int), atol=1)
 
 
-def test_frames_of_different_sizes_in_one_clip(tmp_path: Path) -> None:
+def test_frames_of_different_sizes_are_resized(tmp_path: Path) -> None:
     FACES[0].save(tmp_path / "1.png")
     FACES[1].resize((48, 48)).save(tmp_path / "2.png")
     paths = [tmp_path / "1.png", tmp_path / "2.png"]
@@ -52,7 +52,7 @@ def test_middle_square_of_an_oblong_frame_is_used(tmp_path: Path) -> None:
     np.testing.assert_array_equal(tall, np.asarray(ramp(30, 10))[10:20])
 
 
-def test_sixteen_bits_keep_their_shades(tmp_path: Path) -> None:
+def test_16_bit_pictures_keep_their_precision(tmp_path: Path) -> None:
     grey = (np.arange(16 * 16).reshape(16, 16) * 257).astype(np.uint16)
     Image.fromarray(grey).save(tmp_path / "16.png")
     np.testing.assert_array_equal(read_picture(tmp_path / "16.png"), np.repeat((grey >> 8)[..., None], 3, axis=-1))
@@ -81,7 +81,7 @@ def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
     np.testing.assert_array_equal(read_picture(path), wanted)
 
 
-def test_the_rotation_of_exif_is_applied(tmp_path: Path) -> None:
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     """Six: the camera was turned; the top of the picture is stored at the left."""
     stored = ramp(8, 16)
     exif = Image.Exif()
@@ -99,14 +99,14 @@ def png(width: int, height: int, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("side", [9_000, 60_000])
-def test_a_decompression_bomb_is_refused_unread(tmp_path: Path, side: int) -> None:
+def test_decompression_bomb_is_refused_unread(tmp_path: Path, side: int) -> None:
     """Pillow warns about the first and raises for the second."""
     (tmp_path / "bomb.png").write_bytes(png(side, side, zlib.compress(bytes(1000))))
     with pytest.raises(BadInput, match=r"bomb\.png: cannot be read as a picture \(.*pixels.*extract the frame again"):
         read_picture(tmp_path / "bomb.png")
 
 
-def test_every_kind_of_damage_is_one_line(tmp_path: Path) -> None:
+def test_every_kind_of_damage_is_reported_in_one_line(tmp_path: Path) -> None:
     """Lost, changed or added bytes: every Pillow error becomes one line that names the file."""
     draw = random.Random(0)
     messages = []
@@ -128,6 +128,6 @@ def test_every_kind_of_damage_is_one_line(tmp_path: Path) -> None:
     assert all(f"{tmp_path}/damaged." in message and "\n" not in message for message in messages)
 
 
-def test_a_missing_frame_is_named(tmp_path: Path) -> None:
+def test_missing_frame_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"gone\.jpg: cannot be read as a picture .*No such file"):
         load_frames([tmp_path / "gone.jpg"], 16)

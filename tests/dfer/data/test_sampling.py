@@ -23,7 +23,7 @@ def test_training_draws_inside_every_segment() -> None:
     assert seen == set(range(24))
 
 
-def test_a_short_clip_repeats_frames() -> None:
+def test_short_clip_repeats_frames() -> None:
     assert sample_frames(1, 4, 2) == [0] * 8
     assert sample_frames(3, 3, 2) == [0, 0, 1, 1, 2, 2]
 

@@ -45,7 +45,7 @@ def test_validation_part_is_held_out_of_the_training_by_subject(tmp_path: Path) 
     assert [len(part.labels) for part in data.parts.values()] == [6, 3, 3]
 
 
-def test_shorter_series_are_padded_with_nan_and_standardised_by_what_is_not_tested(tmp_path: Path) -> None:
+def test_shorter_series_are_padded_and_standardised_without_the_test_part(tmp_path: Path) -> None:
     file = write_series(tmp_path / "s.npz")
     data, series = made(file, fold=2), read_series(file)
     seen = np.concatenate([series[index] for index in (*range(3), *range(6, 12))]).astype(np.float64)
@@ -70,7 +70,7 @@ def test_long_series_are_cut_or_divided_into_windows_and_reported(tmp_path: Path
     assert not made(file).remarks
 
 
-def test_shuffled_frames_are_the_same_frames_in_an_order_drawn_anew_in_training(tmp_path: Path) -> None:
+def test_shuffled_frames_change_order_each_time_in_training(tmp_path: Path) -> None:
     file = write_series(tmp_path / "s.npz")
     plain, shuffled = made(file).training, made(file, shuffled=True).training
     draws = [shuffled.frames(0, torch.Generator().manual_seed(seed)) for seed in (0, 1)]
@@ -97,7 +97,7 @@ def test_shuffled_frames_are_the_same_frames_in_an_order_drawn_anew_in_training(
         ({"parts": np.array(["training"] * 12)}, {}, "no series are left for the validation part|for the test part"),
     ],
 )
-def test_files_that_cannot_be_divided_are_refused(
+def test_files_that_cannot_be_split_are_refused(
     tmp_path: Path, more: dict[str, Any], changes: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(BadInput, match=told):

@@ -63,12 +63,12 @@ class Scaled(nn.Module):
         return (clips * self.weight).exp()
 
 
-def test_memory_is_the_weights_and_the_tensors_of_one_run() -> None:
+def test_peak_memory_counts_weights_and_tensors_of_one_run() -> None:
     cost = complexity(Scaled(), (1, 2, 3, 5, 7), device="cpu", seconds=0.0)
     assert cost.peak_bytes == 4 * (7 + 7) + 2 * 4 * 2 * 3 * 5 * 7
 
 
-def test_the_model_is_left_in_eval_mode_with_its_weights() -> None:
+def test_measuring_leaves_the_weights_unchanged() -> None:
     net = Net()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     complexity(net, SHAPE, device="cpu", seconds=0.0)

@@ -13,7 +13,7 @@ from dfer.evaluation.gains import gains, has_gate, nets_by_gate, with_gate_at_ha
 CLIPS = torch.randn(2, 3, 3, 32, 32)
 
 
-def test_the_gain_is_what_aga_adds() -> None:
+def test_gain_is_the_relative_change_by_aga() -> None:
     attention = AdaptiveGlobalAttention(3)
     found = gains(nn.Sequential(OrderedDict(stage=attention)), CLIPS)
     literal = (attention(CLIPS) / CLIPS - 1).mean(dim=2)
@@ -21,7 +21,7 @@ def test_the_gain_is_what_aga_adds() -> None:
     assert found["stage"].std() > 1e-3
 
 
-def test_the_stages_of_agdtnet_are_found() -> None:
+def test_stages_of_agdtnet_are_found() -> None:
     found = gains(build_agdtnet(4, num_frames=3, temporal="mean"), CLIPS)
     assert {stage: tuple(maps.shape) for stage, maps in found.items()} == {
         "layer2": (2, 3, 4, 4),
@@ -29,7 +29,7 @@ def test_the_stages_of_agdtnet_are_found() -> None:
     }
 
 
-def test_a_gate_at_half_is_the_mean_of_both_statistics() -> None:
+def test_gate_of_one_half_averages_both_statistics() -> None:
     gated = AdaptiveGlobalAttention(6)
     plain = AdaptiveGlobalAttention(6, gate=False)
     plain.load_state_dict({k: v for k, v in gated.state_dict().items() if ".gate." not in k})
@@ -44,6 +44,6 @@ def test_a_gate_at_half_is_the_mean_of_both_statistics() -> None:
     assert nets_by_gate(plain) == {"without gate": plain}
 
 
-def test_a_net_without_aga_is_refused() -> None:
+def test_net_without_aga_is_refused() -> None:
     with pytest.raises(BadInput, match="holds no AGA, whose maps could be drawn"):
         gains(build_agdtnet(4, num_frames=3, attention="cbam"), CLIPS)

@@ -95,7 +95,7 @@ class Spot(nn.Module):
         return torch.stack([torch.zeros_like(bright), 10 * (bright - 0.5)], dim=1)
 
 
-def test_the_true_map_beats_random_maps_and_the_centre() -> None:
+def test_true_map_beats_random_maps_and_the_centre() -> None:
     clips = torch.rand(4, 2, 3, 24, 24) * 0.2
     clips[..., 8:16, 16:24] += 0.8
     answers = torch.ones(4, dtype=torch.long)
@@ -122,7 +122,7 @@ def test_random_maps_differ_by_seed_and_repeat() -> None:
     assert not torch.equal(random_maps(shape, 1), random_maps(shape, 2))
 
 
-def test_the_centre_prior_falls_from_the_middle_to_the_corners() -> None:
+def test_centre_prior_decreases_from_the_middle_to_the_corners() -> None:
     prior = centre_prior((1, 1, 5, 7))[0, 0]
     assert prior.argmax() == 2 * 7 + 3
     corners = prior[[0, 0, 4, 4], [0, 6, 0, 6]]

@@ -17,7 +17,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
-def test_a_confusion_shows_shares_in_per_cent_and_white_lines_between_the_classes(drawn: list[Figure]) -> None:
+def test_confusion_matrix_shows_percentages_between_white_lines(drawn: list[Figure]) -> None:
     pictures.draw_confusion(Path("confusion.png"), torch.tensor([[3, 1, 0], [0, 2, 0], [0, 0, 0]]), "abc", "title")
     (axes,) = drawn[0].axes
     texts = [text.get_text() for text in axes.texts]
@@ -27,7 +27,7 @@ def test_a_confusion_shows_shares_in_per_cent_and_white_lines_between_the_classe
     plt.close(drawn[0])
 
 
-def test_curves_are_open_at_the_top_and_at_the_right(drawn: list[Figure]) -> None:
+def test_curves_have_no_top_and_right_axes(drawn: list[Figure]) -> None:
     names = ("training_loss", "validation_loss", "validation_war", "validation_uar")
     history = [{"epoch": epoch, **dict.fromkeys(names, 0.5)} for epoch in (0, 1)]
     pictures.draw_curves(Path("curves.png"), history, best_epoch=1)

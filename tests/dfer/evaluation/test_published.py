@@ -26,7 +26,7 @@ def test_table_2_is_the_papers() -> None:
     assert ABLATION.keys() == AGDTNET_ROWS.keys()
 
 
-def test_table_2_names_the_parts_that_build_model_puts_together() -> None:
+def test_table_2_matches_the_parts_of_build_model() -> None:
     parts = {"TFormer": "tformer", "DTFormer": "dtformer", "AGA w/o gate": "aga-without-gate"}
     for name, row in ABLATION.items():
         backbone, *attention, temporal = row.system.split(" + ")
@@ -56,7 +56,7 @@ def test_table_5_and_figure_7_are_the_papers() -> None:
     assert recalls == {"AGDTNet": paper.FIGURE_7.split()}
 
 
-def test_table_6_is_the_papers_and_the_text_beside_it_a_note() -> None:
+def test_table_6_is_the_papers_with_the_text_as_a_note() -> None:
     rows = {row.system: printed(row.parameters, row.gflops, row.milliseconds, digits=0) for row in COSTS}
     assert rows == paper.rows(paper.TABLE_6)
     parameters, gflops, milliseconds = paper.TEXT_6.split()
@@ -81,19 +81,19 @@ WITH_RECALLS = [row for row in SCORES["dfew"].rows if row.recall is not None]
 
 
 @pytest.mark.parametrize("row", WITH_RECALLS, ids=[row.system for row in WITH_RECALLS])
-def test_a_printed_uar_is_the_mean_of_the_printed_recalls_or_a_note_says_so(row: PublishedScore) -> None:
+def test_printed_uar_is_the_mean_of_printed_recalls_or_has_a_note(row: PublishedScore) -> None:
     assert row.recall is not None
     mean = sum(row.recall) / 7
     assert mean == pytest.approx(row.uar, abs=0.015) or row.note == f"the printed recalls average to {mean:.2f}"
 
 
-def test_models_are_named_as_build_model_names_them() -> None:
+def test_models_have_the_names_of_build_model() -> None:
     built = {row.model for table in SCORES.values() for row in table.rows} | {row.model for row in COSTS}
     assert built - {None} <= set(MODEL_NAMES)
     assert [name for name in MODEL_NAMES if not is_in_the_paper(name)] == ["vgg16-lstm"]
 
 
-def test_the_score_on_dfew_is_that_of_the_model() -> None:
+def test_score_on_dfew_belongs_to_the_model() -> None:
     scores = {name: published_war_on_dfew(name) for name in MODEL_NAMES}
     assert {name for name, war in scores.items() if war is None} == {"vgg13-lstm", "vgg16-lstm", "resnet18-lstm"}
     assert (scores["vgg11-lstm"], scores["resnet18-lstm-dfew"], scores["dtformer"]) == (53.70, 53.08, 68.13)
@@ -107,7 +107,7 @@ def clips(count: int, *, fold: int = 1, parts: str = "official", **source: Path 
     return EvaluatedClips(no_frames, (0,) * count, ("x",) * count, settings, own=True, trained_on=0, remarks=())
 
 
-def test_the_published_test_clips_are_comparable() -> None:
+def test_published_test_clips_are_comparable() -> None:
     folds = [clips(n, fold=f, dfew=Path("x")) for f, n in enumerate((2341, 2341, 2340, 2339, 2336), 1)]
     assert why_not_comparable(folds) is None
     assert why_not_comparable(folds[2:3]) is None
@@ -135,7 +135,7 @@ def test_other_clips_are_not_comparable_for_a_stated_reason() -> None:
         assert told.count(". ") == 0
 
 
-def test_the_page_prints_table_2_with_what_builds_each_row() -> None:
+def test_page_prints_table_2_with_the_arguments_of_each_row() -> None:
     page = (Path(__file__).parents[3] / "docs/experiments.md").read_text(encoding="utf-8")
     found = re.findall(r"^\| (ResNet18 [^|]*) \| (\S+) \| (\S+) \| (.*) \|$", page, re.MULTILINE)
     assert {name: [uar, war] for name, uar, war, _ in found} == paper.rows(paper.TABLE_2)
@@ -145,7 +145,7 @@ def test_the_page_prints_table_2_with_what_builds_each_row() -> None:
         assert (options.get("attention", "aga"), options.get("temporal", "dtformer")) == AGDTNET_ROWS[row]
 
 
-def test_the_slips_of_the_text_are_what_table_4_gives() -> None:
+def test_listed_slips_match_table_4() -> None:
     """The page lists the gains that the text claims, and those that the table has."""
     wars = {row.system: row.war for row in SCORES["dfew"].rows}
     slips = (Path(__file__).parents[3] / "docs/paper_to_code.md").read_text(encoding="utf-8").partition("## Slips")[2]

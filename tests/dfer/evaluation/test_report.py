@@ -100,7 +100,7 @@ def test_runs_on_the_same_clips_are_compared() -> None:
     assert "excludes 0" in markdown(report)
 
 
-def test_the_differences_are_paired() -> None:
+def test_differences_are_paired() -> None:
     """Runs with the same correct clips differ by 0 in every resample."""
     other = [2 if answer != truth else answer for truth, answer in zip(TRUTHS, BAD, strict=True)]
     (row,) = make_report([run("one", BAD), run("two", other)], seed=0)["comparison"]

@@ -52,7 +52,7 @@ def test_numbers_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not (tmp_path / "attention.png").exists()
 
 
-def test_the_attention_of_agdtnet_is_drawn(tmp_path: Path) -> None:
+def test_attention_of_agdtnet_is_drawn(tmp_path: Path) -> None:
     write_results(tiny_settings(tmp_path), results(build_agdtnet(3, num_frames=2), size=32))
     with Image.open(tmp_path / "attention.png") as picture:
         assert min(picture.size) > 100

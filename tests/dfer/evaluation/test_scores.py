@@ -18,7 +18,7 @@ def test_scores_match_a_hand_computed_example() -> None:
     assert scores.war == pytest.approx(8 / 12)
 
 
-def test_an_absent_class_has_no_recall_and_does_not_count() -> None:
+def test_absent_class_has_no_recall_and_does_not_count() -> None:
     """Even if it is predicted: the two wrong predictions only lower the recall of their own classes."""
     scores = scores_of(torch.tensor([[1, 1, 0], [0, 0, 0], [0, 1, 3]]))
     assert scores.recall == [0.5, None, 0.75]

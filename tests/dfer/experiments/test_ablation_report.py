@@ -35,7 +35,7 @@ def result(uar: float) -> dict[str, Any]:
 RESULTS = {Run(row, seed): result(uar) for row, scores in SCORES.items() for seed, uar in enumerate(scores)}
 
 
-def test_a_row_beside_its_numbers() -> None:
+def test_table_row_matches_its_numbers() -> None:
     table = markdown(summarise(RESULTS, list(SCORES), "ours", MADE_ON))
     # Differences -0.1, -0.05, -0.15: mean -0.1, deviation 0.05, times 4.303 / sqrt(3): 0.124.
     # Both other rows have p 2/8 and 1: times 2 after Holm.
@@ -50,7 +50,7 @@ def test_all_pairs_have_both_signs() -> None:
     assert "| plain | -10.0 (0.250) |  | -8.3 (0.500) |" in table
 
 
-def test_without_the_reference_nothing_is_tested_but_the_pairs() -> None:
+def test_without_the_reference_only_pairs_are_compared() -> None:
     some = {run: found for run, found in RESULTS.items() if run.row != "ours"}
     summary = summarise(some, ["plain", "mean"], "ours", MADE_ON)
     assert summary["against_reference"] == []
@@ -77,6 +77,6 @@ def test_every_seed_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert drawn[1::2] == [pytest.approx(x) for x in (70, 78.3333, 80)]
 
 
-def test_the_committed_table_is_that_of_the_committed_numbers() -> None:
+def test_committed_table_matches_the_committed_numbers() -> None:
     folder = Path(__file__).parents[3] / "docs/experiments"
     assert (folder / "ablation.md").read_text() == markdown(json.loads((folder / "ablation.json").read_text()))

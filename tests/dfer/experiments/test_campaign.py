@@ -20,13 +20,13 @@ def write(folder: Path, run: Run, **changed: Any) -> None:
     (folder / f"{run.name}.json").write_text(json.dumps(result))
 
 
-def test_runs_come_seed_by_seed() -> None:
+def test_runs_are_ordered_by_seed() -> None:
     assert RUNS == [("a", 0, None), ("b", 0, None), ("a", 1, None), ("b", 1, None)]
     with_folds = [run.name for run in all_runs(["a", "b"], 1, (1, 2))]
     assert with_folds == ["a-seed0-fold1", "b-seed0-fold1", "a-seed0-fold2", "b-seed0-fold2"]
 
 
-def test_only_what_is_there_is_finished(tmp_path: Path) -> None:
+def test_only_existing_results_are_finished(tmp_path: Path) -> None:
     assert finished_runs(tmp_path / "none", RUNS, SETTINGS) == {}
     write(tmp_path, RUNS[2])
     (tmp_path / f"{RUNS[0].name}.log").touch()
@@ -43,14 +43,14 @@ def test_runs_of_other_settings_are_refused(tmp_path: Path) -> None:
     assert finished_runs(tmp_path, all_runs(["a"], 2), SETTINGS) == {}
 
 
-def test_a_renamed_result_is_refused(tmp_path: Path) -> None:
+def test_renamed_result_is_refused(tmp_path: Path) -> None:
     write(tmp_path, RUNS[1], row="a")
     with pytest.raises(BadInput, match=r"b-seed0.json was made with row a, not b"):
         finished_runs(tmp_path, RUNS, SETTINGS)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"row": "a", "seed": 0}', '{"row": "a", "seed": 0, "settings": 3}'])
-def test_a_damaged_result_is_refused(text: str, tmp_path: Path) -> None:
+def test_damaged_result_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "a-seed0.json").write_text(text)
     with pytest.raises(BadInput, match=r"a-seed0.json is not the result of a run; delete it"):
         finished_runs(tmp_path, RUNS, SETTINGS)

@@ -20,13 +20,13 @@ from dfer.models.wide_resnet18 import WIDER, ResNet18OfWidths, parameters, width
 from helpers.tiny_runs import NAMES, TinyNet, coloured_clips, tiny_data
 
 
-def test_the_rows_are_the_papers_and_two_more() -> None:
+def test_rows_are_the_papers_and_two_more() -> None:
     assert {*AGDTNET_ROWS} < {*ROWS}
     assert {*ROWS} - {*AGDTNET_ROWS} == {WIDER, "aga+mean"}
 
 
 @pytest.mark.parametrize("row", ["tformer", "cbam+dtformer", "se+dtformer", "aga-without-gate+dtformer", "agdtnet"])
-def test_at_the_papers_width_a_row_computes_what_build_model_builds(row: str) -> None:
+def test_row_at_full_width_equals_build_model(row: str) -> None:
     ours = build_row(row, 3, frames=2, width=64, dropout=0.0).eval()
     other = build_model(row, 3, 2).eval()
     # The same parameters in the same order, the attention's aside, which stand elsewhere in the state dict.
@@ -47,7 +47,7 @@ def _other_name(name: str) -> str:
 
 
 @pytest.mark.parametrize("width", [8, 16])
-def test_the_wider_plain_net_is_the_smallest_that_reaches_agas_parameters(width: int) -> None:
+def test_wider_net_is_the_smallest_with_at_least_agas_parameters(width: int) -> None:
     third = width_for_the_cost_of_aga(width)
     assert third > 4 * width
     plain, aga, wider = (parameters(_backbone(row, width)) for row in ("dtformer", "agdtnet", WIDER))
@@ -60,7 +60,7 @@ def _backbone(row: str, width: int) -> torch.nn.Module:
     return build_row(row, 3, frames=2, width=width, dropout=0.0).backbone  # type: ignore[return-value]
 
 
-def test_the_mean_over_time_does_not_see_the_order_of_frames_and_the_encoder_does() -> None:
+def test_only_the_encoder_depends_on_the_order_of_frames() -> None:
     clips = torch.randn(1, 4, 3, 32, 32)
     for row, blind in (("aga+mean", True), ("agdtnet", False)):
         net = build_row(row, 3, frames=4, width=8, dropout=0.0).eval()
@@ -72,7 +72,7 @@ def trained(net: nn.Module, data: RunData, **settings: Any) -> tuple[list[dict[s
     return train_best_epoch(net, data, **{"epochs": 4, "batch_size": 8, "seed": 0, **settings})
 
 
-def test_the_net_is_left_with_the_weights_of_its_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_net_ends_with_the_weights_of_its_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores of the epochs are given: the second has the highest UAR, the third the same and a lower loss."""
     kept: list[dict[str, Tensor]] = []
     given = iter([(1.0, 1), (2.0, 2), (1.5, 2), (0.1, 0)])
@@ -91,7 +91,7 @@ def test_the_net_is_left_with_the_weights_of_its_best_epoch(monkeypatch: pytest.
     assert not torch.equal(kept[2]["classifier.weight"], kept[3]["classifier.weight"])
 
 
-def test_the_test_clips_play_no_part() -> None:
+def test_test_clips_do_not_affect_training() -> None:
     def weights(data: RunData) -> dict[str, Tensor]:
         torch.manual_seed(0)
         net = TinyNet(len(NAMES), dropout=0.2)
@@ -103,7 +103,7 @@ def test_the_test_clips_play_no_part() -> None:
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-def test_the_seed_decides_order_and_dropout() -> None:
+def test_seed_determines_order_and_dropout() -> None:
     def losses(seed: int, other_draws: int) -> list[float]:
         torch.manual_seed(0)
         net = TinyNet(len(NAMES), dropout=0.5)
@@ -114,7 +114,7 @@ def test_the_seed_decides_order_and_dropout() -> None:
     assert losses(1, 5) != losses(2, 5)
 
 
-def test_it_learns_colours_and_evaluate_counts_every_clip() -> None:
+def test_colours_are_learned_and_every_clip_is_counted() -> None:
     torch.manual_seed(0)
     data, net = tiny_data(60), TinyNet(len(NAMES), dropout=0.0)
     history, _ = trained(net, data, epochs=40)
@@ -128,7 +128,7 @@ def test_it_learns_colours_and_evaluate_counts_every_clip() -> None:
     assert again == pytest.approx(loss, rel=1e-5)
 
 
-def test_a_loss_that_is_no_number_ends_the_run() -> None:
+def test_nan_loss_ends_the_run() -> None:
     net = TinyNet(len(NAMES), dropout=0.0)
     nn.init.constant_(net.classifier.weight, math.nan)
     with pytest.raises(BadInput, match="the loss is nan in epoch 1 of seed 0"):

@@ -14,7 +14,7 @@ def multiply_adds(net: nn.Module) -> int:
 
 
 @pytest.mark.parametrize(("channels", "size"), [(8, 3), (32, 3), (64, 3), (128, 5), (512, 5)])
-def test_eca_beside_its_equation(channels: int, size: int) -> None:
+def test_eca_matches_its_equation(channels: int, size: int) -> None:
     layer = EfficientChannelAttention(channels).double()
     kernel = layer.conv.weight.detach().flatten()
     assert len(kernel) == size
@@ -32,7 +32,7 @@ def test_eca_beside_its_equation(channels: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("row", ATTENTIONS)
-def test_every_net_scores_each_picture_as_it_would_alone(row: str) -> None:
+def test_scores_of_a_picture_do_not_depend_on_the_batch(row: str) -> None:
     net = picture_net(row, 10).eval()
     pictures = torch.randn(3, 1, 28, 28)
     torch.testing.assert_close(net(pictures)[1:2], net(pictures[1:2]))

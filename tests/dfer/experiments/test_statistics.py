@@ -48,13 +48,13 @@ def test_sign_flip_by_hand() -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 5, 10])
-def test_no_p_lies_below_the_least_and_that_one_is_reached(seeds: int) -> None:
+def test_least_p_is_attained(seeds: int) -> None:
     assert sign_flip([0.1 + 0.01 * i for i in range(seeds)]) == least_p(seeds)
     assert least_p(5) == 1 / 16
 
 
 @pytest.mark.parametrize("count", [0, MOST_SEEDS + 1])
-def test_sign_flip_refuses_what_it_cannot_go_through(count: int) -> None:
+def test_sign_flip_refuses_too_many_differences(count: int) -> None:
     with pytest.raises(ValueError, match=f"1 to {MOST_SEEDS} differences, got {count}"):
         sign_flip([1.0] * count)
 
@@ -63,7 +63,7 @@ def test_sign_flip_refuses_what_it_cannot_go_through(count: int) -> None:
     ("probability", "degrees", "printed"),
     [(0.975, 1, 12.706), (0.975, 2, 4.303), (0.975, 4, 2.776), (0.975, 9, 2.262), (0.95, 5, 2.015), (0.995, 30, 2.750)],
 )
-def test_quantiles_of_t_are_those_of_the_printed_tables(probability: float, degrees: int, printed: float) -> None:
+def test_quantiles_of_t_match_printed_tables(probability: float, degrees: int, printed: float) -> None:
     assert t_quantile(probability, degrees) == pytest.approx(printed, abs=6e-4)
     assert t_distribution(t_quantile(probability, degrees), degrees) == pytest.approx(probability, abs=1e-12)
 
@@ -93,12 +93,12 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-def test_the_verdict_names_both_sides() -> None:
+def test_verdict_names_both_sides() -> None:
     text = verdict({"a": 0.03, "b": 0.05, "c": 0.7}, "ours", 10)
     assert text == "Different from ours at the 5% level, after Holm: a. No significant difference from ours: b, c."
 
 
-def test_the_verdict_says_when_the_seeds_are_too_few() -> None:
+def test_verdict_reports_too_few_seeds() -> None:
     text = verdict({"a": 0.125, "b": 1.0}, "ours", 5)
     assert text.startswith("No significant difference from ours: a, b. With 5 seeds no p can be below 0.0625, nor")
     assert "below 0.125 after Holm's correction for 2 tests" in text
@@ -106,5 +106,5 @@ def test_the_verdict_says_when_the_seeds_are_too_few() -> None:
 
 
 @pytest.mark.parametrize(("fraction", "text"), [(0.0123, "+1.2"), (-0.0123, "-1.2"), (-1e-9, "+0.0"), (1e-9, "+0.0")])
-def test_points_that_round_to_zero_show_no_direction(fraction: float, text: str) -> None:
+def test_points_that_round_to_zero_have_one_sign(fraction: float, text: str) -> None:
     assert points(fraction, 1) == text

@@ -13,19 +13,19 @@ def features(num_frames: int, size: int) -> tuple[int, ...]:
         return tuple(net.features(torch.empty(1, 3, num_frames, size, size)).shape)
 
 
-def test_the_published_clip_ends_in_8192_features() -> None:
+def test_published_clip_size_gives_8192_features() -> None:
     assert features(16, 112) == (1, 512, 1, 4, 4)
 
 
 @pytest.mark.parametrize("num_frames", [1, 4, 16, 17, 40])
 @pytest.mark.parametrize("size", [16, 33, 48, 65, 97, 112, 128])
-def test_the_first_linear_layer_fits_every_clip(num_frames: int, size: int) -> None:
+def test_first_linear_layer_fits_every_clip_size(num_frames: int, size: int) -> None:
     with torch.device("meta"), torch.no_grad():
         net = C3D(7, num_frames=num_frames, size=size)
         assert net(torch.empty(2, num_frames, 3, size, size)).shape == (2, 7)
 
 
-def test_at_the_published_size_no_pooling_rounds() -> None:
+def test_no_pooling_rounds_at_the_published_size() -> None:
     with torch.device("meta"), torch.no_grad():
         net = C3D(7)
         for module in net.modules():
@@ -43,6 +43,6 @@ def test_eight_convolutions_and_three_linear_layers_as_published() -> None:
     assert [m.out_features for m in modules if isinstance(m, nn.Linear)] == [4096, 4096, 7]
 
 
-def test_another_length_is_refused() -> None:
+def test_other_length_is_refused() -> None:
     with torch.device("meta"), pytest.raises(ValueError, match=r"C3D expects clips \(B, 16, 3, 112, 112\)"):
         C3D(7)(torch.empty(2, 8, 3, 112, 112))

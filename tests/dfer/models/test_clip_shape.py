@@ -6,12 +6,12 @@ import torch
 from dfer.models.clip_shape import check_clips
 
 
-def test_clips_pass() -> None:
+def test_valid_clips_are_accepted() -> None:
     check_clips("Net", torch.empty(2, 5, 3, 7, 11))
     check_clips("Net", torch.empty(2, 5, 3, 7, 7), num_frames=5, size=7, least=7)
 
 
-def test_an_empty_batch_passes() -> None:
+def test_empty_batch_is_accepted() -> None:
     check_clips("Net", torch.empty(0, 5, 3, 7, 7), num_frames=5, size=7)
 
 
@@ -28,7 +28,7 @@ def test_an_empty_batch_passes() -> None:
         ((2, 5, 3, 7, 11), r"Resize the frames to 7 x 7, or build the model with another size\."),
     ],
 )
-def test_another_shape_is_refused_with_its_fix(shape: tuple[int, ...], fix: str) -> None:
+def test_other_shape_is_refused_with_a_fix(shape: tuple[int, ...], fix: str) -> None:
     expected = r"^Net expects clips \(B, 5, 3, 7, 7\); got \(" + ", ".join(map(str, shape)) + r"\)\. "
     with pytest.raises(ValueError, match=f"{expected}{fix}$"):
         check_clips("Net", torch.empty(shape), num_frames=5, size=7)
@@ -39,6 +39,6 @@ def test_too_few_pixels_are_refused() -> None:
         check_clips("Net", torch.empty(2, 5, 3, 31, 40), least=32)
 
 
-def test_whole_numbers_are_refused() -> None:
+def test_integer_clips_are_refused() -> None:
     with pytest.raises(ValueError, match=r"torch\.uint8: scale them to floating point first"):
         check_clips("Net", torch.empty(2, 5, 3, 7, 7, dtype=torch.uint8))

@@ -31,7 +31,7 @@ def literal(layer: EncoderLayer, x: Tensor, heads: int, width: int) -> Tensor:
     return x + y @ p["mlp.3.weight"].T + p["mlp.3.bias"]
 
 
-def test_an_encoder_layer_is_its_formula() -> None:
+def test_encoder_layer_matches_its_formula() -> None:
     layer = EncoderLayer(7, heads=3, head_channels=5, mlp_channels=11).double()
     for p in layer.parameters():
         torch.nn.init.normal_(p)
@@ -49,7 +49,7 @@ def test_an_encoder_layer_is_its_formula() -> None:
         torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
 
 
-def test_the_spatial_transformer_reads_one_map_and_knows_its_positions() -> None:
+def test_spatial_transformer_depends_on_one_map_and_its_positions() -> None:
     s_former = SFormer(6)
     x = torch.randn(2, 256, 2, 3, requires_grad=True)
     y = s_former(x)
@@ -64,7 +64,7 @@ def test_the_spatial_transformer_reads_one_map_and_knows_its_positions() -> None
     torch.testing.assert_close(s_former(x.flip(3)).flip(3), s_former(x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_position_of_the_map_keeps_its_place() -> None:
+def test_spatial_transformer_adds_position_embeddings_in_map_order() -> None:
     s_former = SFormer(6)
     with torch.no_grad():
         for p in (s_former.layer.project.weight, s_former.layer.project.bias, *s_former.layer.mlp[3].parameters()):
@@ -73,7 +73,7 @@ def test_a_position_of_the_map_keeps_its_place() -> None:
     torch.testing.assert_close(s_former(x), x + s_former.position.transpose(1, 2).unflatten(2, (2, 3)))
 
 
-def test_the_temporal_transformer_knows_the_order_by_its_positions_alone() -> None:
+def test_temporal_transformer_depends_on_order_only_by_positions() -> None:
     t_former = TFormer(5)
     x = torch.randn(2, 5, 512)
     assert not torch.allclose(t_former(x.flip(1)), t_former(x), atol=1e-2)
@@ -82,7 +82,7 @@ def test_the_temporal_transformer_knows_the_order_by_its_positions_alone() -> No
     torch.testing.assert_close(t_former(x.flip(1)), t_former(x), rtol=1e-4, atol=1e-5)
 
 
-def test_the_transformers_are_as_wide_and_deep_as_published() -> None:
+def test_transformers_have_the_published_width_and_depth() -> None:
     with torch.device("meta"):
         net = FormerDFER(7)
     assert net.s_former.position.shape == (1, 49, 256)
@@ -94,7 +94,7 @@ def test_the_transformers_are_as_wide_and_deep_as_published() -> None:
     assert (net.t_former.layers[0].heads, net.t_former.layers[0].qkv.out_features) == (8, 3 * 8 * 64)
 
 
-def test_the_spatial_transformer_stands_between_the_third_and_the_fourth_stage() -> None:
+def test_spatial_transformer_is_between_stages_three_and_four() -> None:
     seen = []
     with torch.device("meta"), torch.no_grad():
         net = FormerDFER(7, size=97)
@@ -111,6 +111,6 @@ def test_the_spatial_transformer_stands_between_the_third_and_the_fourth_stage()
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 3, 112, 112), (2, 16, 3, 96, 96)])
-def test_another_length_or_size_is_refused(shape: tuple[int, ...]) -> None:
+def test_other_length_or_size_is_refused(shape: tuple[int, ...]) -> None:
     with torch.device("meta"), pytest.raises(ValueError, match=r"FormerDFER expects clips \(B, 16, 3, 112, 112\)"):
         FormerDFER(7)(torch.empty(shape))

@@ -10,7 +10,7 @@ from dfer.models.i3d import I3D, MaxPool, Triple, pad_same
 
 @pytest.mark.parametrize("n", range(1, 17))
 @pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 2), (2, 2), (1, 2), (3, 1), (3, 3)])
-def test_padding_makes_windows_cover_all_and_centres_them(n: int, kernel: int, stride: int) -> None:
+def test_padding_centres_windows_that_cover_the_input(n: int, kernel: int, stride: int) -> None:
     # The literal rule: ceil(n / stride) windows; what they need beyond n is added, the odd one behind.
     windows = len(range(0, n, stride))
     needed = max(range(0, windows * stride, stride)) + kernel
@@ -20,20 +20,20 @@ def test_padding_makes_windows_cover_all_and_centres_them(n: int, kernel: int, s
     assert pad_same(x, (1, 1, kernel), (1, 1, stride)).flatten().tolist() == expected
 
 
-def test_each_axis_gets_its_own_padding() -> None:
+def test_padding_is_computed_per_axis() -> None:
     assert pad_same(torch.empty(1, 1, 4, 7, 10), (1, 3, 7), (1, 2, 2)).shape == (1, 1, 4, 9, 15)
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (2, 2, 2)), ((2, 2, 2), (2, 2, 2))])
 @pytest.mark.parametrize("shape", [(5, 7, 7), (4, 14, 14), (3, 6, 9)])
-def test_zeros_pad_the_maximum_of_a_relu(kernel: Triple, stride: Triple, shape: tuple[int, ...]) -> None:
+def test_max_pooling_pads_with_zeros(kernel: Triple, stride: Triple, shape: tuple[int, ...]) -> None:
     x = torch.randint(0, 9, (2, 3, *shape)).float()
     padded = pad_same(x + 1, kernel, stride)
     excluded = torch.where(padded == 0, -torch.inf, padded - 1)
     assert torch.equal(MaxPool(kernel, stride)(x), max_pool3d(excluded, kernel, stride))
 
 
-def test_the_last_map_at_the_published_size_is_one_published_window() -> None:
+def test_last_map_at_the_published_size_is_one_pooling_window() -> None:
     with torch.device("meta"), torch.no_grad():
         net = I3D(7)
         maps = net.features(net.stem(pad_same(torch.empty(1, 3, 16, 224, 224), (7, 7, 7), (2, 2, 2))))
@@ -55,7 +55,7 @@ def test_maps_shrink_as_published() -> None:
     assert shapes[-2:] == [(832, 8, 7, 7), (1024, 8, 7, 7)]
 
 
-def test_any_length_and_size_pass() -> None:
+def test_any_length_and_size_is_accepted() -> None:
     with torch.device("meta"), torch.no_grad():
         net = I3D(7)
         for num_frames, height, width in ((1, 1, 1), (7, 33, 48), (40, 112, 112)):

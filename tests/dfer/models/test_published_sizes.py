@@ -47,12 +47,12 @@ def test_every_system_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_size_is_the_published_one(name: str) -> None:
+def test_parameters_match_the_published_number(name: str) -> None:
     assert_prints_as(parameters(on_meta(name)) / 1e6, PUBLISHED[name][0])
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_count_is_the_published_one(name: str) -> None:
+def test_multiply_adds_match_the_published_number(name: str) -> None:
     _, giga, size, convolutions_only = PUBLISHED[name]
     assert_prints_as(multiply_adds(on_meta(name, size), size, convolutions_only) / 1e9, giga)
 
@@ -67,7 +67,7 @@ def test_docstrings_state_the_other_counts() -> None:
 
 
 @pytest.mark.parametrize("name", AGDTNET_ROWS)
-def test_a_row_of_the_ablation_is_the_librarys_net(name: str) -> None:
+def test_ablation_rows_are_the_librarys_nets(name: str) -> None:
     attention, temporal = AGDTNET_ROWS[name]
     with torch.device("meta"):
         expected = build_agdtnet(7, num_frames=16, attention=attention, temporal=temporal)
@@ -75,5 +75,5 @@ def test_a_row_of_the_ablation_is_the_librarys_net(name: str) -> None:
     assert {key: value.shape for key, value in on_meta(name).state_dict().items()} == shapes
 
 
-def test_the_rows_of_the_ablation_differ() -> None:
+def test_ablation_rows_differ() -> None:
     assert len(set(AGDTNET_ROWS.values())) == len(AGDTNET_ROWS) == 7

@@ -71,13 +71,13 @@ def test_each_clip_depends_on_all_of_itself_and_no_other(model: nn.Module) -> No
     assert gradient[0].flatten(1).any(dim=1).all(), "every frame of a clip counts"
 
 
-def test_a_batch_scores_as_its_clips_one_by_one(model: nn.Module) -> None:
+def test_scores_of_a_clip_do_not_depend_on_the_batch(model: nn.Module) -> None:
     x = clips()
     with torch.no_grad():
         torch.testing.assert_close(model(x), torch.cat([model(clip) for clip in x.split(1)]), rtol=1e-3, atol=1e-4)
 
 
-def test_the_order_of_the_frames_counts(model: nn.Module) -> None:
+def test_scores_depend_on_the_order_of_frames(model: nn.Module) -> None:
     x = clips()
     with torch.no_grad():
         scores, reversed_in_time = model(x), model(x.flip(1))
@@ -92,7 +92,7 @@ def test_scoring_changes_no_state(model: nn.Module) -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_training_moves_batch_norms_statistics_and_draws_dropout(model: nn.Module) -> None:
+def test_training_updates_batch_norm_and_draws_dropout(model: nn.Module) -> None:
     before = {name: value.clone() for name, value in model.named_buffers()}
     drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
     model.train()
@@ -123,7 +123,7 @@ def resnet18_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", WITH_RESNET18)
-def test_a_resnet18_file_loads_where_there_is_one_inside(name: str, resnet18_file: Path) -> None:
+def test_resnet18_file_loads_into_models_with_a_resnet18(name: str, resnet18_file: Path) -> None:
     backbone = build_model(name, CLASSES, FRAMES, size=SIZE, weights=resnet18_file).backbone
     assert isinstance(backbone, ResNet18)
     saved = torch.load(resnet18_file, weights_only=True)
@@ -133,22 +133,22 @@ def test_a_resnet18_file_loads_where_there_is_one_inside(name: str, resnet18_fil
 
 
 @pytest.mark.parametrize("name", ["c3d", "i3d", "resnet18-lstm-dfew"])
-def test_a_resnet18_file_is_refused_where_there_is_none(name: str, resnet18_file: Path) -> None:
+def test_resnet18_file_is_refused_by_other_models(name: str, resnet18_file: Path) -> None:
     with pytest.raises(ValueError, match=r"resnet18\.pth has no key of this model"):
         build_model(name, CLASSES, FRAMES, size=SIZE, weights=resnet18_file)
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+def test_unknown_name_is_refused_with_the_known_names() -> None:
     with pytest.raises(ValueError, match=r"one of c3d, .*agdtnet; got 'r3d'"):
         build_model("r3d", CLASSES)
 
 
-def test_a_published_system_takes_no_option_of_agdtnet() -> None:
+def test_published_system_refuses_options_of_agdtnet() -> None:
     with pytest.raises(ValueError, match=r"dropout is for the rows of AGDTNet.*c3d is built as published"):
         build_model("c3d", CLASSES, dropout=0.1)
 
 
-def test_a_row_of_agdtnet_takes_its_options() -> None:
+def test_rows_of_agdtnet_accept_its_options() -> None:
     with torch.device("meta"):
         net = build_model("agdtnet", CLASSES, FRAMES, causal=True)
     assert net.backbone.attention["layer2"].context_window == FRAMES

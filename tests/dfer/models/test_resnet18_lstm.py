@@ -12,13 +12,13 @@ BOTH = [ResNet18LSTM, DFEWResNet18LSTM]
 
 
 @pytest.mark.parametrize(("model", "channels"), [(ResNet18LSTM, 512), (DFEWResNet18LSTM, 2048)])
-def test_the_last_map_is_the_published_4_x_4_window(model: type[nn.Module], channels: int) -> None:
+def test_last_map_is_the_published_4_x_4_window(model: type[nn.Module], channels: int) -> None:
     with torch.device("meta"), torch.no_grad():
         assert model(7).backbone(torch.empty(1, 3, 112, 112)).shape == (1, channels, 4, 4)
 
 
 @pytest.mark.parametrize("model", BOTH)
-def test_three_layers_read_the_frames_and_all_outputs_are_classified(model: type[nn.Module]) -> None:
+def test_three_lstm_layers_and_all_outputs_are_classified(model: type[nn.Module]) -> None:
     torch.manual_seed(0)
     net = model(3, num_frames=5).eval()
     assert (net.lstm.num_layers, net.lstm.hidden_size, net.lstm.bidirectional) == (3, 256, False)
@@ -41,7 +41,7 @@ def test_dfews_stages_are_two_bottleneck_blocks_each() -> None:
     assert [isinstance(block.shortcut, nn.Identity) for block in blocks] == [False, True] * 4
 
 
-def test_a_bottleneck_is_its_formula() -> None:
+def test_bottleneck_matches_its_formula() -> None:
     block = Bottleneck(8, 3, 2).double().eval()
     state = block.state_dict()
     for name, value in state.items():
@@ -64,6 +64,6 @@ def test_a_bottleneck_is_its_formula() -> None:
 
 
 @pytest.mark.parametrize("model", BOTH)
-def test_another_length_is_refused(model: type[nn.Module]) -> None:
+def test_other_length_is_refused(model: type[nn.Module]) -> None:
     with torch.device("meta"), pytest.raises(ValueError, match=rf"{model.__name__} expects clips \(B, 16, 3, H, W\)"):
         model(7)(torch.empty(2, 8, 3, 112, 112))

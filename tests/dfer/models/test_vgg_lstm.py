@@ -23,7 +23,7 @@ def test_keys_match_torchvision(depth: int) -> None:
     assert state["classifier.0.weight"].shape == (4096, 25088)
 
 
-def test_a_vgg_file_goes_into_the_backbone() -> None:
+def test_vgg_file_loads_into_the_backbone() -> None:
     with torch.device("meta"):
         net = VGGLSTM(7, depth=11)
         keys = VGG(11).state_dict()
@@ -35,7 +35,7 @@ def test_a_vgg_file_goes_into_the_backbone() -> None:
     assert (report.target, report.missing, report.unused) == ("backbone", (), ("classifier.6.weight",))
 
 
-def test_a_frame_of_112_still_fills_the_first_linear_layer() -> None:
+def test_frames_of_112_fit_the_first_linear_layer() -> None:
     with torch.device("meta"), torch.no_grad():
         backbone = VGG(11)
         maps = backbone.features(torch.empty(1, 3, 112, 112))
@@ -50,7 +50,7 @@ class Mean(torch.nn.Module):
         return frames.mean(dim=(1, 2, 3))[:, None].expand(-1, VGG.out_channels)
 
 
-def test_the_classifier_reads_the_last_output() -> None:
+def test_classifier_uses_the_last_output() -> None:
     with torch.device("meta"):
         net = VGGLSTM(7, depth=11)
     net.backbone = Mean()
@@ -64,6 +64,6 @@ def test_the_classifier_reads_the_last_output() -> None:
     torch.testing.assert_close(net(clips), net.classifier(output[:, 0]))
 
 
-def test_too_small_a_frame_is_refused() -> None:
+def test_too_small_frame_is_refused() -> None:
     with torch.device("meta"), pytest.raises(ValueError, match="at least 32 x 32"):
         VGGLSTM(7, depth=11)(torch.empty(2, 5, 3, 31, 31))

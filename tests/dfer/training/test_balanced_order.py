@@ -24,14 +24,14 @@ def test_every_class_is_drawn_equally_often() -> None:
     assert set(draws) == set(range(len(LABELS)))
 
 
-def test_seed_and_epoch_decide() -> None:
+def test_order_depends_on_seed_and_epoch() -> None:
     assert drawn(0, 1) == drawn(0, 1)
     assert [key[1] for key in drawn(0, 1)] != [key[1] for key in drawn(0, 2)]
     assert [key[1] for key in drawn(0, 1)] != [key[1] for key in drawn(1, 1)]
     assert {key[0] for key in drawn(0, 7)} == {7}
 
 
-def test_a_clip_that_is_drawn_again_is_augmented_in_another_way() -> None:
+def test_repeated_draws_of_a_clip_are_augmented_differently() -> None:
     keys = [key for key in drawn(0, 0) if LABELS[key[1]] == 2]
     assert len(set(keys)) == len(keys) > 5
     again = next(key for key in keys if key[2] == 1)

@@ -21,7 +21,7 @@ from helpers.prepared import EvaluationClips
 from helpers.tiny_runs import NAMES, TinyNet, tiny_data, tiny_settings, use_tiny_model
 
 
-def test_the_best_epoch_is_tested_and_kept_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_epoch_is_tested_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_tiny_model(monkeypatch)
     uars = iter([0.2, 0.9, 0.5])
     monkeypatch.setattr(module, "scores_of", lambda confusion: Scores(0.0, next(uars), [0.0]))
@@ -49,7 +49,7 @@ def test_the_best_epoch_is_tested_and_kept_not_the_last(tmp_path: Path, monkeypa
     assert report["confusion"] == confusion.tolist()
 
 
-def test_ties_go_by_the_loss() -> None:
+def test_ties_are_broken_by_the_loss() -> None:
     def row(uar: float, loss: float) -> dict[str, float]:
         return {"validation_uar": uar, "validation_loss": loss, "training_loss": 0.0, "validation_war": 1 - uar}
 
@@ -58,7 +58,7 @@ def test_ties_go_by_the_loss() -> None:
     assert max([*rows, row(0.6, 5.0)], key=rank)["validation_uar"] == 0.6
 
 
-def test_an_equal_epoch_does_not_displace_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_earlier_of_equal_epochs_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECIPES, "still", STILL)
     use_tiny_model(monkeypatch, plain_data())
     monkeypatch.setitem(networks.MODELS, "tiny", lambda *_: PlainNet())
@@ -86,7 +86,7 @@ def plain_data() -> RunData:
     return RunData(NAMES, data.training, data.validation, data.test, augmented=False)
 
 
-def test_losses_are_means_over_clips_not_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_are_means_over_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty clips in batches of 6, 6, 6, 2 and seven in 6, 1."""
     monkeypatch.setitem(RECIPES, "still", STILL)
     data = plain_data()

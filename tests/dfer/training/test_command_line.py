@@ -24,7 +24,7 @@ def parsed(line: str) -> Settings:
 LISTS = "--list a/train.txt --test-list a/test.txt"
 
 
-def test_without_arguments_rendered_faces() -> None:
+def test_no_arguments_select_rendered_faces() -> None:
     settings = parsed("")
     assert (settings.clips.labels, settings.clips.frames, settings.clips.size) == ("expressions", 4, 48)
     assert settings.clips.frames_per_segment is None
@@ -41,7 +41,7 @@ def test_without_arguments_rendered_faces() -> None:
     assert not settings.resume
 
 
-def test_lists_follow_the_paper() -> None:
+def test_lists_use_the_papers_settings() -> None:
     settings = parsed(LISTS)
     assert settings.clips.labels is None
     assert (settings.clips.frames, settings.clips.per_segment, settings.clips.size) == (16, 2, 112)
@@ -49,7 +49,7 @@ def test_lists_follow_the_paper() -> None:
     assert (settings.training.recipe, settings.training.epochs, settings.training.batch_size) == ("dfew", 100, 40)
 
 
-def test_the_recipe_brings_its_defaults_and_a_flag_beats_them() -> None:
+def test_recipe_sets_defaults_and_flags_override_them() -> None:
     settings = parsed(f"{LISTS} --recipe rendered --batch-size 5")
     assert (settings.training.epochs, settings.net.dropout, settings.training.batch_size) == (3, 0.1, 5)
     assert parsed("--recipe daisee").training.epochs == 100
@@ -59,7 +59,7 @@ def test_the_recipe_brings_its_defaults_and_a_flag_beats_them() -> None:
     assert parsed("--momentum 0.5 --recipe dfew").training.momentum == 0.5
 
 
-def test_every_setting_has_a_flag_and_help_and_help_tells_every_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_setting_has_a_flag_with_help_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed("--help")
     printed = " ".join(capsys.readouterr().out.split())
@@ -77,7 +77,7 @@ def test_every_setting_has_a_flag_and_help_and_help_tells_every_default(capsys: 
 
 
 @pytest.mark.parametrize("script", ["train", "evaluate", "attention_maps"])
-def test_help_names_values_as_people_write_them(
+def test_help_shows_values_without_type_names(
     script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
@@ -94,7 +94,7 @@ def test_help_names_values_as_people_write_them(
         assert not more or len(flag) > 31 or len(words) > 120 - 35, lines[number]
 
 
-def test_lists_of_one_name_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_of_the_same_name_get_different_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first, second = (parsed(f"--list {fold}/train.txt --test-list {fold}/test.txt").out for fold in ("set1", "set2"))
     assert first != second
@@ -103,7 +103,7 @@ def test_lists_of_one_name_get_folders_of_their_own(tmp_path: Path, monkeypatch:
     assert first.name.startswith("train-")
 
 
-def test_a_data_set_brings_its_recipe_and_its_folder() -> None:
+def test_data_set_selects_its_recipe_and_folder() -> None:
     settings = parsed("--dfew d --fold 3")
     assert (settings.clips.source, settings.clips.fold, settings.training.recipe) == ("dfew", 3, "dfew")
     assert settings.out.name.startswith("dfew-fold3-")
@@ -113,7 +113,7 @@ def test_a_data_set_brings_its_recipe_and_its_folder() -> None:
     assert parsed("--daisee d --frames-root f --recipe dfew").training.recipe == "dfew"
 
 
-def test_settings_are_frozen_and_checked_also_without_a_command_line(tmp_path: Path) -> None:
+def test_settings_are_frozen_and_checked_without_a_command_line(tmp_path: Path) -> None:
     settings = tiny_settings(tmp_path)
     with pytest.raises(AttributeError):
         settings.training.epochs = 5  # type: ignore[misc]
@@ -123,7 +123,7 @@ def test_settings_are_frozen_and_checked_also_without_a_command_line(tmp_path: P
         replace(settings.clips, size=15)
 
 
-def test_a_run_writes_all_of_them_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_records_all_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_tiny_model(monkeypatch)
     settings = tiny_settings(tmp_path / "out", epochs=1, seed=3)
     run(settings)

@@ -48,7 +48,7 @@ def _tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_a_data_set_is_trained_on(
+def test_data_sets_can_be_trained_on(
     tmp_path: Path, write: Callable[[Path], None], flags: str, names: tuple[str, ...], test: int, trained_on: str
 ) -> None:
     root, out = tmp_path / "set", tmp_path / "out"
@@ -62,7 +62,7 @@ def test_a_data_set_is_trained_on(
         assert "2100552061: no folder; left out" in (out / "changed_clips.txt").read_text()
 
 
-def test_a_packed_store_gives_the_run_of_its_folders_and_a_contact_sheet(tmp_path: Path) -> None:
+def test_packed_store_gives_the_same_run_and_a_contact_sheet(tmp_path: Path) -> None:
     root = tmp_path / "set"
     write_ferv39k(root)
     pack(root, tmp_path / "store", 24)
@@ -75,7 +75,7 @@ def test_a_packed_store_gives_the_run_of_its_folders_and_a_contact_sheet(tmp_pat
     assert train.main([*flags, *again]) == 0
 
 
-def test_check_frames_ends_a_run_before_it_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_frames_refuses_broken_frames_before_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_ferv39k(tmp_path)
     (tmp_path / "2_ClipsforFaceCrop/Interview/Happy/0118/0001.jpg").write_bytes(b"no picture")
     flags = ["--ferv39k", str(tmp_path), *TINY, "--out", str(tmp_path / "out"), "--check-frames"]
@@ -84,7 +84,7 @@ def test_check_frames_ends_a_run_before_it_begins(tmp_path: Path, capsys: pytest
     assert not (tmp_path / "out").exists()
 
 
-def test_lists_as_people_have_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_common_list_formats_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Labels 1 to 3, then as names; clips that are gone. No file is edited, and evaluate.py reads the same."""
     root = write_coloured_lists(tmp_path / "clips")
     lists = [root / "train.txt", root / "test.txt"]

@@ -19,7 +19,7 @@ from helpers.tiny_runs import tiny_data, tiny_settings
         ("daisee", False, EpochOrder),
     ],
 )
-def test_recipe_and_flag_decide_the_order(tmp_path: Path, recipe: str, balanced: bool | None, order: type) -> None:
+def test_recipe_and_flag_select_the_order(tmp_path: Path, recipe: str, balanced: bool | None, order: type) -> None:
     training = tiny_settings(tmp_path, recipe=recipe, balanced=balanced).training
     loaders = make_loaders(tiny_data(), training, Processes(), epochs_done=4)
     assert type(loaders.training.batch_sampler.sampler) is order
@@ -29,7 +29,7 @@ def test_recipe_and_flag_decide_the_order(tmp_path: Path, recipe: str, balanced:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
-def test_the_processes_that_load_are_kept_for_the_next_epoch(tmp_path: Path, workers: int) -> None:
+def test_loading_processes_are_kept_between_epochs(tmp_path: Path, workers: int) -> None:
     # One epoch of a small set is over sooner than a process has started.
     training = tiny_settings(tmp_path, recipe="dfew", workers=workers).training
     loaders = make_loaders(tiny_data(), training, Processes(), epochs_done=0)

@@ -40,7 +40,7 @@ def loading_run(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]
         yield process, [int(child) for child in children]
 
 
-def test_one_that_is_killed_ends_the_run_in_a_line(tmp_path: Path) -> None:
+def test_killed_worker_ends_the_run_with_one_line(tmp_path: Path) -> None:
     """The first to go where memory runs short."""
     with loading_run(tmp_path) as (process, loading):
         os.kill(loading[0], signal.SIGKILL)
@@ -55,7 +55,7 @@ def test_one_that_is_killed_ends_the_run_in_a_line(tmp_path: Path) -> None:
     assert "lightning" not in errors
 
 
-def test_none_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
+def test_no_worker_outlives_a_killed_run(tmp_path: Path) -> None:
     with loading_run(tmp_path) as (process, loading):
         process.kill()
         process.communicate(timeout=120)

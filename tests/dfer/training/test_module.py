@@ -31,7 +31,7 @@ class WatchedNet(TinyNet):
 
 @pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_precision_and_memory_format_are_as_asked_for_and_said(
+def test_precision_and_memory_format_follow_the_settings(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -51,7 +51,7 @@ def test_precision_and_memory_format_are_as_asked_for_and_said(
     assert f"parameters, {said}{', channels_last' if channels_last else ''}\n" in capsys.readouterr().out
 
 
-def test_a_gpu_computes_in_bfloat16_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_uses_bfloat16_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     def chosen(precision: str) -> device.Device:
         return device.choose_device(
             TrainingSettings(recipe="dfew", epochs=1, batch_size=1, workers=0, precision=precision),  # type: ignore
@@ -92,7 +92,7 @@ class BreakingNet(TinyNet):
         (BreakingNet(evaluation=1), 1000),
     ],
 )
-def test_a_loss_that_is_no_number_ends_the_run_and_the_epochs_before_are_kept(
+def test_nan_loss_ends_the_run_and_earlier_epochs_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, net: BreakingNet, look_every: int
 ) -> None:
     use_tiny_model(monkeypatch)
@@ -121,9 +121,7 @@ class DrawingNet(TinyNet):
         return super().forward(clips)
 
 
-def test_dropout_draws_anew_in_every_step_and_epoch_and_by_the_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dropout_depends_on_seed_epoch_and_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     for out, seed in (("a", 0), ("b", 0), ("c", 1)):
         net = DrawingNet()
@@ -135,7 +133,7 @@ def test_dropout_draws_anew_in_every_step_and_epoch_and_by_the_seed(
     assert len(set(drawn[0] + drawn[2])) == 12
 
 
-def test_a_log_has_a_line_an_epoch_and_no_line_is_long(
+def test_log_has_one_short_line_per_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use_tiny_model(monkeypatch)

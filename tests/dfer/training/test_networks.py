@@ -56,7 +56,7 @@ def flags(out: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_model_is_trained_by_its_name_and_loads_again(name: str, test_clips: EvaluationClips, out: Path) -> None:
+def test_every_model_trains_and_loads(name: str, test_clips: EvaluationClips, out: Path) -> None:
     assert train.main(flags(out, "--model", name)) == 0
     net, facts = load_trained(out / "weights.safetensors")
     assert facts.net["model"] == name
@@ -67,7 +67,7 @@ def test_a_model_is_trained_by_its_name_and_loads_again(name: str, test_clips: E
     assert json.loads((out / "metrics.json").read_text())["confusion"] == confusion.tolist()
 
 
-def test_a_causal_net_says_so_and_streams(test_clips: EvaluationClips, out: Path) -> None:
+def test_causal_net_is_recorded_and_streams(test_clips: EvaluationClips, out: Path) -> None:
     assert train.main(flags(out, "--causal")) == 0
     net, facts = load_trained(out / "weights.safetensors")
     assert facts.net["causal"] is True
@@ -88,7 +88,7 @@ def test_a_causal_net_says_so_and_streams(test_clips: EvaluationClips, out: Path
 
 
 @pytest.mark.parametrize("name", AGDTNET_ROWS)
-def test_a_row_of_agdtnet_is_built_as_its_name_says(name: str) -> None:
+def test_rows_of_agdtnet_are_built_by_name(name: str) -> None:
     settings = NetSettings(model=name, dropout=0.25, causal=True)
     assert (settings.attention, settings.temporal) == AGDTNET_ROWS[name]
     with torch.device("meta"):
@@ -100,7 +100,7 @@ def test_a_row_of_agdtnet_is_built_as_its_name_says(name: str) -> None:
         assert {layer.context_window for layer in attention.children()} == {FRAMES}
 
 
-def test_agdtnet_takes_every_attention_and_temporal_encoder() -> None:
+def test_agdtnet_accepts_every_attention_and_temporal_encoder() -> None:
     with torch.device("meta"):
         built = build_net(NetSettings(attention="cbam", temporal="mean"), 3, FRAMES, SIZE)
         expected = build_model("agdtnet", 3, FRAMES, attention="cbam", temporal="mean")
@@ -110,14 +110,14 @@ def test_agdtnet_takes_every_attention_and_temporal_encoder() -> None:
 
 @pytest.mark.parametrize("name", COMPARISON_SYSTEMS)
 @pytest.mark.parametrize("given", ["--attention se", "--temporal mean", "--dropout 0.1", "--causal"])
-def test_a_published_system_refuses_what_is_agdtnets(name: str, given: str) -> None:
+def test_published_systems_refuse_settings_of_agdtnet(name: str, given: str) -> None:
     with pytest.raises(BadInput, match=rf"^{given.split()[0]}: {name} has no such setting; leave it out$"):
         parse(["--model", name, *given.split()], prog="", description="")
     net = parse(["--model", name], prog="", description="").net
     assert (net.attention, net.temporal, net.dropout, net.causal) == (None, None, None, False)
 
 
-def test_a_row_refuses_what_its_name_contradicts() -> None:
+def test_rows_refuse_contradicting_settings() -> None:
     def net(line: str) -> NetSettings:
         return parse(line.split(), prog="", description="").net
 
@@ -130,11 +130,11 @@ def test_a_row_refuses_what_its_name_contradicts() -> None:
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
-def test_every_model_takes_the_papers_clips(name: str) -> None:
+def test_every_model_accepts_the_papers_clips(name: str) -> None:
     check_model(NetSettings(model=name), frames=16, size=112)
 
 
-def test_clips_that_a_model_cannot_take_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unsuitable_clips_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(["--model", "vgg11-lstm", "--size", "16", "--out", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("train.py: --model vgg11-lstm --frames 4 --size 16: VGGLSTM expects clips")
@@ -148,7 +148,7 @@ def test_clips_that_a_model_cannot_take_are_named(tmp_path: Path, capsys: pytest
 
 @pytest.mark.parametrize("model", [*MODEL_NAMES, "agdtnet-narrow", "wider+dtformer"])
 @pytest.mark.parametrize(("frames", "size"), [(1, 16), (2, 16), (1, 32)])
-def test_every_model_is_asked_whether_it_can_train_on_one_clip(model: str, frames: int, size: int) -> None:
+def test_one_clip_batches_are_refused_where_batch_norm_fails(model: str, frames: int, size: int) -> None:
     """What the check lets pass also runs."""
     settings = NetSettings(model=model)
     net = build_net(settings, 2, frames, size).train()
@@ -172,7 +172,7 @@ def resnet18_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["resnet18-lstm", "former-dfer", "tformer", "agdtnet"])
-def test_a_pretrained_resnet18_is_loaded_where_there_is_one_inside(name: str, resnet18_file: Path) -> None:
+def test_pretrained_resnet18_is_loaded_into_models_with_one(name: str, resnet18_file: Path) -> None:
     settings = NetSettings(model=name, pretrained=resnet18_file)
     net = build_net(settings, 3, FRAMES, SIZE)
     report = load_pretrained(net, settings)
@@ -185,13 +185,13 @@ def test_a_pretrained_resnet18_is_loaded_where_there_is_one_inside(name: str, re
 
 
 @pytest.mark.parametrize("name", ["c3d", "i3d", "resnet18-lstm-dfew"])
-def test_a_model_without_a_resnet18_says_so(name: str, resnet18_file: Path) -> None:
+def test_model_without_a_resnet18_refuses_its_weights(name: str, resnet18_file: Path) -> None:
     settings = NetSettings(model=name, pretrained=resnet18_file)
     with pytest.raises(BadInput, match=rf"^--pretrained .*{name} has no ResNet18; expected .* whole {name}\.$"):
         load_pretrained(build_net(settings, 3, FRAMES, SIZE), settings)
 
 
-def test_a_run_starts_from_the_pretrained_file_and_writes_down_which(
+def test_run_starts_from_the_pretrained_file_and_records_it(
     resnet18_file: Path, test_clips: EvaluationClips, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny = ("--learning-rate", "1e-20", "--pretrained", str(resnet18_file))
@@ -208,7 +208,7 @@ def test_a_run_starts_from_the_pretrained_file_and_writes_down_which(
     assert "tensors loaded" not in capsys.readouterr().out
 
 
-def test_a_file_that_is_not_what_its_name_promises(tmp_path: Path, resnet18_file: Path) -> None:
+def test_file_with_another_hash_than_its_name_is_refused(tmp_path: Path, resnet18_file: Path) -> None:
     def loaded(name: str) -> None:
         path = tmp_path / name
         shutil.copy(resnet18_file, path)
@@ -221,7 +221,7 @@ def test_a_file_that_is_not_what_its_name_promises(tmp_path: Path, resnet18_file
     loaded("resnet18-face.pth")
 
 
-def test_a_compiled_net_trains_the_same_and_is_saved_under_the_same_names(
+def test_compiled_net_trains_the_same_and_keeps_its_keys(
     test_clips: EvaluationClips, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compiled, compile_ = [], torch.compile
@@ -242,7 +242,7 @@ def test_a_compiled_net_trains_the_same_and_is_saved_under_the_same_names(
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_where_nothing_can_be_compiled_a_line_says_so(
+def test_missing_compiler_is_reported_in_one_line(
     test_clips: EvaluationClips, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(function: object) -> object:

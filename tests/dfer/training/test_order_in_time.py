@@ -29,7 +29,7 @@ def trained_accuracy(temporal: nn.Module, frames: Tensor) -> float:
     return float(torch.cat([answers[0] == 0, answers[1] == 1]).float().mean())
 
 
-def test_the_transformer_learns_the_order_that_the_mean_cannot_see() -> None:
+def test_transformer_learns_the_order_and_the_mean_cannot() -> None:
     clips, labels, _ = render_clips("direction", people=PEOPLE, frames=T, size=SIZE, seed=0)
     # The grey values of a frame are its vector: what is compared is the temporal encoder alone.
     frames = clips[labels == 0].float().mean(dim=2).flatten(2)
@@ -39,7 +39,7 @@ def test_the_transformer_learns_the_order_that_the_mean_cannot_see() -> None:
     assert 0.42 < trained_accuracy(TemporalMean(), frames) < 0.58
 
 
-def test_the_whole_net_with_the_mean_gives_both_orders_the_same_logits() -> None:
+def test_net_with_the_mean_ignores_the_order() -> None:
     """In training too: with equal logits for both labels of a pair there is nothing to learn from."""
     clips, _, _ = render_clips("direction", people=3, frames=T, size=32, seed=0)
     torch.manual_seed(0)

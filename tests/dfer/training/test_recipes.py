@@ -37,7 +37,7 @@ def learning_rates(settings: TrainingSettings, *, steps: int) -> list[list[float
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
-def test_the_optimiser_of_a_data_set(name: str) -> None:
+def test_data_set_selects_its_optimiser(name: str) -> None:
     recipe, net = RECIPES[name], TinyNet(3, 0.0)
     optimiser = make_optimiser(of_recipe(name), net)
     assert type(optimiser) is SGD
@@ -55,12 +55,12 @@ def test_the_optimiser_of_a_data_set(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["dfew", "ferv39k"])
-def test_the_papers_steps(name: str) -> None:
+def test_step_schedule_is_the_papers(name: str) -> None:
     rates = [rate for (rate,) in learning_rates(of_recipe(name), steps=5)]
     assert rates == pytest.approx([1e-3 * 0.5 ** (epoch // 7) for epoch in range(100)])
 
 
-def test_the_papers_warm_restarts() -> None:
+def test_warm_restarts_are_the_papers() -> None:
     rates = [rate for (rate,) in learning_rates(of_recipe("daisee"), steps=5)]
     expected = []
     for length in (10, 20, 40, 80):
@@ -68,7 +68,7 @@ def test_the_papers_warm_restarts() -> None:
     assert rates == pytest.approx(expected[:100])
 
 
-def test_from_scratch_the_temporal_encoder_takes_smaller_steps() -> None:
+def test_rendered_recipe_has_a_smaller_temporal_learning_rate() -> None:
     net = TinyNet(3, 0.0)
     optimiser = make_optimiser(of_recipe("rendered"), net)
     assert type(optimiser) is AdamW
@@ -117,12 +117,12 @@ def test_every_value_of_a_recipe_can_be_overridden(name: str) -> None:
         ("daisee", {"restart_factor": 0}, "--restart-factor: expected a whole number from 1, got 0"),
     ],
 )
-def test_a_value_that_a_recipe_cannot_have(recipe: str, given: dict[str, float], message: str) -> None:
+def test_value_that_does_not_apply_to_the_recipe_is_refused(recipe: str, given: dict[str, float], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         of_recipe(recipe, **given)
 
 
-def test_a_model_without_such_parts_has_one_group_and_frozen_parameters_are_left_out() -> None:
+def test_frozen_parameters_are_left_out_of_the_groups() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     net[0].weight.requires_grad_(False)
     groups = parameter_groups(net, {"temporal.": 1.0, "": 2.0})
@@ -140,7 +140,7 @@ def test_a_model_without_such_parts_has_one_group_and_frozen_parameters_are_left
         ("rendered", 16, None),
     ],
 )
-def test_a_run_moves_the_schedule_as_often_as_the_recipe_says(
+def test_run_steps_the_schedule_as_often_as_the_recipe_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, moves: int, rate: float | None
 ) -> None:
     use_tiny_model(monkeypatch)
@@ -151,7 +151,7 @@ def test_a_run_moves_the_schedule_as_often_as_the_recipe_says(
         assert checkpoint["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(rate)
 
 
-def test_the_page_has_the_values_of_the_recipes_and_says_which_are_ours() -> None:
+def test_page_has_the_recipes_values_and_marks_ours() -> None:
     page = (Path(__file__).parents[3] / "docs/training.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in row.split("|")] for row in re.findall(r"^\|(.*)\|$", page, re.MULTILINE)]
     table = {row[0]: row[1:3] for row in rows if len(row) == 4}

@@ -50,7 +50,7 @@ def same_weights(one: Path, other: Path) -> bool:
 @pytest.mark.parametrize(
     ("recipe", "workers"), [("rendered", "0"), ("rendered", "1"), ("dfew", "0"), ("ferv39k", "0"), ("daisee", "1")]
 )
-def test_a_run_that_ended_after_any_epoch_goes_on_to_the_same_weights(
+def test_run_resumed_after_any_epoch_gives_the_same_weights(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, workers: str
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
@@ -73,7 +73,7 @@ def test_a_run_that_ended_after_any_epoch_goes_on_to_the_same_weights(
 
 
 @pytest.mark.parametrize("recipe", ["rendered", "dfew", "ferv39k", "daisee"])
-def test_more_epochs_and_a_moved_folder(clips: Path, tmp_path: Path, recipe: str) -> None:
+def test_resuming_with_more_epochs_in_a_moved_folder(clips: Path, tmp_path: Path, recipe: str) -> None:
     out = tmp_path / "out"
     assert train.main(tiny_flags(clips, out, epochs=2, recipe=recipe)) == 0
     moved = shutil.move(clips, tmp_path / "moved here")
@@ -89,7 +89,7 @@ def test_more_epochs_and_a_moved_folder(clips: Path, tmp_path: Path, recipe: str
         assert same_weights(out, tmp_path / "at once")
 
 
-def test_an_ended_run_is_tested_and_written_again(clips: Path, tmp_path: Path) -> None:
+def test_finished_run_is_tested_and_written_again(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert train.main(tiny_flags(clips, out)) == 0
     before = load_file(out / "weights.safetensors")
@@ -101,7 +101,7 @@ def test_an_ended_run_is_tested_and_written_again(clips: Path, tmp_path: Path) -
     assert len(json.loads((out / "metrics.json").read_text())["history"]) == 2
 
 
-def test_other_clips_are_noticed(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_clips_are_refused(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By what the lists and frames hold; each change alone, and undone again."""
     out = tmp_path / "out"
     flags = tiny_flags(clips, out, epochs=1)
@@ -134,7 +134,7 @@ def test_other_clips_are_noticed(clips: Path, tmp_path: Path, capsys: pytest.Cap
     assert train.main(again) == 0
 
 
-def test_a_frame_that_is_not_the_middle_one_is_noticed_by_its_size_or_date(
+def test_changed_frame_is_detected_by_size_or_date(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -153,9 +153,7 @@ def test_a_frame_that_is_not_the_middle_one_is_noticed_by_its_size_or_date(
     assert train.main(again) == 0
 
 
-def test_frames_that_were_all_checked_may_have_other_dates_and_no_other_pixels(
-    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_checked_frames_are_compared_by_pixels(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     flags = [*tiny_flags(clips, out, epochs=1), "--check-frames"]
     assert train.main(flags) == 0
@@ -172,9 +170,7 @@ def test_frames_that_were_all_checked_may_have_other_dates_and_no_other_pixels(
     assert train.main([*again, "--check-frames"]) == 0
 
 
-def test_the_pretrained_file_is_part_of_the_run(
-    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_pretrained_file_is_refused(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By its content: it may lie elsewhere, and may not be another under the same name, added or left out."""
     one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
     for file, shift in ((one, 0.0), (other, 1.0)):
@@ -201,7 +197,7 @@ def test_the_pretrained_file_is_part_of_the_run(
     }
 
 
-def test_the_names_of_the_classes_are_part_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_class_names_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same clips under another flag may name their classes differently, and in another data set's order."""
     write_dfew(tmp_path / "DFEW")
     out = tmp_path / "out"
@@ -234,13 +230,13 @@ def test_other_settings_are_named(
     assert f"not {value}; give the same" in printed
 
 
-def test_fewer_epochs_than_are_done(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fewer_epochs_than_done_are_refused(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(tiny_flags(clips, tmp_path / "out", epochs=2)) == 0
     printed = refused(tiny_flags(clips, tmp_path / "out", "--resume", epochs=1), capsys)
     assert "the run has done 2 epochs; give --epochs 2 or more" in printed
 
 
-def test_no_checkpoint_a_damaged_one_a_foreign_one(
+def test_missing_damaged_or_foreign_checkpoint_is_refused(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -263,7 +259,7 @@ def test_no_checkpoint_a_damaged_one_a_foreign_one(
     assert "is damaged or no checkpoint" in refused(flags, capsys)
 
 
-def test_a_broken_test_frame_is_found_before_training(
+def test_broken_test_frame_is_found_before_training(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for frame in (clips / "test5").iterdir():

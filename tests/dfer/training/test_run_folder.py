@@ -25,7 +25,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return printed
 
 
-def test_an_earlier_run_is_kept_whatever_is_started_again(
+def test_earlier_run_is_never_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use_tiny_model(monkeypatch)
@@ -40,20 +40,20 @@ def test_an_earlier_run_is_kept_whatever_is_started_again(
 
 
 @pytest.mark.parametrize("left", ["last.ckpt", "metrics.json", "weights.safetensors"])
-def test_any_result_of_a_run_makes_it_one(tmp_path: Path, left: str) -> None:
+def test_any_result_file_marks_a_run(tmp_path: Path, left: str) -> None:
     (tmp_path / left).write_text("precious")
     with pytest.raises(BadInput, match="holds a run"), run_folder(tmp_path, resume=False):
         pass
     assert contents(tmp_path) == {left: b"precious"}
 
 
-def test_a_mistyped_list_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistyped_list_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--list", str(tmp_path / "no.txt"), "--test-list", "no.txt", "--out", str(tmp_path / "new" / "out")]
     assert "no.txt: cannot be read" in refused(flags, capsys)
     assert not (tmp_path / "new" / "out").exists()
 
 
-def test_a_second_run_in_one_folder_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+def test_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     flags = tiny_flags(write_coloured_lists(tmp_path), out, epochs=5)
     first = start(flags, tmp_path / "printed")
@@ -64,7 +64,7 @@ def test_a_second_run_in_one_folder_is_refused_and_the_first_goes_on(tmp_path: P
     assert (out / "metrics.json").exists()
 
 
-def test_a_folder_is_free_again_as_soon_as_its_run_was_killed(tmp_path: Path) -> None:
+def test_folder_of_a_killed_run_is_unlocked(tmp_path: Path) -> None:
     out = tmp_path / "out"
     flags = tiny_flags(write_coloured_lists(tmp_path), out, epochs=1000)
     first = start(flags, tmp_path / "printed")
@@ -75,7 +75,7 @@ def test_a_folder_is_free_again_as_soon_as_its_run_was_killed(tmp_path: Path) ->
         pass
 
 
-def test_partial_files_of_a_killed_run_are_gone_after_the_next_start(tmp_path: Path) -> None:
+def test_next_run_removes_partial_files_of_a_killed_run(tmp_path: Path) -> None:
     for name in (".4711-last.ckpt", ".12-confusion.png"):
         (tmp_path / name).write_text("half")
     (tmp_path / ".notes").write_text("the user's own")
@@ -83,7 +83,7 @@ def test_partial_files_of_a_killed_run_are_gone_after_the_next_start(tmp_path: P
         assert {file.name for file in tmp_path.iterdir()} == {".lock", ".notes"}
 
 
-def test_checkpoints_are_written_beside_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_are_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no temporary folder, a run does without."""
     places: list[Path] = []
     whole_file = checkpoints.whole_file
@@ -115,13 +115,13 @@ def test_files_can_be_read_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert set(files.values()) == {"0o644"}
 
 
-def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_folder_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/agdt-run")):
         assert f"--out {out}: cannot be written to" in refused(["--size", "16", "--out", str(out)], capsys)
 
 
-def test_a_full_disk_is_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
+def test_full_disk_is_one_line_and_the_run_can_resume(tmp_path: Path) -> None:
     out = tmp_path / "out"
     flags = tiny_flags(write_coloured_lists(tmp_path), out)
     assert finished(start(flags, tmp_path / "printed", largest_file=9000)) == 2

@@ -44,7 +44,7 @@ def run_together(arguments: list[str], folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("recipe", ["dfew", "daisee"])
-def test_two_processes_train_what_one_trains_with_the_joint_batch(clips: Path, tmp_path: Path, recipe: str) -> None:
+def test_two_processes_match_one_with_the_joint_batch(clips: Path, tmp_path: Path, recipe: str) -> None:
     """Gradients and losses, to a relative error of 1e-5 in float32: sums are taken in another order, nothing else."""
     one, two = tmp_path / "one", tmp_path / "two"
     larger = ("--learning-rate", "0.1", "--weight-decay", "0")
@@ -73,7 +73,7 @@ def test_two_processes_train_what_one_trains_with_the_joint_batch(clips: Path, t
     assert not [file.name for file in two.iterdir() if file.name.startswith(".") and file.name != ".lock"]
 
 
-def test_with_batch_norm_the_written_weights_give_the_written_scores(clips: Path, tmp_path: Path) -> None:
+def test_saved_weights_give_the_saved_scores_with_batch_norm(clips: Path, tmp_path: Path) -> None:
     """Each process normalises by its own share; the running statistics of the first are those of all in a test."""
     run_together(flags(clips, tmp_path / "out", model="tiny"), tmp_path)
     net = TinyNet(3, 0.0).eval()
@@ -89,7 +89,7 @@ def test_with_batch_norm_the_written_weights_give_the_written_scores(clips: Path
 
 
 @pytest.mark.parametrize("killed", [0, 1])
-def test_one_process_killed_ends_the_other_and_the_run_can_go_on(clips: Path, tmp_path: Path, killed: int) -> None:
+def test_killed_process_ends_the_other_and_the_run_can_resume(clips: Path, tmp_path: Path, killed: int) -> None:
     """Without torchrun, which would end the other too; within seconds, not the minutes of a time limit."""
     out, files = tmp_path / "out", [tmp_path / "printed 0", tmp_path / "printed 1"]
     processes = start_together(flags(clips, out, model="tiny", epochs=5000), files)
@@ -110,7 +110,7 @@ def test_one_process_killed_ends_the_other_and_the_run_can_go_on(clips: Path, tm
     assert [row["epoch"] for row in report["history"]] == list(range(1, done + 2))
 
 
-def test_torchrun_starts_them(clips: Path, tmp_path: Path) -> None:
+def test_torchrun_starts_the_processes(clips: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import sys, train\nfrom helpers.tiny_runs import add_tiny_model\nadd_tiny_model()\nsys.exit(train.main())\n"
@@ -128,7 +128,7 @@ def test_torchrun_starts_them(clips: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "weights.safetensors").exists()
 
 
-def test_a_batch_that_cannot_be_divided_and_missing_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_indivisible_batch_and_missing_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     check_processes(Processes(0, 4, 4), 40)
     with pytest.raises(BadInput, match="--batch-size 40 cannot be divided among 3 processes; give a multiple of 3"):

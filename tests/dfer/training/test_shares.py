@@ -22,7 +22,7 @@ def orders() -> list[Sampler[Any]]:
 
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_no_clip_is_lost_or_doubled_and_all_make_the_same_steps(number: int, count: int) -> None:
+def test_shares_partition_the_clips_in_equally_many_steps(number: int, count: int) -> None:
     order, one = orders()[number], orders()[number]
     for epoch in range(2):
         shares = []
@@ -46,12 +46,12 @@ def test_no_clip_is_lost_or_doubled_and_all_make_the_same_steps(number: int, cou
 
 @pytest.mark.parametrize("clips", [25, 26, 24, 3])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_smallest_share_is_that_of_the_last_batch(clips: int, count: int) -> None:
+def test_smallest_share_is_in_the_last_batch(clips: int, count: int) -> None:
     shares = [SharedBatches(SequentialSampler(range(clips)), 12, Processes(r, count, count)) for r in range(count)]
     assert smallest_share(clips, 12, Processes(0, count, count)) == min(len(batch) for s in shares for batch in s)
 
 
-def test_the_average_of_the_weighted_sums_is_the_mean_over_the_joint_batch() -> None:
+def test_weighted_sums_average_to_the_mean_of_the_joint_batch() -> None:
     losses = torch.arange(25, dtype=torch.float64) ** 2
     batches = [SharedBatches(SequentialSampler(range(25)), 12, Processes(rank, 3, 3)) for rank in range(3)]
     for step, joint in enumerate((losses[:12], losses[12:24], losses[24:])):
@@ -59,7 +59,7 @@ def test_the_average_of_the_weighted_sums_is_the_mean_over_the_joint_batch() -> 
         torch.testing.assert_close(sum(sums) / 3, joint.mean())
 
 
-def test_a_loader_brings_the_weights_with_the_clips() -> None:
+def test_loader_yields_weights_with_the_clips() -> None:
     source = coloured_clips([0, 1, 2])
     plain = PlainClips(source)
     batches = SharedBatches(SequentialSampler(plain), 2, Processes(1, 2, 2))

@@ -23,7 +23,7 @@ def trained() -> tuple[AGDTNet, TrainedFacts]:
     return net, facts
 
 
-def test_the_file_is_small_and_says_that_it_saw_drawings(trained: tuple[AGDTNet, TrainedFacts]) -> None:
+def test_shipped_file_is_small_and_records_drawings(trained: tuple[AGDTNet, TrainedFacts]) -> None:
     facts = trained[1]
     assert FILE.stat().st_size < 2_000_000
     assert "drawings" in facts.trained_on
@@ -33,7 +33,7 @@ def test_the_file_is_small_and_says_that_it_saw_drawings(trained: tuple[AGDTNet,
 
 
 @torch.no_grad()
-def test_it_recognises_drawings_of_other_heads(trained: tuple[AGDTNet, TrainedFacts]) -> None:
+def test_shipped_net_recognises_other_drawings(trained: tuple[AGDTNet, TrainedFacts]) -> None:
     net, facts = trained
     drawn = render_clips("aligned-expressions", people=8, frames=facts.frames, size=facts.size, seed=12345)
     answers = net(normalise(to_unit(drawn.clips))).argmax(dim=1)
@@ -41,7 +41,7 @@ def test_it_recognises_drawings_of_other_heads(trained: tuple[AGDTNet, TrainedFa
 
 
 @torch.no_grad()
-def test_a_stream_answers_as_the_net_does(trained: tuple[AGDTNet, TrainedFacts]) -> None:
+def test_stream_matches_the_net(trained: tuple[AGDTNet, TrainedFacts]) -> None:
     net, facts = trained
     clip = torch.randn(1, 2 * facts.frames, 3, facts.size, facts.size, generator=torch.Generator().manual_seed(0))
     streamed = AGDTStream(net, num_frames=facts.frames).push(clip)
@@ -49,7 +49,7 @@ def test_a_stream_answers_as_the_net_does(trained: tuple[AGDTNet, TrainedFacts])
 
 
 @torch.no_grad()
-def test_on_a_real_face_it_runs_and_its_probabilities_move(trained: tuple[AGDTNet, TrainedFacts]) -> None:
+def test_probabilities_change_over_a_real_face(trained: tuple[AGDTNet, TrainedFacts]) -> None:
     """No more than that: the face is none of the drawings."""
     net, facts = trained
     pictures = [torch.frombuffer(bytearray(p.tobytes()), dtype=torch.uint8) for p in talking_face()[::6]]

@@ -23,7 +23,7 @@ def facts(**changes: Any) -> TrainedFacts:
     return TrainedFacts(**{**given, **scores, "frames_per_segment": 2, "trained_on": "a list", **changes})
 
 
-def test_a_run_tells_the_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facts_of_a_run_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_tiny_model(monkeypatch)
     run(tiny_settings(tmp_path, epochs=1))
     net, told = load_trained(tmp_path / "weights.safetensors")
@@ -48,7 +48,7 @@ def test_a_run_tells_the_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert told.war == pytest.approx(sum(right) / len(right))
 
 
-def test_it_loads_by_the_facts_and_by_build_agdtnet_alone(tmp_path: Path) -> None:
+def test_file_loads_by_its_facts_and_by_build_agdtnet(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     net = build_agdtnet(2, num_frames=4, attention="se", temporal="tformer").eval()
     net.to(memory_format=torch.channels_last)
@@ -62,7 +62,7 @@ def test_it_loads_by_the_facts_and_by_build_agdtnet_alone(tmp_path: Path) -> Non
         torch.testing.assert_close(loaded(clips), net(clips))
 
 
-def test_what_is_no_trained_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = "expected the weights.safetensors of a run of train.py"
     with pytest.raises(BadInput, match=f"nowhere.safetensors: no such file; {expected}"):
         read_facts(tmp_path / "nowhere.safetensors")
@@ -82,7 +82,7 @@ def test_what_is_no_trained_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         load_trained(bare)
 
 
-def test_a_file_without_a_tensor_of_its_net_is_refused(tmp_path: Path) -> None:
+def test_file_with_a_missing_tensor_is_refused(tmp_path: Path) -> None:
     net = build_agdtnet(2, num_frames=4, attention="se", temporal="tformer")
     del net.classifier
     write_trained(tmp_path / "cut.safetensors", net, facts())

@@ -20,7 +20,7 @@ from helpers.prepared import EvaluationClips, TrainingClips
 from helpers.tiny_runs import NAMES, TinyNet, coloured_clips, tiny_data, tiny_settings, use_tiny_model
 
 
-def test_every_epoch_has_all_clips_in_an_order_of_its_own() -> None:
+def test_every_epoch_has_all_clips_in_another_order() -> None:
     def epoch(number: int, seed: int = 0) -> list[int]:
         order = EpochOrder(50, seed)
         order.set_epoch(number)
@@ -67,7 +67,7 @@ def means(source: ClipSource) -> list[float]:
 
 
 @pytest.mark.parametrize("augmented", [False, True])
-def test_a_run_trains_on_its_training_clips_and_on_no_others(
+def test_run_trains_only_on_its_training_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, augmented: bool
 ) -> None:
     data, net = tiny_data(), RecordingNet()
@@ -149,7 +149,7 @@ def test_validation_clips_of_a_list_are_held_out_of_training(lists: tuple[Path, 
     assert shades(held_out(0).validation) == shades(data.validation) != shades(held_out(1).validation)
 
 
-def test_selecting_on_the_test_clips_trains_on_the_whole_list(lists: tuple[Path, Path]) -> None:
+def test_selecting_on_test_clips_trains_on_the_whole_list(lists: tuple[Path, Path]) -> None:
     data = listed_data(*lists, None, None, size=16, frames=2, per_segment=2, select_on="test", seed=0)
     assert shades(data.training) == TRAINING
     assert shades(data.validation) == shades(data.test) == TEST
