@@ -278,6 +278,29 @@ def test_given_fold_is_the_only_one_run(tmp_path: Path) -> None:
     assert f"--dfew {tmp_path / 'DFEW'} --fold 2`." in (tmp_path / "out/ablation.md").read_text()
 
 
+def test_run_without_result_is_resumed_only_on_the_same_clips(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists, runs = write_coloured_lists(tmp_path), tmp_path / "out" / "runs"
+    trainer = ["--list", f"{lists}/train.txt", "--test-list", f"{lists}/test.txt", *DFEW]
+    command = ["--rows", "aga+mean", "--seeds", "2", "--out", str(tmp_path / "out"), "--", *trainer]
+    assert ablation.main(command) == 0
+    result, started = runs / "aga+mean-seed0.json", runs / "aga+mean-seed0" / "settings.json"
+    made, before = json.loads(result.read_text()), json.loads(started.read_text())
+    for each in runs.glob("*.json"):
+        each.unlink()
+    listed = (lists / "train.txt").read_text()
+    (lists / "train.txt").write_text("".join(reversed(listed.splitlines(keepends=True))))
+    capsys.readouterr()
+    assert ablation.main(command) == 2
+    assert "--resume: the training clips are not those that the run was started with" in capsys.readouterr().err
+    (lists / "train.txt").write_text(listed)
+    assert ablation.main(command) == 0
+    again = json.loads(result.read_text())
+    assert all(again[name] == made[name] for name in ("uar", "confusion", "history", "settings"))
+    assert {**json.loads(started.read_text()), "resumed": []} == before
+
+
 def test_broken_frame_is_one_line_and_earlier_runs_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lists = write_coloured_lists(tmp_path)
     (tmp_path / "test0" / "3.png").write_bytes(b"nothing")

@@ -82,15 +82,14 @@ class TrainedRuns:
         return recorded | _file_hashes(settings)
 
     def make(self, folder: Path, runs: Sequence[Run]) -> Iterator[Result]:
-        """A run that was stopped goes on from its last epoch."""
+        """Resume a stopped run after its last epoch. A finished one without a result is checked and tested again."""
         folder.mkdir(parents=True, exist_ok=True)
         remove_partial_files(folder)
         for run in runs:
             out = folder / run.name
             settings = self._settings(run, out)
-            if not (out / METRICS).exists():
-                with (folder / f"{run.name}.log").open("a", buffering=1) as log, redirect_stdout(log):
-                    train(settings)
+            with (folder / f"{run.name}.log").open("a", buffering=1) as log, redirect_stdout(log):
+                train(settings)
             result = _result(run, settings)
             write_result(folder, run, result)
             yield result
