@@ -10,13 +10,14 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from dfer.arguments import Paragraphs
 from dfer.atomic_files import whole_file
 from dfer.errors import BadInput
-from dfer.experiments.campaign import finished_runs
+from dfer.experiments.campaign import Result, finished_runs
 from dfer.experiments.drawings import draw_pictures
-from dfer.experiments.pictures import Protocol, make, markdown, summarise
+from dfer.experiments.pictures import Pictures, Protocol, Run, make, markdown, read_pictures, summarise
 from dfer.lock import one_at_a_time
 from dfer.progress import track
 
@@ -27,11 +28,10 @@ def compare(args: argparse.Namespace) -> None:
     protocol, out = Protocol.read(args.protocol), args.out
     out.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(out / ".lock", f"{out}: another process is writing there; wait until it ends"):
-        done = finished_runs(out, protocol.runs(), protocol.settings)
-        missing = [] if args.report_only else [planned for planned in protocol.runs() if planned not in done]
-        for made, record in track(make(out, args.fashion_mnist, protocol, missing), "runs", len(missing)):
-            done[made] = record
-            print(f"{made.name:>36}  accuracy {100 * record['accuracy']:6.2f} %  {record['core_seconds']:5.1f} s")
+        if args.report_only:
+            done = finished_runs(out, protocol.runs(), protocol.settings)
+        else:
+            done = make_missing(out, protocol, read_pictures(args.fashion_mnist, protocol))
     summary = summarise(protocol, done)
     print(table := markdown(summary))
     with whole_file(out / "pictures.json") as path:
@@ -40,6 +40,21 @@ def compare(args: argparse.Namespace) -> None:
         path.write_text(table)
     draw_pictures(out / "pictures.png", summary)
     print(f"tables, numbers and picture: {out.resolve()}")
+
+
+def make_missing(out: Path, protocol: Protocol, pictures: Pictures) -> dict[Run, Result]:
+    """Make the missing runs. Finished runs on other pictures are refused."""
+    read = {"pictures_sha256": pictures.sha256}
+
+    def settings(run: Run) -> dict[str, Any]:
+        return protocol.settings(run) | read
+
+    done = finished_runs(out, protocol.runs(), settings)
+    missing = [planned for planned in protocol.runs() if planned not in done]
+    for made, record in track(make(out, pictures, settings, missing), "runs", len(missing)):
+        done[made] = record
+        print(f"{made.name:>36}  accuracy {100 * record['accuracy']:6.2f} %  {record['core_seconds']:5.1f} s")
+    return done
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -75,6 +75,19 @@ def test_records_of_another_protocol_are_refused(
     assert "was made with learning_rate 0.005, not 0.01" in capsys.readouterr().err
 
 
+def test_records_of_other_pictures_are_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, file = tmp_path / "out", data / "t10k-labels-idx1-ubyte.gz"
+    assert run(data, out) == 0
+    (out / "20-AGA-seed1.json").unlink()
+    content = gzip.decompress(file.read_bytes())
+    # The same content, compressed at another time.
+    file.write_bytes(gzip.compress(content, mtime=1))
+    assert run(data, out) == 0
+    file.write_bytes(gzip.compress(content[:-1] + bytes([(content[-1] + 1) % 10])))
+    assert run(data, out) == 2
+    assert "was made with pictures_sha256 " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [None, b"", gzip.compress(b"\0\0\x08\x01" + bytes(9), mtime=0)])
 def test_missing_or_damaged_file_is_named(
     data: Path, tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]

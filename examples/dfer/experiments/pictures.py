@@ -1,9 +1,10 @@
 """The comparison of attention layers on Fashion-MNIST: a protocol fixed in a file, a record per run, and tables."""
 
 import gzip
+import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,15 +86,35 @@ class Protocol:
         ]
 
 
-def make(folder: Path, data: Path, protocol: Protocol, runs: Sequence[Run]) -> Iterator[tuple[Run, Result]]:
+class Pictures(NamedTuple):
+    """Pictures (N, 1, 28, 28) in uint8 and labels (N,) of both parts."""
+
+    training: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+
+    @property
+    def sha256(self) -> str:
+        total = hashlib.sha256()
+        for values in (*self.training, *self.test):
+            total.update(values.numpy().tobytes())
+        return total.hexdigest()
+
+
+def read_pictures(data: Path, protocol: Protocol) -> Pictures:
+    pictures = Pictures(_read_part(data, "train"), _read_part(data, "t10k"))
+    for size in protocol.training_pictures:
+        if size > len(pictures.training[1]):
+            raise BadInput(f"{data}: expected at least {size} training pictures, got {len(pictures.training[1])}")
+    return pictures
+
+
+def make(
+    folder: Path, pictures: Pictures, settings: Callable[[Run], dict[str, Any]], runs: Sequence[Run]
+) -> Iterator[tuple[Run, Result]]:
     """Train and test each run in one thread, and write its record before yielding it."""
     torch.set_num_threads(1)
-    training, test = read_part(data, "train"), read_part(data, "t10k")
-    for size in protocol.training_pictures:
-        if size > len(training[1]):
-            raise BadInput(f"{data}: expected at least {size} training pictures, got {len(training[1])}")
     for run in runs:
-        record = train_and_test(run, protocol.settings(run), training, test)
+        record = train_and_test(run, settings(run), *pictures)
         write_result(folder, run, record)
         yield run, record
 
@@ -164,8 +185,7 @@ def gate_spread(net: nn.Module, pictures: Tensor) -> list[dict[str, float]]:
     return found
 
 
-def read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 1, 28, 28) in uint8 and labels (N,) of `part`, "train" or "t10k"."""
+def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     pictures = _read_idx(folder / f"{part}-images-idx3-ubyte.gz", 3)
     labels = _read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 1)
     if len(pictures) != len(labels) or pictures.shape[1:] != (28, 28):
