@@ -25,13 +25,13 @@ from agdt_layers.tracing import NotScriptable, one_fx_node
 
 
 class AttentionWeights(NamedTuple):
-    """The weights that an attention layer multiplies its input by, each in (0, 1).
+    r"""The weights that an attention layer multiplies its input by, each in (0, 1).
 
     Attributes:
-        channel: s_c = sigmoid(f_att), (N, C); None without channel attention.
+        channel: channel weights :math:`s_c = \sigma(f_{att})`, (N, C); None without channel attention.
         gate: the gate w between local and global channel statistics, (N, C); None without a gate.
-        spatial: s_hw = sigmoid(z_att), (N, H, W).
-        context: g = z_gc * GAP_t(z_gc), (N, C).
+        spatial: spatial weights :math:`s_{hw} = \sigma(z_{att})`, (N, H, W).
+        context: context :math:`g = z_{gc} \cdot \mathrm{GAP}_t(z_{gc})`, (N, C).
     """
 
     channel: Tensor | None
@@ -85,7 +85,8 @@ class AdaptiveChannelAttention(NotScriptable, ChannelWeights):
         channels: C, the number of channels.
         kernel_size: k of both convolutions along the channel axis, odd; by default ECA's
             t = floor((log2 C + 1) / 2), plus 1 if even: 3 at C = 64, 5 at 128 to 512.
-        gate: False sets f_att = (a + b) / 2, our reading of the row "without gated fusion strategy" of Table 2.
+        gate: False sets :math:`f_{att} = (a + b) / 2`, our reading of Table 2's row
+            "without gated fusion strategy".
         device, dtype: of the parameters.
 
     Raises:
@@ -182,8 +183,8 @@ class GlobalConvolutionalAttention(NotScriptable, nn.Module):
         spatial_kernel_size: of the 2-D convolution, odd.
         context_kernel_size: k of the global convolution, odd.
         context_groups: groups of the global convolution; by default C (depthwise, which mixes no channels), 1 is dense.
-        context_window: number of frames in GAP_t, ending with the current frame, as needed for a live camera; by
-            default all frames of the clip, as in the paper. See :class:`AGDTStream`.
+        context_window: number of frames in the context's mean over time, ending with the current frame, as needed for a
+            live camera; by default all frames of the clip, as in the paper. See :class:`AGDTStream`.
         residual_scale: if True, the term added to X is multiplied by a learnable scalar that starts at 0, so that the
             layer starts as the exact identity. Not in the paper.
         device, dtype: of the parameters.
@@ -331,18 +332,20 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
 
     .. math:: M = X \cdot (1 + s_c \, s_{hw} \, g)
 
-    All weights are in (0, 1): s_c per frame and channel (:class:`AdaptiveChannelAttention`), s_hw per frame and
-    position, g per frame and channel (both :class:`GlobalConvolutionalAttention`). Hence M has the sign of X, and
-    ``|X| <= |M| <= 2 |X|``. With a ``residual_scale`` r, M = X (1 + r s_c s_hw g), and a trained r can break both laws.
-    Clips are independent; the frames of a clip share only the mean GAP_t. a and b are products of two statistics of
-    the map, so values of X above about 1e18 in float32 (1e150 in float64) overflow and give NaN.
+    All weights are in (0, 1): the channel weights :math:`s_c` (:class:`AdaptiveChannelAttention`), the spatial weights
+    :math:`s_{hw}` and, per channel, the context :math:`g` (both :class:`GlobalConvolutionalAttention`). Hence M has the
+    sign of X, and ``|X| <= |M| <= 2 |X|``. A ``residual_scale`` r multiplies the three weights; once trained, it can
+    break both laws. Clips are independent; the frames of a clip share only the context's mean over time. The channel
+    weights come from products of two statistics of the map, so values of X above about 1e18 in float32 (1e150 in
+    float64) overflow and give NaN.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 1-13.
 
     Args:
         channels: C, the number of channels.
-        gate: False sets f_att = (a + b) / 2, our reading of the row "without gated fusion strategy" of Table 2.
+        gate: False sets :math:`f_{att} = (a + b) / 2`, our reading of Table 2's row
+            "without gated fusion strategy".
         local_kernel_size: k along the channel axis, odd; by default ECA's: 3 at C = 64, 5 at 128 to 512.
         num_frames, spatial_kernel_size, context_kernel_size: see :class:`GlobalConvolutionalAttention`.
         context_groups, context_window, residual_scale, device, dtype: see :class:`GlobalConvolutionalAttention`.

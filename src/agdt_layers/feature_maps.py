@@ -64,12 +64,12 @@ def rescale(x: Tensor, channel: Tensor, context: Tensor, weight: Tensor) -> tupl
 
     Args:
         x: X, (N, C, H, W).
-        channel: s_c, (N, C).
-        context: g, (N, C).
+        channel: channel weights :math:`s_c`, (N, C).
+        context: context :math:`g`, (N, C).
         weight: of the convolution, (1, 2, k, k), k odd.
 
     Returns:
-        M, (N, C, H, W), and s_hw, (N, 1, H, W).
+        M, (N, C, H, W), and the spatial weights :math:`s_{hw}`, (N, 1, H, W).
     """
     out, position, _ = _apply(_rescale, _rescale_backward, x, channel, context, weight)
     return out, position

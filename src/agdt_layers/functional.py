@@ -100,12 +100,12 @@ def clip_context(
     r"""Temporal modulation :math:`z_{gc} \cdot \mathrm{GAP}_t(z_{gc})`, GAP_t a clip's mean over time (eq. 13).
 
     Args:
-        context: z_gc, (B*T, C).
+        context: the global context :math:`z_{gc}`, (B*T, C).
         num_frames: frames per clip, T.
         mask: (B, T), True where a frame is real; with ``past`` (B, K + T).
         window: number of frames in GAP_t, ending with the current frame (fewer at the clip's start), as needed for a
             live camera; by default the whole clip.
-        past: with a window, z_gc of the frames before these, (B, K, C), K < window.
+        past: with a window, the global context of the frames before these, (B, K, C), K < window.
 
     Returns:
         (B*T, C), in (0, 1).

@@ -26,11 +26,11 @@ _SEEN, _VECTORS = "seen", "vectors"
 class StreamStep(nn.Module):
     """One step of B streams: the next frame and the state in, scores and the new state out.
 
-    The state holds, with its last axis but one aligned to the newest frame, ``vectors`` (B, T - 1, C), the last frame
-    vectors, and under the name of every AGA z_gc of its last T - 1 frames (B, T - 1, channels); ``seen``, int64 (B,),
-    is the number of frames so far, so that streams of a batch may start apart. See :class:`AGDTStream` for what is
-    computed. The step reads no value of a tensor: torch.export, ONNX with a dynamic batch, one compiled graph for every
-    frame, and a CUDA graph can hold it.
+    The state holds ``vectors`` (B, T - 1, C), the last frame vectors; under the name of every AGA, its global context
+    :math:`z_{gc}` of the last T - 1 frames, (B, T - 1, channels), the newest last; and ``seen``, int64 (B,), the number
+    of frames so far, so that streams of a batch may start apart. See :class:`AGDTStream` for the result. The step reads
+    no value of a tensor: torch.export, ONNX with a dynamic batch, one compiled graph for every frame, and a CUDA graph
+    can hold it.
 
     Args:
         net: an :class:`AGDTNet` in eval mode, whose temporal encoder takes ``mask``.
@@ -140,9 +140,9 @@ class StreamStep(nn.Module):
 class AGDTStream:
     """Score a stream, at the cost of one frame through the backbone and one pass of the temporal encoder per answer.
 
-    What is kept of the last T frames: their frame vectors, and z_gc of every AGA, (B, C) each. GAP_t of a frame is
-    computed when the frame arrives, over the frames of the window so far, and is not updated when later frames come.
-    Hence:
+    The stream keeps the frame vectors of the last T frames and their global context :math:`z_{gc}` in every AGA, (B, C)
+    each. The context's mean over time is computed when a frame arrives, over the frames of the window so far, and is
+    not updated later. Hence:
 
     - With ``build_agdtnet(causal=True)`` the answer is always that of the offline net: the frame vectors are those
       of the whole stream given at once, and the last T of them go through the temporal encoder. Up to frame T that is

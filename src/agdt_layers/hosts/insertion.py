@@ -80,7 +80,7 @@ def insert_attention(
     Note:
         Compiled models are recompiled at their next call, so that they include the attention.
 
-        A new AGA multiplies its input by about 1 + 1/16: s_c * s_hw * g is a product of four sigmoids of values near 0.
+        A new AGA multiplies its input by about 1 + 1/16: its weights are a product of four sigmoids near 1/2.
         ``functools.partial(AdaptiveGlobalAttention, residual_scale=True)`` starts as the identity, bit for bit.
 
     Example:
