@@ -336,16 +336,14 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
     :math:`s_{hw}` and, per channel, the context :math:`g` (both :class:`GlobalConvolutionalAttention`). Hence M has the
     sign of X, and ``|X| <= |M| <= 2 |X|``. A ``residual_scale`` r multiplies the three weights; once trained, it can
     break both laws. Clips are independent; the frames of a clip share only the context's mean over time. The channel
-    weights come from products of two statistics of the map, so values of X above about 1e18 in float32 (1e150 in
-    float64) overflow and give NaN.
+    weights contain products of two statistics, so |X| above about 1e18 in float32 (1e150 in float64) gives NaN.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 1-13.
 
     Args:
         channels: C, the number of channels.
-        gate: False sets :math:`f_{att} = (a + b) / 2`, our reading of Table 2's row
-            "without gated fusion strategy".
+        gate: see :class:`AdaptiveChannelAttention`.
         local_kernel_size: k along the channel axis, odd; by default ECA's: 3 at C = 64, 5 at 128 to 512.
         num_frames, spatial_kernel_size, context_kernel_size: see :class:`GlobalConvolutionalAttention`.
         context_groups, context_window, residual_scale, device, dtype: see :class:`GlobalConvolutionalAttention`.

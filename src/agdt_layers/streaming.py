@@ -26,11 +26,10 @@ _SEEN, _VECTORS = "seen", "vectors"
 class StreamStep(nn.Module):
     """One step of B streams: the next frame and the state in, scores and the new state out.
 
-    The state holds ``vectors`` (B, T - 1, C), the last frame vectors; under the name of every AGA, its global context
-    :math:`z_{gc}` of the last T - 1 frames, (B, T - 1, channels), the newest last; and ``seen``, int64 (B,), the number
-    of frames so far, so that streams of a batch may start apart. See :class:`AGDTStream` for the result. The step reads
-    no value of a tensor: torch.export, ONNX with a dynamic batch, one compiled graph for every frame, and a CUDA graph
-    can hold it.
+    The state holds, newest frame last, the frame vectors ``vectors`` (B, T - 1, C) and, under the name of every AGA,
+    its global context :math:`z_{gc}` (B, T - 1, channels); ``seen``, int64 (B,), counts the frames so far, so that
+    streams of a batch may start apart. See :class:`AGDTStream` for the result. The step reads no value of a tensor:
+    torch.export, ONNX with a dynamic batch, one compiled graph for every frame, and a CUDA graph can hold it.
 
     Args:
         net: an :class:`AGDTNet` in eval mode, whose temporal encoder takes ``mask``.
