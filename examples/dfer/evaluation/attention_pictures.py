@@ -73,7 +73,7 @@ def draw_explanation(path: Path, report: dict[str, Any]) -> None:
                 random, plain = name.startswith("random"), name.endswith((AT_HALF, WITHOUT))
                 dash = ":" if random else "--" if plain else "-"
                 axes.plot(shares, curve[kind], color=colour, linestyle=dash, linewidth=1.6, label=name)
-            done = "removed" if kind == "deletion" else "given back"
+            done = "removed" if kind == "deletion" else "restored"
             axes.set(title=kind.capitalize(), xlabel=f"{done}, % of the pixels", ylim=(0, 1.02))
             axes.set_ylabel("probability of the answered class")
             axes.grid(axis="y")
