@@ -1,15 +1,14 @@
 """Run the paper's ablation (Table 2) and two more rows over several seeds, and test the differences.
 
-Without flags of train.py the clips are rendered faces made hard: weak expressions, occlusion, changing light, noise,
-and expressions that differ only in their direction in time. Flags of train.py after -- name other clips; on DFEW, all
-five folds are run unless --fold names one, and the table has the paper's scores beside ours:
+Without flags of train.py, the clips are hard rendered faces: weak expressions, occlusion, changing light, noise, and
+expressions that differ only in their direction in time. Flags of train.py after -- select other clips. On DFEW, all
+five folds are run unless --fold selects one, and the table has the paper's scores beside ours:
 
     ablation.py --seeds 5 --out runs/ablation-dfew -- --dfew DFEW
 
 On series of vectors (--series after --) the rows are the encoders over time, and each person is left out once.
 
-A run has a file for its result, so that the same command goes on where an earlier one ended; its epochs can be followed
-in the log beside that file.
+Each run has a result file and a log. Run the same command again to make the missing runs.
 """
 
 import argparse

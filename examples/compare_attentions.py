@@ -1,7 +1,7 @@
-"""Does attention help in a small CNN of one's own? Ten small CNNs on Fashion-MNIST, over several seeds.
+"""Compare ten small CNNs with and without attention on Fashion-MNIST, over several seeds.
 
-docs/experiments/protocol.json fixes rows, seeds and tests. Each run has a file for its record, so that the same command
-goes on where an earlier one ended.
+docs/experiments/protocol.json defines rows, seeds and tests. Each run has a record file. Run the same command again to
+make the missing runs.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A picture of clips as they are and as they are trained on, to look at before a long run."""
+"""A picture of clips as they are and as they are trained on."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from dfer.data.clips import ClipSource, seeded
 
 
 def draw_contact_sheet(path: Path, source: ClipSource, names: tuple[str, ...], *, augmented: bool, seed: int) -> None:
-    """Two clips of each label, at most sixteen, each with its label and where it comes from.
+    """Draw two clips of each label, at most sixteen, each with its label and path.
 
-    A row shows the frames of the test's sampling; with `augmented` the row below, as the first epoch may see them.
+    A row shows the frames that a test samples; with `augmented` the row below shows an augmentation.
     """
     shown = some_of_each_label(source.labels, each=2, most=16)
     rows: list[tuple[str, Tensor]] = []
@@ -40,7 +40,7 @@ def draw_contact_sheet(path: Path, source: ClipSource, names: tuple[str, ...], *
 
 
 def some_of_each_label(labels: list[int], *, each: int, most: int) -> list[int]:
-    """Indices, label after label, from all over the list."""
+    """Indices spread over the list, label by label."""
     places: dict[int, list[int]] = {}
     for index, label in enumerate(labels):
         places.setdefault(label, []).append(index)
@@ -49,7 +49,7 @@ def some_of_each_label(labels: list[int], *, each: int, most: int) -> list[int]:
 
 
 def tail(name: str) -> str:
-    """The end of a long path: its start is the same for all."""
+    """The end of a long path, whose start is the same for all clips."""
     return name if len(name) <= 60 else "..." + name[-57:]
 
 

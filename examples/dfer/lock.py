@@ -1,4 +1,4 @@
-"""One process at a time: a lock that ends with the process that holds it, however that ends."""
+"""A lock between processes that is released when its process ends, even if it is killed."""
 
 import os
 import sys
@@ -15,15 +15,15 @@ if sys.platform != "win32":
 
 @contextmanager
 def one_at_a_time(file: Path, refusal: str) -> Iterator[None]:
-    """Hold `file` while the block runs, then delete it; BadInput(refusal) where another process holds it.
+    """Lock `file` while the block runs, then delete it. Raises BadInput(refusal) if another process holds it.
 
-    What a killed process left of it is no lock. On Windows, and where the file system has no locks, nobody is refused.
+    A file left by a killed process is not locked. On Windows, and on file systems without locks, this never refuses.
     """
     while True:
         with file.open("w") as opened:
             if not lock(opened):
                 raise BadInput(refusal)
-            if not is_open_at(opened, file):  # who held it before has deleted it since it was opened here
+            if not is_open_at(opened, file):  # its last holder has deleted it since it was opened here
                 continue
             try:
                 yield
@@ -45,7 +45,7 @@ def lock(opened: TextIO) -> bool:
     if sys.platform == "win32":
         return True
     try:
-        # Of lockf's kind, not of flock's: it holds over NFS, and a forked process does not inherit it.
+        # lockf, not flock: it works over NFS, and a forked process does not inherit it.
         fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False

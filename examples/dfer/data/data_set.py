@@ -229,7 +229,7 @@ def find_clips(
         if problem is VIDEO or not clips:
             raise BadInput(f"{told}; {problem.advice.rstrip(';')}")
         if missing and not may_miss:
-            raise BadInput(f"{told}; {problem.advice} --skip-missing goes on without them")
+            raise BadInput(f"{told}; {problem.advice} --skip-missing leaves them out")
         notes.remarks.append(f"{told}; {problem.outcome}")
         what = f"{problem.what}; {problem.outcome}"
         notes.changes.extend(Change(f"{file}:{line}", name, what) for line, name in lines)

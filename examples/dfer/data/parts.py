@@ -135,7 +135,7 @@ def held_clips(labels: Sequence[int], seed: int) -> set[int]:
 
 
 def held_subjects(labels: Sequence[int], subjects: Sequence[str], seed: int) -> set[int]:
-    """Take one person after another: always the one who brings the shares of all labels closest to a tenth."""
+    """Choose one person after another: the one who brings the share of each label closest to a tenth."""
     people = sorted(set(subjects))
     random.Random(repr((seed, "subjects"))).shuffle(people)
     row = {person: i for i, person in enumerate(people)}

@@ -1,4 +1,4 @@
-"""What an ablation's runs say: mean, spread and paired tests, as numbers and as a table."""
+"""The results of an ablation: mean, spread and paired tests, as numbers and as a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,10 +18,10 @@ def summarise(
     """Numbers for a JSON file: each row by seed, its mean and spread, and its difference from `reference` and others.
 
     Args:
-        results: of every row with every seed, and in every fold where the experiment has folds.
+        results: of every row, seed and fold.
         rows: their names, in the order of the table.
-        reference: the row that the others are tested with; those p values also come corrected by Holm.
-        experiment: what they were made on; it says what else stands in the table.
+        reference: the row that the others are tested against, with Holm's correction.
+        experiment: the clips; it defines the other columns of the table.
     """
     seeds = sorted({run.seed for run in results})
 

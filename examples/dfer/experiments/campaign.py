@@ -1,4 +1,4 @@
-"""The rows of the ablation, and runs with a file for each result: a second start makes only what is missing."""
+"""The rows of the ablation, and runs with one result file each, so that only missing runs are made."""
 
 import json
 import sys
@@ -19,18 +19,18 @@ from dfer.models.wide_resnet18 import WIDER
 REFERENCE = "agdtnet"
 SERIES_ROWS, SERIES_REFERENCE = VECTOR_MODELS, "vectors+dtformer"
 
-# Attention after the second and third stage, and what stands over time.
+# Attention after the second and third stage, and the temporal encoder.
 ROWS: Mapping[str, tuple[str, str]] = {**AGDTNET_ROWS, "aga+mean": ("aga", "mean"), WIDER: ("none", "dtformer")}
 
 Result = dict[str, Any]
-"""Of a run: row, seed, settings, uar, war, recall, parameters, multiply_adds, versions, seconds, and more to read."""
+"""Of a run: row, seed, settings, uar, war, recall, parameters, multiply_adds, versions, seconds and other facts."""
 
 
 class Run(NamedTuple):
     row: str
     seed: int
     fold: int | None = None
-    """Of DFEW, in an experiment on all five."""
+    """In an experiment on all folds of DFEW."""
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
 
 class NamedRun(Protocol):
-    """A NamedTuple whose fields stand in the result, and whose name is that of the result's file."""
+    """A NamedTuple whose fields are in the result, and whose name is that of the result's file."""
 
     @property
     def name(self) -> str: ...
@@ -52,43 +52,43 @@ AnyRun = TypeVar("AnyRun", bound=NamedRun)
 
 
 class Experiment(Protocol):
-    """What a row is trained and tested on."""
+    """The clips that rows are trained and tested on."""
 
     @property
     def folds(self) -> Sequence[int | None]:
-        """A row with a seed is run once for each; None where there is one run."""
+        """Each row and seed has one run per fold; None stands for a single run."""
         ...
 
     def published(self, results: Iterable[Result]) -> Mapping[str, PublishedScore]:
-        """The paper's scores by row, where `results` are of the same test clips."""
+        """The paper's scores by row if `results` are of the same test clips, else empty."""
         ...
 
     def columns(self) -> Mapping[str, Callable[[Result], float]]:
-        """Of the table, beside UAR: fractions of a run by the heading of their column."""
+        """Further columns of the table: heading, and fraction of a run."""
         ...
 
     def settings(self, run: Run) -> dict[str, Any]:
-        """What the run's result must say that it was made with, by the names of flags."""
+        """The settings that the run's result must record, by name of flag."""
         ...
 
     def make(self, folder: Path, runs: Sequence[Run]) -> Iterator[Result]:
-        """Make the runs, each result in its file before it is yielded."""
+        """Make the runs. Each result is in its file before it is yielded."""
         ...
 
     def method(self, settings: Mapping[str, Any]) -> str:
-        """How one run was made, in sentences below the table."""
+        """Sentences below the table that describe one run."""
         ...
 
 
 def all_runs(rows: Sequence[str], seeds: int, folds: Sequence[int | None] = (None,)) -> list[Run]:
-    """Seed by seed: if the time ends early, whole seeds are there to be compared."""
+    """Ordered by seed, so that whole seeds can be compared if the time ends early."""
     return [Run(row, seed, fold) for seed in range(seeds) for fold in folds for row in rows]
 
 
 def finished_runs(
     folder: Path, runs: Sequence[AnyRun], settings: Callable[[AnyRun], Mapping[str, Any]]
 ) -> dict[AnyRun, Result]:
-    """The results that are there. A run of other settings is refused: rows would differ by more than their names."""
+    """The existing results. Raises BadInput for a run with other settings, whose rows would not be comparable."""
     done: dict[AnyRun, Result] = {}
     for run in runs:
         path = folder / f"{run.name}.json"
@@ -106,7 +106,7 @@ def finished_runs(
 
 
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """The first setting in which a run's record differs, in words, or None."""
+    """The first setting that differs, in words, or None."""
     for name, value in wanted.items():
         if found.get(name) != value:
             return f"{name} {found.get(name)}, not {value}"
@@ -123,7 +123,7 @@ def write_result(folder: Path, run: NamedRun, result: Result) -> None:
 
 
 def make_missing(made_on: Experiment, folder: Path, runs: Sequence[Run]) -> None:
-    """Make the runs that have no result yet, with a line for each and a progress bar."""
+    """Make the runs that have no result yet. Print a line for each and show a progress bar."""
     done = finished_runs(folder, runs, made_on.settings)
     missing = [run for run in runs if run not in done]
     print(f"{len(runs)} runs, {len(done)} done before; logs and results: {folder.resolve()}")

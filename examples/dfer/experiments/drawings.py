@@ -1,4 +1,4 @@
-"""The pictures of the experiments: scores as dots, with each row's mean and its interval, and the clips themselves."""
+"""Charts of the experiments: scores as dots with means and intervals; and example clips."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from dfer.rendering.hard_clips import CLASSES, render_hard_clips
 
 
 def draw_dots(axes: Axes, scores: Mapping[str, Sequence[float]], reference: str) -> None:
-    """One line a row, the best mean on top; scores are fractions, drawn in per cent; `reference` has its own colour."""
+    """One line per row, best mean on top; scores are fractions, drawn in per cent; `reference` has its own colour."""
     rows = sorted(scores, key=lambda row: float(np.mean(scores[row])))
     for place, row in enumerate(rows):
         values = 100 * np.array(scores[row])
@@ -33,7 +33,7 @@ def draw_dots(axes: Axes, scores: Mapping[str, Sequence[float]], reference: str)
 
 
 def draw_scores(path: Path, summary: dict[str, Any]) -> None:
-    """A dot for every seed, and each row's mean with its 95 % interval; best row on top."""
+    """Draw a dot per seed, and each row's mean with its 95 % interval."""
     rows = summary["rows"]
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 0.45 * len(rows) + 0.9), layout="constrained")
@@ -45,7 +45,7 @@ def draw_scores(path: Path, summary: dict[str, Any]) -> None:
 
 
 def draw_pictures(path: Path, summary: dict[str, Any]) -> None:
-    """A panel for each training size; rows with one seed have no interval and are left out."""
+    """Draw one panel per training size; rows with one seed have no interval and are left out."""
     sizes = [size for size in summary["sizes"] if any(len(row["seeds"]) > 1 for row in size["rows"])]
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
@@ -59,7 +59,7 @@ def draw_pictures(path: Path, summary: dict[str, Any]) -> None:
 
 
 def draw_example_clips(path: Path, protocol: Protocol) -> None:
-    """What the ablation's nets are shown: a clip of each class, each of another person, frames side by side."""
+    """Draw a clip of each class, each of another person, with its frames side by side."""
     count = len(CLASSES)
     clips, labels, people = render_hard_clips(people=count, takes=1, frames=protocol.frames, size=protocol.size, seed=0)
     with plt.rc_context(STYLE):
@@ -69,5 +69,5 @@ def draw_example_clips(path: Path, protocol: Protocol) -> None:
             panel.imshow(strip(clips[chosen].float() / 255).numpy())
             panel.set_title(name, fontsize=9, loc="left", pad=3)
             panel.axis("off")
-        # Noise does not compress: no more pixels than the frames are worth.
+        # Noise does not compress, so a low resolution keeps the file small.
         save(figure, path, dpi=110)

@@ -40,14 +40,14 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Protocol:
-    """The section "pictures" of docs/experiments/protocol.json; `settings` goes into every record.
+    """The section "pictures" of docs/experiments/protocol.json. `settings` is part of every record.
 
     Attributes:
-        seeds: how many each row has, seeds 0, 1, 2, ...
+        seeds: number per row, seeds 0, 1, 2, ...
         training_pictures: sizes of the training set, each an experiment of its own.
-        epochs, batch_size: by size of the training set, as text because JSON has no other keys.
+        epochs, batch_size: by size of the training set, as text, since JSON has no other keys.
         comparisons: pairs of rows that are tested, with Holm's correction over all sizes.
-        described: pairs whose difference is given without a test.
+        described: pairs whose difference is reported without a test.
     """
 
     seeds: Mapping[str, int]
@@ -76,7 +76,7 @@ class Protocol:
         }
 
     def runs(self) -> list[Run]:
-        """The small training set first, then seed by seed: if time ends early, whole seeds can be compared."""
+        """Ordered by training size, then seed, so that whole seeds can be compared if the time ends early."""
         return [
             Run(pictures, row, seed)
             for pictures in sorted(self.training_pictures)
@@ -122,7 +122,7 @@ def make(
 def train_and_test(
     run: Run, settings: dict[str, Any], training: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]
 ) -> Result:
-    """The record of a run. Its seed draws the training pictures, their order and the flips, alike for every row."""
+    """The record of a run. Its seed draws the training pictures, their order and the flips, the same for every row."""
     began = time.process_time()
     drawn = torch.Generator().manual_seed(seeded(run.seed, "pictures", 0))
     chosen = torch.randperm(len(training[1]), generator=drawn)[: run.pictures]
@@ -162,12 +162,12 @@ def train_and_test(
 
 
 def normalised(pictures: Tensor) -> Tensor:
-    """By the mean and the deviation of Fashion-MNIST's training pictures, as usually given."""
+    """Normalise with the usual mean and standard deviation of Fashion-MNIST."""
     return (pictures.float() / 255 - 0.286) / 0.353
 
 
 def gate_spread(net: nn.Module, pictures: Tensor) -> list[dict[str, float]]:
-    """For each layer with a gate, over pictures and channels: mean, deviation, and the mean deviation in a channel."""
+    """For each layer with a gate: its mean and standard deviation, and the mean standard deviation in a channel."""
     found: list[dict[str, float]] = []
 
     def keep(layer: nn.Module, inputs: object, output: tuple[Tensor, Tensor | None]) -> None:
@@ -214,9 +214,9 @@ def _read_idx(path: Path, dimensions: int) -> Tensor:
 
 
 def summarise(protocol: Protocol, records: Mapping[Run, Result]) -> dict[str, Any]:
-    """Accuracies by row and seed, and the protocol's paired differences, for the runs that are there.
+    """Accuracies by row and seed, and the protocol's paired differences, for the existing runs.
 
-    Holm counts every comparison of the protocol, also those that have too few runs yet.
+    Holm's correction counts every comparison of the protocol, even without runs.
     """
     sizes: list[dict[str, Any]] = []
     for pictures in sorted(protocol.training_pictures):

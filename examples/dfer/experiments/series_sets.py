@@ -30,7 +30,7 @@ FRAMES = {"watch": ("100", "--windows"), "JapaneseVowels": ("29",), "BasicMotion
 
 @dataclass(frozen=True)
 class SeriesProtocol:
-    """The section's design; `seeds`, `epochs` and `batch_size` by set."""
+    """The design of the section `series`; `seeds`, `epochs` and `batch_size` by set."""
 
     models: Sequence[str]
     channels: int
@@ -55,7 +55,7 @@ class SeriesProtocol:
 
     @property
     def rows(self) -> dict[str, str]:
-        """The row of an ablation by the name of the table."""
+        """The row of an ablation by its name in the table."""
         plain = {name: MODELS[name] for name in self.models}
         return plain | {f"{name}, shuffled": f"{MODELS[name]}{SHUFFLED}" for name in self.shuffled}
 
@@ -79,7 +79,7 @@ class SeriesSet:
 
 
 def compare(folder: Path, names: Sequence[str], protocol: Path, out: Path, *, report_only: bool) -> None:
-    """Make the runs of the sets that are named, or of all, and write series.json, series.md and series.png to `out`."""
+    """Make the runs of the named sets, or of all, and write series.json, series.md and series.png to `out`."""
     if other := set(names) - FRAMES.keys():
         raise BadInput(f"--sets: expected {', '.join(FRAMES)}; got {min(other)}")
     design = SeriesProtocol.read(protocol)
@@ -99,8 +99,8 @@ def compare(folder: Path, names: Sequence[str], protocol: Path, out: Path, *, re
 def summarise(sets: Sequence[SeriesSet], folder: Path) -> dict[str, Any]:
     """Accuracies of each row by unit, and the tests: DTFormer with TFormer, and each with its frames shuffled.
 
-    The unit is a person where the set leaves each out once (its score is the mean over seeds), else a seed. Seeds of
-    which runs are missing are left out.
+    The unit is a person if each is left out once (with the mean over seeds as score), else a seed. Incomplete seeds are
+    left out.
     """
     protocol, found = sets[0].protocol, []
     for each in sets:
@@ -136,7 +136,7 @@ def summarise(sets: Sequence[SeriesSet], folder: Path) -> dict[str, Any]:
             "seconds": sum(result["seconds"] for result in done.values()),
             "versions": first["versions"],
         })  # fmt: skip
-    # Holm's correction over the sets, for each comparison by itself.
+    # Holm's correction over the sets, separately for each comparison.
     for place in range(len(found[0]["tested"])):
         tests = [made["tested"][place] for made in found]
         for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
@@ -170,7 +170,7 @@ def markdown(summary: dict[str, Any]) -> str:
 
 
 def draw(path: Path, summary: dict[str, Any]) -> None:
-    """A panel for each set: a dot for each unit, and each row's mean with its 95 % interval."""
+    """Draw one panel per set: a dot per unit, and each row's mean with its 95 % interval."""
     sets = summary["sets"]
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(

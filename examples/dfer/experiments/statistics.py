@@ -1,4 +1,4 @@
-"""Statistics over seeds: spread, intervals, exact paired tests between rows that share their seeds, and a verdict."""
+"""Statistics over seeds: spread, intervals, exact paired tests between rows, and a verdict."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,14 @@ from itertools import product
 
 import numpy as np
 
-# All 2 ** n sign patterns are gone through.
+# All 2 ** n sign patterns are enumerated.
 MOST_SEEDS = 16
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A row minus another, over seeds that both have.
+    """A row minus another, over common seeds.
 
     Attributes:
         difference: mean over seeds.
@@ -48,15 +48,15 @@ def paired(row: Sequence[float], other: Sequence[float]) -> Paired:
 def sign_flip(differences: Sequence[float]) -> float:
     """The exact two-sided p of the sign-flip permutation test.
 
-    If both rows were alike, each seed's difference would as likely have the other sign. p is the fraction of the 2 ** n
-    patterns of signs whose mean lies at least as far from 0 as the one found; it cannot fall below 2 / 2 ** n.
+    If both rows were equal, the signs of the differences would be random. p is the fraction of the 2 ** n patterns
+    of signs whose mean is at least as far from 0 as the observed one; its minimum is 2 / 2 ** n.
     """
     if not 1 <= len(differences) <= MOST_SEEDS:
         raise ValueError(f"sign_flip expects 1 to {MOST_SEEDS} differences, got {len(differences)}.")
     values = np.asarray(differences, dtype=np.float64)
     signs = np.array(list(product((1.0, -1.0), repeat=len(values))))
     sums = np.abs(signs @ values)
-    # Sums of the same numbers in another order may differ in their last bits.
+    # Sums in another order may differ in their last bits.
     return float(np.mean(sums >= sums[0] - 1e-12 * (1 + np.abs(values).sum())))
 
 
@@ -76,13 +76,13 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def points(fraction: float, digits: int) -> str:
-    """In per cent with its sign; what rounds to zero always has the same."""
+    """In per cent with its sign; values that round to zero are +0."""
     # -0.0 + 0.0 is 0.0.
     return f"{round(100 * fraction, digits) + 0.0:+.{digits}f}"
 
 
 def verdict(corrected: Mapping[str, float], reference: str, seeds: int) -> str:
-    """A sentence on each side of the threshold, and one where so few seeds could not have passed it.
+    """Sentences on the rows on each side of the threshold, and one if there are too few seeds to reach it.
 
     Args:
         corrected: Holm's p of each row that was tested with the reference.

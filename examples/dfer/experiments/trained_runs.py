@@ -1,4 +1,4 @@
-"""The ablation on clips of any data set: each run is one of train.py, with its flags, in a folder of its own."""
+"""The ablation on any data set: each run is a run of train.py in a folder of its own."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,13 +23,13 @@ from dfer.training.run_folder import CHECKPOINT, METRICS, WEIGHTS, latest, plain
 from dfer.training.settings import ClipSettings, Settings, chosen_on
 from dfer.training.trained_file import load_trained
 
-# What differs from run to run, and how a row is told to train.py where it is no name of --model.
+# The flags that differ between runs, and those of rows that are not names of --model.
 OURS = ("--model", "--attention", "--temporal", "--seed", "--out", "--resume")
 FOLDS = (1, 2, 3, 4, 5)
-# Compared by content: a file may move, and another may take its place.
+# Compared by content, because a file may move and another may take its place.
 FILES = ("list", "test_list", "pretrained", "series")
 SHUFFLED = "-shuffled"
-"""Behind the name of a row: the frames of each series in a random order."""
+"""Suffix of a row: the frames of each series are in a random order."""
 FLAGS = {
     "aga+mean": ("--model", "agdtnet", "--temporal", "mean"),
     **{f"{model}{SHUFFLED}": ("--model", model, "--shuffle-frames") for model in VECTOR_MODELS},
@@ -38,7 +38,7 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class TrainedRuns:
-    """``flags`` are those of train.py. One run at a time: each has all cores, or the GPU."""
+    """``flags`` are those of train.py. Runs follow each other, since each uses all cores or the GPU."""
 
     flags: tuple[str, ...]
 
@@ -49,7 +49,7 @@ class TrainedRuns:
 
     @property
     def folds(self) -> Sequence[int | None]:
-        """All five of DFEW, or every person of a series, unless the flags name one."""
+        """All five of DFEW, or every person of a series, unless the flags select one."""
         clips = self._clips()
         if any(given.partition("=")[0] == "--fold" for given in self.flags):
             return (None,)
@@ -59,7 +59,7 @@ class TrainedRuns:
         return FOLDS if clips.source == "dfew" else (None,)
 
     def published(self, results: Iterable[Result]) -> Mapping[str, PublishedScore]:
-        """Of DFEW with all the test clips of its folds, not of a part of them or of other clips in its layout."""
+        """Table 2, if the test clips are all those of DFEW's folds."""
         counts = TEST_CLIPS["dfew"]
         whole = (sum(map(sum, made["confusion"])) == counts[made["settings"]["fold"] - 1] for made in results)
         return ABLATION if self._clips().source == "dfew" and all(whole) else {}
@@ -68,7 +68,7 @@ class TrainedRuns:
         return {"WAR, %": lambda result: float(result["war"])}
 
     def check(self, rows: Sequence[str]) -> None:
-        """What would end a row hours later is said before the first."""
+        """Refuse settings that would fail hours later."""
         for row in rows:
             settings = self._settings(Run(row, 0), Path("runs"))
             if row == WIDER and settings.net.pretrained is not None:

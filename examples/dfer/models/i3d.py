@@ -38,7 +38,7 @@ def pad_same(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
 
 
 class Unit(nn.Sequential):
-    """A convolution, batch norm and ReLU; stride 1 keeps the size, another one asks for :func:`pad_same` before."""
+    """A convolution, batch norm and ReLU. Stride 1 keeps the size; other strides need :func:`pad_same` before."""
 
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
         padding = kernel // 2 if stride == 1 else 0

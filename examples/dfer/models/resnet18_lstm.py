@@ -11,7 +11,7 @@ class ResNet18LSTM(nn.Module):
     """ResNet18 on every frame, an LSTM over the frames, a linear classifier on all of its outputs.
 
     Reference: the baseline of Jiang et al., "DFEW: A Large-Scale Database for Recognizing Dynamic Facial Expressions
-    in the Wild", 2020, with the backbone that its name promises. The LSTM (3 layers of 256) and the classifier are
+    in the Wild", 2020, with the backbone of its name. The LSTM (3 layers of 256) and the classifier are
     theirs; their own backbone is in ``resnet18_lstm_dfew.py``.
 
     13.05 M parameters and 7.79 G multiply-adds per clip of 16 frames of 112 x 112. Publications that print 17.39 M and

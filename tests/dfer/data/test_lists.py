@@ -106,7 +106,7 @@ def test_missing_folders_are_counted_in_one_message(tmp_path: Path) -> None:
         read_list(list_file, tmp_path / "faces")
     assert str(refusal.value) == (
         f"{list_file}: no folder for 3 of 40 clips, first at line 5: gone5, gone7, gone40; "
-        "does --frames-root point to where the folders are now? --skip-missing goes on without them"
+        "does --frames-root point to where the folders are now? --skip-missing leaves them out"
     )
     data = read_list(list_file, tmp_path / "faces", skip_missing=True)
     assert len(data.test) == 37
