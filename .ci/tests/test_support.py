@@ -50,9 +50,9 @@ def test_claimed_pythons_are_run_by_ci() -> None:
 
 def test_pages_name_the_tested_versions() -> None:
     oldest, following, newest = (pins(f".ci/{name}.txt")["torch"] for name in ("oldest", "next", "newest"))
-    claim = " ".join(text("README.md").split())
-    assert f"with Python 3.11 and torch {oldest}, 3.12 and {following}, 3.13 and {newest}." in claim
-    suite = pins("constraints.txt")["torch"]
+    suite, readme = pins("constraints.txt")["torch"], " ".join(text("README.md").split())
+    assert f"with Python 3.11 and torch {oldest} and {suite}, Python 3.12 and torch {following}, " in readme
+    assert f"Python 3.13 and torch {newest}." in readme
     for python, torch in (("3.11", oldest), ("3.11", suite), ("3.12", following), ("3.13", newest)):
         assert f"\n| {python} | {torch} | " in text("docs/reference.md")
 
