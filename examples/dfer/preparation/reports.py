@@ -1,5 +1,6 @@
 """The report of each video: a JSON file beside its folder, and printed lines."""
 
+import hashlib
 import json
 import os
 import sys
@@ -15,6 +16,8 @@ from rich.console import Console
 
 from dfer.errors import BadInput
 from dfer.preparation.clips import Clip
+
+ENDS = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Report:
     """status: "prepared", "no face" or "unreadable". problem: one line on what is damaged, or None."""
 
     video: str
-    bytes: int
+    fingerprint: str
+    """SHA-256 of the size, the first and the last 64 KiB of the video."""
     settings: dict[str, Any]
     status: str
     problem: str | None
@@ -95,7 +99,7 @@ class Report:
 
 
 def report_of(clip: Clip, settings: Settings, *, status: str, problem: str | None, **counts: Any) -> Report:
-    return Report(clip.name, file_size(clip.video), asdict(settings), status, problem, **counts)
+    return Report(clip.name, fingerprint(clip.video), asdict(settings), status, problem, **counts)
 
 
 def write_report(path: Path, report: Report, *, beside: Path) -> None:
@@ -144,17 +148,20 @@ def read_report(clip: Clip, settings: Settings) -> Report | None:
         raise BadInput(
             f"{clip.folder} was prepared with {report.settings}, expected {asdict(settings)}; choose another --out"
         )
-    if report.bytes != file_size(clip.video):
+    if report.fingerprint != fingerprint(clip.video):
         raise BadInput(f"{clip.video} has changed since {clip.report} was written; remove the report and the folder")
     return report
 
 
-def file_size(path: Path) -> int:
-    """In bytes; 0 if unknown, as for a broken link."""
+def fingerprint(path: Path) -> str:
+    """Tells one video from another without reading all of it; empty if it cannot be read, as for a broken link."""
     try:
-        return path.stat().st_size
+        with path.open("rb") as file:
+            first, size = file.read(ENDS), file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - ENDS))
+            return hashlib.sha256(f"{size} ".encode() + first + file.read()).hexdigest()
     except OSError:
-        return 0
+        return ""
 
 
 class Progress:

@@ -61,7 +61,7 @@ def check_model(settings: NetSettings, *, frames: int, size: int, batch: int | N
         try:
             net(torch.empty(batch or 1, frames, 3, size, size))
         except ValueError as error:
-            advice = "" if batch is None else f"; the smallest batch has {batch} clips: give another --batch-size"
+            advice = "" if batch is None else f"; the smallest batch has size {batch}: give another --batch-size"
             raise BadInput(f"--model {settings.model} --frames {frames} --size {size}: {error}{advice}") from None
 
 

@@ -15,7 +15,7 @@ from dfer.errors import BadInput
 from dfer.preparation import preparing as preparation
 from dfer.preparation.clips import Clip, find_clips
 from dfer.preparation.preparing import prepare_clip, report_failure
-from dfer.preparation.reports import ClipReport, Report, Settings, read_report, summary
+from dfer.preparation.reports import ClipReport, Report, Settings, fingerprint, read_report, summary
 from dfer.video.alignment import TEMPLATE
 from dfer.video.faces import FaceDetector, Faces
 from dfer.video.reading import Frame, Reader
@@ -149,7 +149,7 @@ def test_failure_replaces_the_unfinished_clip(tmp_path: Path) -> None:
     report = report_failure(clip, Settings(), "its process was killed by SIGKILL")
     assert json.loads(clip.report.read_text())["problem"] == "its process was killed by SIGKILL"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.json"]
-    assert report.bytes == 3
+    assert report.fingerprint == fingerprint(clip.video)
 
 
 def test_report_on_a_full_disk_is_not_half_written(tmp_path: Path, detector: FaceDetector) -> None:
@@ -167,20 +167,21 @@ def done(tmp_path: Path, settings: Settings) -> Clip:
     video.write_bytes(b"12345")
     (clip,) = find_clips(video, tmp_path / "out")
     clip.folder.mkdir(parents=True)
-    clip.report.write_text(json.dumps(asdict(Report("a.mp4", 5, asdict(settings), "prepared", None))))
+    clip.report.write_text(json.dumps(asdict(Report("a.mp4", fingerprint(video), asdict(settings), "prepared", None))))
     return clip
 
 
 def test_finished_clips_are_skipped_and_conflicts_refused(tmp_path: Path) -> None:
     clip = done(tmp_path, Settings(every=0.1))
     assert read_report(clip, Settings(every=0.1)) == Report(
-        "a.mp4", 5, asdict(Settings(every=0.1)), "prepared", None, []
+        "a.mp4", fingerprint(clip.video), asdict(Settings(every=0.1)), "prepared", None, []
     )
     with pytest.raises(BadInput, match=r"'every': 0\.1, .*, expected .*'every': None, .*; choose another --out"):
         read_report(clip, Settings())
-    clip.video.write_bytes(b"1234567")
-    with pytest.raises(BadInput, match=r"a\.mp4 has changed since .*a\.json was written; remove"):
-        read_report(clip, Settings(every=0.1))
+    for other in (b"1234567", b"12346", b"02345"):
+        clip.video.write_bytes(other)
+        with pytest.raises(BadInput, match=r"a\.mp4 has changed since .*a\.json was written; remove"):
+            read_report(clip, Settings(every=0.1))
     clip.folder.rmdir()
     assert read_report(clip, Settings(every=0.1)) is None
     clip.report.write_text('{"labels": []}')
@@ -195,7 +196,7 @@ def test_finished_clips_are_skipped_and_conflicts_refused(tmp_path: Path) -> Non
 
 def test_summary_counts_videos_clips_and_frames() -> None:
     def report(status: str, problem: str | None = None, **counts: Any) -> Report:
-        return Report("v", 1, {}, status, problem, **counts)
+        return Report("v", "", {}, status, problem, **counts)
 
     reports = [
         report("prepared", clips=[ClipReport("v", 0.0, 1.0, 10, 8, 2)], faces=3),

@@ -142,7 +142,7 @@ def test_unsuitable_clips_are_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "out").exists()
     # One value a channel has no variance.
     check_model(NetSettings(), frames=1, size=32, batch=2)
-    with pytest.raises(BadInput, match="the smallest batch has 1 clips: give another --batch-size"):
+    with pytest.raises(BadInput, match="the smallest batch has size 1: give another --batch-size"):
         check_model(NetSettings(), frames=1, size=32, batch=1)
 
 
