@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,7 +243,7 @@ def test_dfew_runs_all_five_folds_beside_table_2(
         metrics["confusion"] = [[clips[fold - 1] - 1, 0], [0, 1]]
         settings.out.mkdir()
         groups = {name: plain(asdict(getattr(settings, name))) for name in ("clips", "net", "training")}
-        made = {**groups, "device": "cpu", "versions": {}, "commit": None}
+        made = {**groups, "clips_sha256": {}, "device": "cpu", "versions": {}, "commit": None}
         (settings.out / "metrics.json").write_text(json.dumps({**metrics, "settings": made}))
 
     monkeypatch.setattr(trained_runs, "train", train)
@@ -299,6 +300,27 @@ def test_run_without_result_is_resumed_only_on_the_same_clips(
     again = json.loads(result.read_text())
     assert all(again[name] == made[name] for name in ("uar", "confusion", "history", "settings"))
     assert {**json.loads(started.read_text()), "resumed": []} == before
+
+
+def test_runs_on_changed_clips_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lists, out = write_coloured_lists(tmp_path), tmp_path / "out"
+    trainer = ["--list", f"{lists}/train.txt", "--test-list", f"{lists}/test.txt", *DFEW]
+
+    def ablate(*rows: str) -> int:
+        return ablation.main(["--rows", *rows, "--seeds", "2", "--out", str(out), "--", *trainer])
+
+    assert ablate("aga+mean") == 0
+    for clip, part in (("test5", "test"), ("train0", "training")):
+        frame, other = lists / clip / "3.png", lists / "train1" / "3.png"
+        content = frame.read_bytes()
+        frame.write_bytes(other.read_bytes())
+        capsys.readouterr()
+        for _ in ("made", "found"):
+            assert ablate("aga+mean", "wider+dtformer") == 2
+            assert f"wider+dtformer seed 0: its {part} clips differ from those of other runs" in capsys.readouterr().err
+        frame.write_bytes(content)
+        (out / "runs" / "wider+dtformer-seed0.json").unlink()
+        shutil.rmtree(out / "runs" / "wider+dtformer-seed0")
 
 
 def test_broken_frame_is_one_line_and_earlier_runs_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

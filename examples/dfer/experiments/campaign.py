@@ -105,6 +105,20 @@ def finished_runs(
     return done
 
 
+def refuse_other_clips(results: Iterable[Result]) -> None:
+    """Each fold must have the same test clips in all runs, and each seed of it the same training clips."""
+    seen: dict[tuple[Any, ...], str] = {}
+    for result in results:
+        fold, seed = result.get("fold"), result["seed"]
+        for part, key in (("test", (fold,)), ("training", (fold, seed))):
+            digest = result.get("clips_sha256", {}).get(part)
+            if digest and seen.setdefault((part, *key), digest) != digest:
+                raise BadInput(
+                    f"{result['row']} seed {seed}: its {part} clips differ from those of other runs; restore them "
+                    "and delete this run, or choose another --out"
+                )
+
+
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
     """The first setting that differs, in words, or None."""
     for name, value in wanted.items():
@@ -133,7 +147,10 @@ def make_missing(made_on: Experiment, folder: Path, runs: Sequence[Run]) -> None
     )  # fmt: skip
     with bar:
         task = bar.add_task("runs", total=len(runs), completed=len(done))
+        refuse_other_clips(results := list(done.values()))
         for result in made_on.make(folder, missing) if missing else ():
+            results.append(result)
+            refuse_other_clips(results)
             bar.advance(task)
             fold = f"  fold {result['fold']}" if result.get("fold") else ""
             print(

@@ -150,6 +150,6 @@ def _result(run: Run, settings: Settings) -> Result:
         **metrics,
         "parameters": parameters(net),
         "multiply_adds": count_multiply_adds(net, (1, clips.frames, *frame)),
-        **{name: made[name] for name in ("device", "versions", "commit")},
+        **{name: made[name] for name in ("clips_sha256", "device", "versions", "commit")},
         "seconds": sum(epoch["seconds"] for epoch in metrics["history"]),
     }
