@@ -69,8 +69,8 @@ def digest(labels: Sequence[int], clips: Sequence[bytes]) -> str:
 
 def refuse_other_run(started: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to resume the run `started` with other settings, weights, classes or clips."""
-    for name, value in now["settings"].items():
-        before = started["settings"].get(name)
+    for name in sorted(now["settings"], key=lambda name: name != "--recipe"):  # the recipe first: it decides others
+        before, value = started["settings"].get(name), now["settings"][name]
         if before != value:
             raise BadInput(f"--resume: the run was started with {name} {before}, not {value}; give the same")
     before, after = started["pretrained_sha256"], now["pretrained_sha256"]

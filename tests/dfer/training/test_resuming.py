@@ -230,6 +230,17 @@ def test_other_settings_are_named(
     assert f"not {value}; give the same" in printed
 
 
+def test_other_recipe_is_named_before_its_values(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = tiny_flags(clips, tmp_path / "out", epochs=1)
+    place = flags.index("--dropout")
+    del flags[place : place + 2]
+    assert train.main(flags) == 0
+    printed = refused([*flags, "--resume", "--recipe", "dfew"], capsys)
+    assert "started with --recipe rendered, not dfew" in printed
+
+
 def test_fewer_epochs_than_done_are_refused(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(tiny_flags(clips, tmp_path / "out", epochs=2)) == 0
     printed = refused(tiny_flags(clips, tmp_path / "out", "--resume", epochs=1), capsys)
