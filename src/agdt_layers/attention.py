@@ -336,7 +336,7 @@ class AdaptiveGlobalAttention(GlobalConvolutionalAttention):
     :math:`s_{hw}` and, per channel, the context :math:`g` (both :class:`GlobalConvolutionalAttention`). Hence M has the
     sign of X, and ``|X| <= |M| <= 2 |X|``. A ``residual_scale`` r multiplies the three weights; once trained, it can
     break both laws. Clips are independent; the frames of a clip share only the context's mean over time. The channel
-    weights contain products of two statistics, so |X| above about 1e18 in float32 (1e150 in float64) gives NaN.
+    weights contain products of two statistics, so ``|X|`` above about 1e18 in float32 (1e150 in float64) gives NaN.
 
     Reference: Liu et al., "Dynamic Facial Expression Recognition of Learners via Adaptive Global Attention and
     Differential Temporal Transformer", 2026, eqs. 1-13.
