@@ -61,7 +61,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def runs_in(out: Path) -> list[str]:
-    return sorted(path.name for path in (out / "runs").glob("*.json"))
+    """Complete results; a killed process may leave a temporary file, whose name begins with a point."""
+    return sorted(path.name for path in (out / "runs").glob("[!.]*.json"))
 
 
 def without_times(result: dict[str, Any]) -> dict[str, Any]:
