@@ -25,6 +25,8 @@ def extract(args: argparse.Namespace, clips: Sequence[str]) -> None:
     from dfer.training.command_line import parse
     from dfer.training.load_data import load_data
 
+    if args.out.exists():
+        raise BadInput(f"--out {args.out}: already exists; delete it or choose another")
     settings = parse(clips, prog="train.py", description=None)
     if settings.clips.source == "series":
         raise BadInput("--series holds vectors already; name clips of pictures")

@@ -42,6 +42,10 @@ def test_vectors_of_a_run_are_its_frame_vectors_and_can_be_trained_on(
     flags, out = clip_flags(tmp_path / "clips"), tmp_path / "vectors.npz"
     assert extract_features.main(["--run", str(run), "--out", str(out), "--", *flags]) == 0
     assert "series of 2 frames with 512 channels" in capsys.readouterr().out
+    before = out.read_bytes()
+    assert extract_features.main(["--run", str(run), "--out", str(out), "--", *flags]) == 2
+    assert capsys.readouterr().err == f"extract_features.py: --out {out}: already exists; delete it or choose another\n"
+    assert out.read_bytes() == before
     held = np.load(out)
     data = load_data(
         parse([*flags, "--frames", "2", "--frames-per-segment", "1", "--size", "32"], prog="", description=None)
